@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "ipc/channel.h"
+
+/* Two messages of the largest kind in flight each way; the kernel doubles it. */
+#define CHANNEL_BUFFER_BYTES (256 * 1024)
+
+void channel_fds_clear(ChannelFds *fds) {
+        for (size_t i = 0; i < fds->n; i++)
+                fds->fd[i] = safe_close(fds->fd[i]);
+        fds->n = 0;
+}
+
+int channel_pair(int *ret_a, int *ret_b) {
+        static const int size = CHANNEL_BUFFER_BYTES;
+        int fd[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd) < 0)
+                return -errno;
+
+        /* More room means fewer retries; the kernel's default works too. */
+        for (int i = 0; i < 2; i++)
+                (void)setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+
+        *ret_a = fd[0];
+        *ret_b = fd[1];
+        return 0;
+}
+
+int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_fds) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
+        } control;
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = size};
+        struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+
+        assert(msg && size > 0);
+        assert(n_fds <= CHANNEL_FDS_MAX);
+        assert(fds || n_fds == 0);
+
+        if (n_fds > 0) {
+                memset(&control, 0, sizeof(control));
+                mh.msg_control = &control;
+                mh.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+                control.header.cmsg_level = SOL_SOCKET;
+                control.header.cmsg_type = SCM_RIGHTS;
+                control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+                memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+        }
+
+        while (sendmsg(fd, &mh, MSG_NOSIGNAL) < 0) {
+                if (errno == EINTR)
+                        continue;
+                if (errno == EAGAIN)
+                        return CHANNEL_E_AGAIN;
+                if (errno == EPIPE || errno == ECONNRESET)
+                        return CHANNEL_E_CLOSED;
+                return -errno;
+        }
+
+        return 0;
+}
+
+/* Moves all descriptors of @mh into @fds. More than fit are closed and counted. */
+static void take_fds(struct msghdr *mh, ChannelFds *fds, size_t *ret_excess) {
+        *ret_excess = 0;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+                size_t n;
+
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                for (size_t i = 0; i < n; i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+                        if (fds->n < CHANNEL_FDS_MAX) {
+                                fds->fd[fds->n++] = fd;
+                        } else {
+                                (void)safe_close(fd);
+                                (*ret_excess)++;
+                        }
+                }
+        }
+}
+
+int channel_recv(int fd, void *buf, size_t size, size_t *ret_size, ChannelFds *ret_fds) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
+        } control;
+        struct iovec iov = {.iov_base = buf, .iov_len = size};
+        struct msghdr mh = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        size_t excess;
+        ssize_t n;
+
+        assert(buf && size > 0);
+        assert(ret_size && ret_fds);
+
+        do
+                n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0 && errno == EAGAIN)
+                return CHANNEL_E_AGAIN;
+        if (n < 0 && errno == ECONNRESET)
+                return CHANNEL_E_CLOSED;
+        if (n < 0)
+                return -errno;
+
+        take_fds(&mh, &fds, &excess);
+        if (n == 0)
+                return CHANNEL_E_CLOSED; /* no message of ours is empty */
+        if (excess > 0 || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+                return -EBADMSG;
+
+        *ret_size = (size_t)n;
+        *ret_fds = fds;
+        fds.n = 0;
+        return 0;
+}

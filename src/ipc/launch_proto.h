@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * dynod (root) <-> dynod-supervisor.
+ *
+ * The supervisor asks for what should happen ("start this dyno"); the launcher
+ * decides how: uid, address, paths and mounts are never the supervisor's to name. No
+ * byte that a tenant or a client wrote is in a message: command, environment and
+ * config vars travel in a sealed memfd that root hands on unread (ipc/dyno_spec.h).
+ *
+ * Every message is one fixed-size struct that begins with LaunchHeader. @seq is
+ * chosen by the supervisor, and a reply carries that of its request; events carry 0.
+ * launch_message_check() holds length, descriptor count and every field's range.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/names.h"
+#include "base/parse.h"
+
+typedef enum LaunchType {
+        _LAUNCH_INVALID, /* a zeroed buffer is not a message */
+
+        /* requests, supervisor to launcher */
+        LAUNCH_START,   /* LaunchStart; fds: spec memfd [, attach socket] */
+        LAUNCH_SIGNAL,  /* LaunchSignal */
+        LAUNCH_KILL,    /* LaunchDyno: SIGKILL to everything in the dyno at once */
+        LAUNCH_EXEC,    /* LaunchDyno; fds: spec memfd, attach socket */
+        LAUNCH_INSPECT, /* LaunchDyno; answered by LAUNCH_INSPECTED */
+        LAUNCH_FETCH,   /* LaunchFetch; fds: archive in, report socket */
+        LAUNCH_EXTRACT, /* LaunchExtract; fds: report socket */
+        LAUNCH_COMMIT,  /* LaunchImport: what was fetched and extracted becomes part of the store */
+        LAUNCH_ABANDON, /* LaunchImport: kill and forget; always works */
+        LAUNCH_REMOVE,  /* LaunchObject: out of the store, tree and archive */
+        LAUNCH_HOST,    /* LaunchHeader: state of the host's layers; answered by LAUNCH_HOSTED */
+
+        /* replies and events, launcher to supervisor */
+        LAUNCH_HELLO, /* LaunchHello; fds: config memfd, listening socket, cgroup root, run folder */
+        LAUNCH_LOGGER,    /* LaunchHeader; fds: a fresh channel to the logger */
+        LAUNCH_DYNO,      /* LaunchDynoFacts: one living dyno, after HELLO: adopted */
+        LAUNCH_READY,     /* LaunchHeader: all living dynos were told */
+        LAUNCH_REPLY,     /* LaunchReply: to all requests but the two below and START */
+        LAUNCH_STARTED,   /* LaunchStarted: to START */
+        LAUNCH_INSPECTED, /* LaunchInspected */
+        LAUNCH_HOSTED,    /* LaunchInspected */
+        LAUNCH_BOUND,     /* LaunchDyno: something listens on the web port */
+        LAUNCH_EXITED,    /* LaunchExited: the dyno is gone */
+        LAUNCH_FETCHED,   /* LaunchFetched: the copy in the store's temporary place is complete */
+        LAUNCH_EXTRACTED, /* LaunchReply with @seq of EXTRACT: the extractor ended */
+        LAUNCH_RELOADED,  /* LaunchHeader; fds: config memfd */
+        _LAUNCH_TYPE_MAX,
+} LaunchType;
+
+/* The layers of `ps:inspect`, in its order. Names: launch_layer_to_string(). */
+typedef enum LaunchLayer {
+        LAYER_NAMESPACES,
+        LAYER_USER,
+        LAYER_CGROUP,
+        LAYER_SECCOMP,
+        LAYER_APPARMOR,
+        LAYER_CAPABILITIES,
+        LAYER_NO_NEW_PRIVS,
+        LAYER_ROOTFS,
+        LAYER_NETWORK,
+        LAYER_LIMITS,
+        _LAYER_MAX,
+        /* places where a start can fail that are no layer of isolation */
+        LAYER_STORE = _LAYER_MAX, /* stack or slug is not there: -ENOENT; or damaged: -EBADMSG */
+        LAYER_MEMORY,             /* the host's memory is promised away: -ENOMEM */
+        LAYER_PROCESS,            /* clone, exec, dyno-init itself */
+        _LAYER_ANY_MAX,
+} LaunchLayer;
+
+typedef enum ObjectKind {
+        OBJECT_STACK,
+        OBJECT_SLUG,
+        _OBJECT_KIND_MAX,
+} ObjectKind;
+
+typedef struct LaunchHeader {
+        uint32_t type; /* LaunchType */
+        uint32_t seq;
+} LaunchHeader;
+
+#define LAUNCH_FLAG_ONE_OFF (UINT32_C(1) << 0) /* `run`: ends when its command ends */
+#define LAUNCH_FLAG_ATTACHED                                                                       \
+        (UINT32_C(1) << 1) /* a client holds the other end of the attach socket */
+#define LAUNCH_FLAGS_ALL (LAUNCH_FLAG_ONE_OFF | LAUNCH_FLAG_ATTACHED)
+
+typedef struct LaunchStart {
+        LaunchHeader header;
+        uint32_t flags;         /* LAUNCH_FLAG_* */
+        uint32_t number;        /* N of TYPE.N, from 1 */
+        uint32_t release;       /* N of vN, from 1 */
+        uint32_t web_port;      /* what $PORT says; 0: not a web dyno */
+        uint32_t cpu_weight;    /* cgroup v2 cpu.weight, 1 to 10000 */
+        uint32_t process_limit; /* Heroku's: processes and threads; also RLIMIT_NPROC */
+        uint64_t memory_quota;  /* bytes: R14 line and memory.limit_in_bytes */
+        uint64_t memory_kill;   /* bytes: R15 point, at least memory_quota */
+        uint8_t stack[DIGEST_SIZE];
+        uint8_t slug[DIGEST_SIZE];
+        char id[DYNO_ID_SIZE];
+        char app[APP_NAME_SIZE];
+        char type[PROCESS_TYPE_SIZE];
+        char size[SIZE_NAME_SIZE];
+} LaunchStart;
+
+typedef enum SignalTarget {
+        SIGNAL_ALL,  /* every process of the dyno but dyno-init: Heroku's way */
+        SIGNAL_MAIN, /* the command alone */
+        _SIGNAL_TARGET_MAX,
+} SignalTarget;
+
+typedef struct LaunchSignal {
+        LaunchHeader header;
+        uint32_t signo;  /* 1 to 31 */
+        uint32_t target; /* SignalTarget */
+        char id[DYNO_ID_SIZE];
+} LaunchSignal;
+
+typedef struct LaunchDyno {
+        LaunchHeader header;
+        char id[DYNO_ID_SIZE];
+} LaunchDyno;
+
+typedef struct LaunchFetch {
+        LaunchHeader header;
+        uint32_t import; /* chosen by the supervisor, unique among its imports */
+        uint32_t reserved;
+        uint64_t max_bytes; /* of the archive as it is; 0 for none */
+} LaunchFetch;
+
+typedef struct LaunchFetched {
+        LaunchHeader header; /* seq: that of FETCH */
+        uint32_t import;
+        int32_t result; /* 0 or a negative errno */
+        uint64_t bytes;
+        uint8_t digest[DIGEST_SIZE]; /* computed by a process that parsed nothing */
+} LaunchFetched;
+
+typedef struct LaunchExtract {
+        LaunchHeader header;
+        uint32_t import; /* of a FETCH that ended well, or 0: from the store's archive of @digest */
+        uint32_t kind;   /* ObjectKind */
+        uint64_t max_entries, max_bytes, max_ratio; /* the configured limits, see Archives */
+        uint8_t digest[DIGEST_SIZE];                /* must be what FETCHED said */
+} LaunchExtract;
+
+typedef struct LaunchImport {
+        LaunchHeader header;
+        uint32_t import;
+        uint32_t reserved;
+} LaunchImport;
+
+typedef struct LaunchObject {
+        LaunchHeader header;
+        uint32_t kind; /* ObjectKind */
+        uint32_t reserved;
+        uint8_t digest[DIGEST_SIZE];
+} LaunchObject;
+
+typedef struct LaunchReply {
+        LaunchHeader header;
+        int32_t result; /* 0 or a negative errno; EXTRACT: -EEXIST: the tree is already there */
+        uint32_t layer; /* LaunchLayer, where one is to blame, else _LAYER_ANY_MAX */
+} LaunchReply;
+
+typedef struct LaunchHello {
+        LaunchHeader header;
+        uint32_t allow_missing; /* bit per MissingLayer of config/config.h that really is missing */
+        uint32_t reserved;
+        uint64_t memory_total; /* bytes that dynos may be promised, all together */
+        char instance[INSTANCE_NAME_SIZE];
+        char padding[6];
+} LaunchHello;
+
+/* What is fixed for the life of one dyno. Also what /run/dynod/dynos/ID/state begins with. */
+typedef struct LaunchDynoFacts {
+        LaunchHeader header;
+        LaunchStart start;     /* as it was asked for */
+        uint32_t pid;          /* of dyno-init, on the host */
+        uint32_t uid;          /* on the host */
+        uint32_t address;      /* IPv4, network byte order */
+        uint32_t bound;        /* 1: something listened on the web port */
+        uint64_t started_usec; /* CLOCK_REALTIME, when START was received */
+} LaunchDynoFacts;
+
+/* Phases of a start, µs since START was received: `ps:inspect --timing`. */
+typedef enum LaunchPhase {
+        PHASE_SLOT,    /* uid, network and namespaces are there */
+        PHASE_CGROUP,  /* cgroup made, limits written */
+        PHASE_CLONE,   /* child runs in its namespaces and cgroup */
+        PHASE_ROOTFS,  /* all mounts made, root changed */
+        PHASE_CONFINE, /* ids, capabilities, AppArmor, seccomp */
+        PHASE_EXEC,    /* dyno-init runs */
+        PHASE_VERIFY,  /* every layer read back; dyno-init was told to go on */
+        _PHASE_MAX,
+} LaunchPhase;
+
+typedef struct LaunchStarted {
+        LaunchHeader header;
+        int32_t result;
+        uint32_t layer;
+        LaunchDynoFacts facts; /* if result is 0 */
+        uint32_t phase_usec[_PHASE_MAX];
+        uint32_t reserved;
+        char detail[128]; /* root's own words on a failure: "is unconfined, must be …" */
+} LaunchStarted;
+
+typedef enum LayerVerdict {
+        VERDICT_OK,
+        VERDICT_ALLOWED, /* missing, and allow_missing says so */
+        VERDICT_FAILED,
+        _VERDICT_MAX,
+} LayerVerdict;
+
+typedef struct LaunchLayerReport {
+        uint32_t verdict; /* LayerVerdict */
+        char detail[160]; /* one line, ASCII, from the kernel's answers; may be empty */
+} LaunchLayerReport;
+
+typedef struct LaunchInspected {
+        LaunchHeader header;
+        int32_t result;
+        uint32_t duration_usec;
+        uint32_t phase_usec
+                [_PHASE_MAX]; /* of the start; zeroes for an adopted dyno and for HOSTED */
+        LaunchLayerReport layers[_LAYER_MAX];
+} LaunchInspected;
+
+#define EXITED_OOM (UINT32_C(1) << 0)      /* memory.events counted an oom_kill */
+#define EXITED_UNKNOWN (UINT32_C(1) << 1)  /* nobody was there to see the status */
+#define EXITED_PIDS_MAX (UINT32_C(1) << 2) /* pids.events counted a refused fork */
+
+typedef struct LaunchExited {
+        LaunchHeader header;
+        uint32_t status; /* as a shell: 0 to 255, 128+n for signal n */
+        uint32_t flags;  /* EXITED_* */
+        uint64_t usec;   /* CLOCK_REALTIME */
+        char id[DYNO_ID_SIZE];
+} LaunchExited;
+
+/* Room for any message of this protocol. */
+typedef union LaunchMessage {
+        LaunchHeader header;
+        LaunchStart start;
+        LaunchSignal signal;
+        LaunchDyno dyno;
+        LaunchFetch fetch;
+        LaunchExtract extract;
+        LaunchImport import;
+        LaunchObject object;
+        LaunchHello hello;
+        LaunchDynoFacts facts;
+        LaunchReply reply;
+        LaunchStarted started;
+        LaunchInspected inspected;
+        LaunchExited exited;
+        LaunchFetched fetched;
+} LaunchMessage;
+
+typedef enum LaunchSide {
+        LAUNCH_FROM_SUPERVISOR,
+        LAUNCH_FROM_LAUNCHER,
+} LaunchSide;
+
+/**
+ * launch_message_check() - check one received message
+ * @msg:    the message
+ * @size:   bytes received
+ * @n_fds:  descriptors received
+ * @from:   who sent it
+ *
+ * Checks that the type may come from @from, the exact size and number of descriptors
+ * for its type, and the range and cleanliness of every field.
+ *
+ * Return: 0 or -EBADMSG: drop the connection, the peer is broken or hostile.
+ */
+int launch_message_check(const LaunchMessage *msg, size_t size, size_t n_fds, LaunchSide from)
+        _must_check_;
+
+/* The exact size of a message of @type, 0 for an invalid one. */
+size_t launch_message_size(LaunchType type);
+
+const char *launch_layer_to_string(LaunchLayer layer); /* "namespaces", … "store" */
+const char *launch_phase_to_string(LaunchPhase phase);
+const char *layer_verdict_to_string(LayerVerdict verdict); /* "ok", "allowed", "failed" */
