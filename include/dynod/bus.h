@@ -58,11 +58,57 @@
  *
  * Signals.
  *
- *   JobProgress(u job, a{sv})   phase s: "read", "unpack", "start", "stop"; done t, total t, files t,
+ *   JobProgress(u job, a{sv})   phase s: "read", "unpack", "release", "start", "stop"; done t, total t, files t,
  *                               bytes t, text s (what to show, if given)
  *   JobDone(u job, s error, s message, s hint, a{sv} result)   error "": it went well
  *
  * An error of a method call has its hint behind a newline in the message.
+ */
+
+/*
+ * Facts: the keys of each a{sv}. Times are RFC 3339 in UTC ("2026-11-23T19:22:41Z"), sizes
+ * bytes. A fact that is not known or does not apply is left out (JSON: null where the
+ * contract lists the key).
+ *
+ *   dyno      id s, name s, app s, type s, command s, size s, state s, reason s, release u, stack s,
+ *             stack_version u, pid u, uid u, address s, port u, since s, crashes u, next_start s,
+ *             exit_status u, memory t, memory_limit t, cpu_seconds d;
+ *             also cpu_percent d, boot_deadline s (starting), last_words s (last line before a crash)
+ *   app       name s, stack s, stack_version u, release u (0: none), created s, dynos u, up u;
+ *             AppInfo also slug s, slug_bytes t, releases u, formation aa{sv}
+ *   formation type s, quantity u, size s, command s
+ *   stack     name s, version u, digest s, bytes t, files t, imported s, apps as
+ *   release   release u, app s, description s, user s, created s, current b;
+ *             ReleaseInfo also slug s, slug_bytes t, stack s, stack_version u, processes a{ss},
+ *             config_keys as
+ *   size      name s, memory_quota t, memory_kill t, cpu_weight u, process_limit u
+ *   layer     layer s (of a check: check s), ok b, verdict s ("ok", "allowed", "failed"; of a check
+ *             also "warning"), detail s, fix s
+ *   host      hostname s, os s, kernel s, cores u, memory t, version s, instance s, dynos u, apps u,
+ *             memory_promised t, memory_limit t
+ *   Doctor    host a{sv}, layers aa{sv}, checks aa{sv}, can_start b, missing as, allowed as
+ *   Version   version s
+ *
+ * Results of the jobs:
+ *
+ *   ImportStack    stack a{sv}, already b, files t, bytes t, notes as (what was changed, a line each)
+ *   Deploy         release u, slug s, already b, files t, bytes t, changed as (types), notes as,
+ *                  up u, total u
+ *   Rollback       release u, to u, slug s, config as ("REDIS_URL leaves")
+ *   ChangeConfig   release u (0: nothing changed)
+ *   Scale          formation aa{sv}: all of it; changed as (types)
+ *   RestartDynos, StopDynos   dynos as
+ *   DestroyApp     dynos u, releases u, slugs u, bytes t
+ *   Run, Exec      dyno s, id s, size s
+ *   a failure of Deploy, Rollback or WaitDynos with NotUp: dyno s (the first that is not up),
+ *                  code s ("R10", "H10"), up u, total u, release u
+ *
+ * Progress: phases come in the order read, unpack, release, start. "release" is sent once, when
+ * the release is made, and carries release u, slug s, already b, files t, bytes t, changed as,
+ * notes as; "start" carries dynos as (their names), done t (up by now), total t.
+ *
+ * Run: @shell: the words of @command are joined with spaces and given to the shell, the client has
+ * quoted them; a process type as first word stands for its command.
  */
 
 #define DYNOD_ERROR_PREFIX "org.dynod.Error."
