@@ -125,14 +125,14 @@ static int allow_maps(scmp_filter_ctx ctx, uint32_t flags) {
 
 /* abort(3), getrlimit(2), isatty(3) and FIONREAD: harmless with these arguments only. */
 static int allow_self(scmp_filter_ctx ctx) {
-        const struct scmp_arg_cmp own_pid = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid());
+        const struct scmp_arg_cmp own_pid = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
         const struct scmp_arg_cmp read_own_limit[] = {
-                SCMP_A0(SCMP_CMP_EQ, 0),
-                SCMP_A2(SCMP_CMP_EQ, 0),
+                SCMP_A0(SCMP_CMP_EQ, 0, 0),
+                SCMP_A2(SCMP_CMP_EQ, 0, 0),
         };
         const struct scmp_arg_cmp ioctls[] = {
-                SCMP_A1(SCMP_CMP_EQ, FIONREAD),
-                SCMP_A1(SCMP_CMP_EQ, TCGETS),
+                SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0),
+                SCMP_A1(SCMP_CMP_EQ, TCGETS, 0),
         };
         int r;
 
@@ -166,7 +166,7 @@ static int allow_clone(scmp_filter_ctx ctx, uint32_t flags) {
 }
 
 static int allow_unix_sockets(scmp_filter_ctx ctx) {
-        const struct scmp_arg_cmp af_unix = SCMP_A0(SCMP_CMP_EQ, AF_UNIX);
+        const struct scmp_arg_cmp af_unix = SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0);
         int r;
 
         r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &af_unix);
