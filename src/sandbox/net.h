@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Net: the network of one instance. One veth pair and /30 per slot, one nftables table,
+ * one tc program on every link, forwarding on the links and the uplinks.
+ *
+ * Belongs to the launcher, which is single-threaded: net_slot_create() enters another
+ * network namespace for a moment. No call but net_start() and net_reload() runs another
+ * program, and none waits for anything but the kernel.
+ *
+ * Life: net_open() looks only. net_start() makes the host what it should be, whatever was
+ * there: slots that are named stay (their dynos run on), everything else that is the
+ * instance's own goes. Links, table and filters outlive the process.
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "config/config.h"
+#include "sandbox/net_plan.h"
+
+typedef struct Net Net;
+
+/* Conditions, see style: positive, handled by the direct caller. */
+enum {
+        _NET_E_OK,
+        NET_E_MISSING,  /* something of the slot is not there, or not as it must be */
+        NET_E_OVERLAP,  /* the /30 belongs to somebody else's route or address */
+        NET_E_FIREWALL, /* the ruleset was refused; text on stderr */
+};
+
+#define NET_DETAIL_SIZE 160
+
+/**
+ * net_open() - get ready to work on the network of an instance
+ * @ret:     owned by the caller, release with net_free(), which changes nothing outside
+ * @config:  copied as far as needed
+ *
+ * Opens netlink sockets, remembers the network namespace that it is called in as the
+ * host's, finds the /30s that overlap and loads the tc program. Changes nothing.
+ *
+ * Return: 0 or a negative errno. A kernel that refuses the tc program is no error, see
+ * net_tc_error().
+ */
+int net_open(Net **ret, const Config *config) _must_check_;
+
+Net *net_free(Net *net);
+DEFINE_CLEANUP(Net, net_free)
+
+/* Why the kernel refused the tc program: 0 or a negative errno. MISSING_TC is about this. */
+int net_tc_error(const Net *net);
+
+/* Slots that the network has room for; the launcher uses slots below this and max_dynos. */
+uint32_t net_slots(const Net *net);
+
+/* False for a slot whose /30 overlaps a route or address of the host. */
+bool net_slot_usable(const Net *net, uint32_t slot);
+
+/* A slot that a living dyno has. */
+typedef struct NetKeep {
+        uint32_t slot;
+        uint32_t web_port; /* 0: not a web dyno */
+        int netns_fd;      /* borrowed; lets a link that was deleted be made again, or -EBADF */
+} NetKeep;
+
+/**
+ * net_start() - make the host's network what it should be
+ * @net:     the network
+ * @keep:    slots of living dynos
+ * @n_keep:  how many
+ *
+ * Loads the ruleset with the elements of @keep in one transaction (dynod-firewall of
+ * config's libexec_dir, ruleset.nft.in of its data_dir; waits for that child), replaces
+ * the tc filters of the kept links, makes kept links that are gone again, and removes
+ * every other link of this instance. Turns forwarding on for the uplinks.
+ *
+ * Return: 0, NET_E_FIREWALL, NET_E_MISSING (a kept slot could not be made whole;
+ * net_check_slot() says which), or a negative errno.
+ */
+int net_start(Net *net, const NetKeep *keep, size_t n_keep) _must_check_;
+
+/* Loads the ruleset again for the slots there are: after somebody flushed it. As net_start(). */
+int net_reload(Net *net) _must_check_;
+
+/* Uplinks may have changed: forwarding for the new ones. Cheap. */
+int net_refresh(Net *net) _must_check_;
+
+/**
+ * net_slot_create() - make namespace, link, filter and set elements of a slot
+ * @net:           the network, after net_start()
+ * @slot:          a usable slot that is not in use
+ * @ret_netns_fd:  the network namespace with eth0 up; owned by the caller. It lives as
+ *                 long as this descriptor or a process in it.
+ *
+ * The dyno reaches the outside from here on; nothing reaches it. On failure nothing is left.
+ *
+ * Return: 0, NET_E_OVERLAP, or a negative errno (-ENOENT: the table is gone, net_reload()
+ * helps).
+ */
+int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) _must_check_;
+
+/**
+ * net_slot_destroy() - remove what net_slot_create() made, but the namespace
+ * @net:   the network
+ * @slot:  any slot; one that is not there is no error
+ *
+ * Return: 0 or the first negative errno; it goes on after one.
+ */
+int net_slot_destroy(Net *net, uint32_t slot);
+
+/* The host may open TCP connections to @port of the slot's dyno. 0 or a negative errno. */
+int net_web_allow(Net *net, uint32_t slot, uint32_t port) _must_check_;
+int net_web_forbid(Net *net, uint32_t slot);
+
+/**
+ * net_check_slot() - is everything of a slot there, by the kernel's word
+ * @net:     the network
+ * @slot:    a slot
+ * @detail:  one line, always filled: "172.16.0.30 on dynod-0, pinned, tc" or what is missing
+ * @size:    of @detail, NET_DETAIL_SIZE is enough
+ *
+ * Return: 0, NET_E_MISSING, or a negative errno.
+ */
+int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) _must_check_;
+
+/* What `doctor` wants to know. */
+typedef struct NetReport {
+        bool table;         /* the instance's table is loaded */
+        bool tc;            /* the kernel took the tc program */
+        bool flush_guard;   /* the routing rule that stops dynos when the table is gone */
+        uint32_t slots;     /* see net_slots() */
+        uint32_t n_overlap; /* of them not usable */
+        char overlap[NET_DETAIL_SIZE];  /* by whom: "172.17.0.0/16 on docker0" */
+        char uplinks[NET_DETAIL_SIZE];  /* "eth0 eth1", empty: no way out */
+        bool forwarding;                /* on for all uplinks */
+        uint32_t n_resolvers;           /* that dynos can use */
+        char blockers[NET_DETAIL_SIZE]; /* foreign chains that may drop dynos' packets:
+                                           "ip filter FORWARD (policy drop)" */
+} NetReport;
+
+int net_report(Net *net, NetReport *ret) _must_check_;
+
+/* One line for people from a report; returns 0, or NET_E_MISSING if dynos cannot start. */
+int net_report_text(const NetReport *report, char *detail, size_t size);
+
+/* Removes every link of this instance, its table and its routing rule. 0 or the first error. */
+int net_purge(Net *net);
