@@ -80,48 +80,60 @@ const Config *manager_config(const Manager *manager);
 
 /* ---- who asks, and jobs ---- */
 
-typedef struct JobProgress {
-        const char *phase; /* "read", "unpack", "start", "stop" */
-        uint64_t done,
-                total;  /* bytes for read and unpack, dynos for start and stop; total 0: unknown */
-        uint64_t files; /* extracted so far */
-        uint64_t bytes; /* unpacked so far */
-        const char *text; /* what to show, or empty: "web.1, web.2" */
-        uint32_t release; /* the release that this job made; 0: none yet */
-} JobProgress;
-
 typedef struct FormationInfo {
         const char *type, *size, *command;
         uint32_t quantity;
 } FormationInfo;
 
-/* Only what the kind of job is about is set; the rest is 0, false or empty. */
+typedef struct StackInfo {
+        const char *name, *digest; /* hex */
+        uint32_t version;
+        uint64_t bytes, files; /* unpacked */
+        uint64_t imported_usec;
+        const char *const *apps; /* that use this version, NULL-terminated */
+} StackInfo;
+
+/*
+ * Only what the kind of job is about is set; the rest is 0, false, empty or, for
+ * lists, NULL. Lists of strings are NULL-terminated.
+ */
 typedef struct JobResult {
         uint64_t duration_usec;
 
         /* import and deploy */
-        const char *digest; /* hex */
-        bool already_here;  /* nothing had to be unpacked */
-        UnpackCounts counts;
-        uint64_t archive_bytes;
-
-        /* import */
-        const char *stack;
-        uint32_t stack_version;
+        bool already;             /* nothing had to be unpacked */
+        const StackInfo *stack;   /* import; else NULL */
+        const char *slug;         /* deploy, rollback: hex */
+        uint64_t files, bytes;    /* unpacked; destroy: bytes freed */
+        uint64_t archive_bytes;   /* read */
+        const char *const *notes; /* what was changed while unpacking, a line each */
 
         /* deploy, config, rollback */
-        const char *app;
-        uint32_t release;          /* that was made; 0: none (nothing changed) */
-        uint32_t rollback_to;      /* rollback: the release it restores */
-        const char *const *config; /* names of the config vars that changed, NULL-terminated */
+        uint32_t release;           /* that was made; 0: none (nothing changed) */
+        uint32_t rollback_to;       /* rollback: the release it restores */
+        const char *const *config;  /* rollback: "REDIS_URL leaves"; config: names that changed */
+        const char *const *changed; /* process types: deploy, scale */
 
-        /* dynos: deploy, scale, restart, stop, wait, destroy */
-        uint32_t dynos, dynos_up;            /* all that it is about; those that are up (or gone) */
-        const char *dyno, *dyno_id, *reason; /* the first that failed */
-        const FormationInfo *formation;      /* scale, deploy: as it is now */
+        /* deploy, scale, restart, stop, wait, destroy */
+        const char *const *dynos;       /* their names; restart, stop */
+        uint32_t total, up;             /* dynos that it is about; those that are up (or gone) */
+        const char *dyno, *dyno_id;     /* NotUp, TimedOut: the first that is not up */
+        const char *code;               /* of its failure: "R10", "H10" */
+        const FormationInfo *formation; /* scale: all of it */
         size_t n_formation;
-        uint32_t releases_removed, slugs_removed; /* destroy */
+        uint32_t releases, slugs; /* destroy: how many went */
 } JobResult;
+
+typedef struct JobProgress {
+        const char *phase; /* "read", "unpack", "release", "start", "stop" */
+        uint64_t done,
+                total;  /* bytes for read and unpack, dynos for start and stop; total 0: unknown */
+        uint64_t files; /* extracted so far */
+        uint64_t bytes; /* unpacked so far */
+        const char *text;         /* what to show, or empty */
+        const char *const *dynos; /* "start", "stop": their names; else NULL */
+        const JobResult *result;  /* "release": what there is so far; else NULL */
+} JobProgress;
 
 typedef struct JobEvents {
         void (*progress)(uint32_t job, const JobProgress *progress, void *userdata);
@@ -150,14 +162,6 @@ void manager_client_gone(Manager *manager, void *userdata);
 
 /* ---- visitors ---- */
 
-typedef struct StackInfo {
-        const char *name, *digest;
-        uint32_t version;
-        uint64_t bytes, files; /* unpacked */
-        uint64_t imported_usec;
-        const char *const *apps; /* that use this version, NULL-terminated */
-} StackInfo;
-
 typedef struct AppInfo {
         const char *name;
         const char *stack; /* that the next release will use */
@@ -167,7 +171,7 @@ typedef struct AppInfo {
         uint32_t stack_version; /* of the current release; 0: none */
         const char *slug;       /* hex; empty: nothing deployed */
         uint64_t slug_bytes;    /* unpacked */
-        uint32_t dynos;         /* live ones */
+        uint32_t dynos, up;     /* live ones */
         uint32_t releases;
 } AppInfo;
 
