@@ -24,6 +24,12 @@
 
 #define INIT_GO 'g'
 
-#define INIT_ORDER_SIGNAL SIGUSR1                                     /* carries an InitOrder */
+/*
+ * Carries an InitOrder. A real-time signal: the kernel would merge two pending SIGUSR1,
+ * and the app, having the same uid, could keep one pending for ever. With RLIMIT_SIGPENDING
+ * used up by the app, sending fails with EAGAIN: dynod then sends a plain SIGTERM
+ * (understood as "SIGTERM to all") or kills the cgroup.
+ */
+#define INIT_ORDER_SIGNAL SIGRTMIN
 #define INIT_ORDER(target, signo) ((int)(target) << 8 | (int)(signo)) /* SignalTarget, 1 to 31 */
 #define INIT_ORDER_END 0                                              /* end now, drained or not */
