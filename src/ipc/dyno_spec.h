@@ -26,7 +26,7 @@
 
 typedef struct DynoSpecHeader {
         uint32_t magic;
-        uint32_t flags;  /* DYNO_SPEC_* */
+        uint32_t flags;  /* DYNO_SPEC_*; TTY and EXEC need ATTACH */
         uint32_t n_args; /* at least 1 */
         uint32_t n_env;
         uint32_t web_port;      /* 0: not a web dyno */
@@ -46,9 +46,10 @@ typedef struct DynoSpec {
  * @ret_fd:   a memfd with all four seals; owned by the caller
  * @header:   flags, web_port, rows and columns are used
  * @args:     NULL-terminated
- * @env:      NULL-terminated NAME=value
+ * @env:      NULL-terminated NAME=value, NAME being [A-Za-z_][A-Za-z0-9_]*
  *
- * Return: 0, -E2BIG if it does not fit into DYNO_SPEC_MAX, or a negative errno.
+ * Return: 0, -E2BIG if it does not fit into DYNO_SPEC_MAX, -EINVAL if dyno-init would
+ * refuse it (flags, no or empty first argument, a variable's name), or a negative errno.
  */
 int dyno_spec_write(int *ret_fd, const DynoSpecHeader *header, char *const *args, char *const *env)
         _must_check_;
