@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the integration tests share: a running daemon, a stack, slugs, and waiting.
+
+Natively (DYNOD_BUILD names a build folder) the tests install that build into a folder of
+their own and run it as an instance of its own, "itest". In the VM (DYNOD_INSTALLED=1) they
+use the installed service. DYNOD_STACK names the archive of a stack with bash and Python.
+
+A test marked vm needs AppArmor, cgroup controllers or systemd; natively it is not
+collected, and the VM runs it. With CI=true a skipped test fails the run.
+"""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from dynod_testing import Daemon, make_slug, native_daemon
+
+HERE = pathlib.Path(__file__).resolve().parent
+INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "vm: needs AppArmor, cgroup controllers or systemd")
+    config.addinivalue_line("markers", "native: about an instance of its own; not for the VM")
+    config.addinivalue_line("markers", "soak: long; only ./run-tests soak runs it")
+
+
+def pytest_collection_modifyitems(config, items):
+    unwanted = "native" if INSTALLED else "vm"
+    dropped = [item for item in items if item.get_closest_marker(unwanted)]
+    if dropped:
+        items[:] = [item for item in items if item not in dropped]
+        config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", [])) if reporter else 0
+    if skipped and os.environ.get("CI") == "true" and exitstatus == 0:
+        reporter.write_line(f"{skipped} skipped: with CI=true that is a failure")
+        session.exitstatus = 1
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory):
+    """The running dynod. Ends, natively, with the proof that it left nothing behind."""
+    if INSTALLED:
+        yield Daemon.installed()
+        return
+    build = os.environ.get("DYNOD_BUILD")
+    if not build:
+        pytest.exit("DYNOD_BUILD names no build folder: use ./run-tests integration", 4)
+    daemon = native_daemon(pathlib.Path(build), tmp_path_factory.mktemp("dynod"), "itest")
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        print(daemon.log_tail())
+        left = daemon.remove()
+    assert left == "", f"dynod left behind:\n{left}"
+
+
+@pytest.fixture(scope="session")
+def stack(daemon):
+    """Name of an imported real stack, Debian with bash and Python."""
+    path = os.environ.get("DYNOD_STACK")
+    if not path:
+        pytest.exit("DYNOD_STACK names no archive: use ./run-tests integration", 4)
+    daemon.ok("stacks:import", "debian-12", path, timeout=600)
+    return "debian-12"
+
+
+@pytest.fixture
+def ctl(daemon):
+    """ctl(*arguments) runs herokuctl against the daemon and returns its CompletedProcess."""
+    return daemon.ctl
+
+
+@pytest.fixture
+def slug(tmp_path):
+    """slug({name: text or bytes}) makes the archive of a slug and returns its path."""
+    def make(files, name="slug.tgz", **options):
+        return make_slug(tmp_path / name, files, **options)
+    return make
+
+
+@pytest.fixture
+def app(daemon, stack, request):
+    """Name of a fresh app on the stack, destroyed at the end of the test."""
+    name = "t-" + os.urandom(4).hex()
+    daemon.ok("apps:create", name, "--stack", stack)
+    yield name
+    gone = daemon.ctl("apps:destroy", name, "--confirm", name, timeout=90)
+    assert gone.returncode == 0 or "NoSuchApp" in gone.stderr or "no app" in gone.stderr, gone.stderr
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_stray_children():
+    """A test that leaves processes of its own running would disturb the next ones."""
+    yield
+    children = subprocess.run(["ps", "--no-headers", "-o", "pid,args", "--ppid", str(os.getpid())],
+                              capture_output=True, text=True, check=False).stdout
+    stray = [line for line in children.splitlines() if " ps " not in line and "<defunct>" not in line]
+    assert not stray, "\n".join(stray)
