@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Resource limits (setrlimit(2)) of a dyno, and its place in the eyes of the OOM killer. */
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+#define LIMITS_FILES 10000                   /* Heroku's ulimit -n */
+#define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
+
+/**
+ * limits_apply() - set this process's limits, inherited by everything in the dyno
+ * @process_limit:  processes and threads of the dyno's uid: Heroku's `ulimit -u`
+ *
+ * Only ever lowers: needs no capability.
+ */
+int limits_apply(uint32_t process_limit) _must_check_;
+
+/* LIMITS_FILES, or less where this process may not have that many. */
+uint64_t limits_files(void);
+
+/**
+ * limits_protect_init() - keep the OOM killer away from this process, not from its children
+ * @proc_fd:  procfs of the own pid namespace
+ *
+ * Needs CAP_SYS_RESOURCE.
+ */
+int limits_protect_init(int proc_fd) _must_check_;
