@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing depends on a dynod process staying alive."""
+
+import os
+import subprocess
+
+import pytest
+
+from dynod_testing import WEB_SLUG, http_get, wait_until
+
+COUNTER = '''\
+import itertools, time
+for n in itertools.count():
+    print("line", n, flush=True)
+    time.sleep(0.01)
+'''
+
+
+@pytest.fixture
+def web(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    return app
+
+
+def test_restart_keeps_dynos_and_takes_them_over(daemon, web):
+    before = daemon.dyno(web, "web.1")
+    daemon.restart()
+    after = daemon.dyno(web, "web.1")
+    assert (after["id"], after["pid"], after["state"]) == (before["id"], before["pid"], "up")
+    assert http_get(after)[0] == 200
+    # Taken over: it can be stopped, and its end is seen.
+    daemon.ok("ps:stop", "web.1", "-a", web, timeout=90)
+    daemon.wait_log(web, "State changed from up to stopping")
+    wait_until(lambda: not os.path.exists(f"/proc/{before['pid']}"), "web.1 is gone")
+
+
+@pytest.mark.parametrize("name", ["dynod-supervisor", "dynod-logger", "dynod"])
+def test_killed_process_comes_back_and_dynos_stay(daemon, web, name):
+    before = daemon.dyno(web, "web.1")
+    daemon.kill_process(name)
+    after = daemon.dyno(web, "web.1")
+    assert (after["id"], after["pid"]) == (before["id"], before["pid"])
+    assert http_get(after, f"/after-{name}")[0] == 200
+    daemon.wait_log(web, f"request /after-{name}")
+
+
+def test_exit_while_dynod_is_down_is_seen_at_the_next_start(daemon, web):
+    dyno = daemon.dyno(web, "web.1")
+    daemon.stop()
+    try:
+        try:
+            http_get(dyno, "/exit")
+        except OSError:
+            pass
+        wait_until(lambda: state_of(dyno["pid"]) in (None, "Z"), "dyno-init ended", 40)
+    finally:
+        daemon.start()
+    daemon.wait_log(web, "Process exited with status 3", 40)
+    wait_until(lambda: any(d["id"] != dyno["id"] for d in daemon.dynos(web)), "web.1 starts again", 60)
+
+
+def state_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return None
+
+
+def test_no_line_is_lost_when_the_logger_is_killed(daemon, app, slug):
+    daemon.ok("deploy", slug({"Procfile": "count: python3 count.py\n", "count.py": COUNTER}), "-a", app)
+    daemon.ok("ps:scale", "count=1", "-a", app, timeout=120)
+    daemon.wait_log(app, "app[count.1]: line 50")
+    for _ in range(3):
+        daemon.kill_process("dynod-logger")
+        last = numbers(daemon, app)[-1]
+        wait_until(lambda: numbers(daemon, app)[-1] > last + 20, "the count goes on", 40)
+    seen = numbers(daemon, app)
+    assert seen == list(range(seen[0], seen[0] + len(seen))), "a gap or a repeated line"
+
+
+def numbers(daemon, app):
+    return [int(line.rsplit(" ", 1)[1]) for line in daemon.logs(app, "--ps", "count.1", "--source", "app").splitlines()
+            if "]: line " in line]
+
+
+@pytest.mark.native
+def test_second_daemon_on_the_same_folders_is_refused(daemon):
+    done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1, done.stderr
+    assert str(daemon.state_dir) in done.stderr or "already" in done.stderr
+    daemon.ok("host:info")
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("text, wanted", [
+    ("no_such_key = 1\n", "no_such_key"),
+    ("web_port = many\n", "web_port"),
+    ("this is no line\n", "line"),
+    ("allow_missing = seccomp\n", "allow_missing"),
+    ("[size Big]\nmemory = 2G\nmemory_kill = 1G\n", "memory_kill"),
+])
+def test_damaged_configuration_is_refused_with_its_line(daemon, tmp_path, text, wanted):
+    path = tmp_path / "dynod.conf"
+    good = (daemon.folder / "dynod.conf").read_text()
+    path.write_text(good + text)
+    done = subprocess.run([daemon.command()[0], "--instance", "itestbad", "--config", str(path), "--check"],
+                          capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert str(path) in done.stderr and wanted in done.stderr, done.stderr
