@@ -59,6 +59,7 @@ typedef struct UnpackCounts {
         uint64_t xattrs;        /* entries whose xattrs or ACLs were dropped */
         uint64_t devices;       /* skipped below /dev */
         uint64_t outside_app;   /* slug with ./app/: entries outside, ignored */
+        uint64_t replaced;      /* stack: links where a folder or file must be, to mount over */
 } UnpackCounts;
 
 #define UNPACK_TEXT_SIZE 4096
