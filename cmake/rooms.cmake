@@ -11,17 +11,21 @@ function(dynod_room name)
         target_link_libraries(dynod-room-${name} PUBLIC ${ARG_DEPENDS} PRIVATE dynod-flags)
 endfunction()
 
-# dynod_program(NAME ROOM... SOURCES ... DEPENDS ... DESTINATION dir)
+# dynod_program(NAME ROOM... SOURCES ... DEPENDS ... DESTINATION dir [PERMISSIONS ...])
 #
 # A program is a main() and the rooms that it links. All of them are left in
 # build/bin, so that a build tree works as a libexec folder.
 function(dynod_program name)
-        cmake_parse_arguments(ARG "" "DESTINATION" "SOURCES;DEPENDS" ${ARGN})
+        cmake_parse_arguments(ARG "" "DESTINATION" "SOURCES;DEPENDS;PERMISSIONS" ${ARGN})
+        set(permissions ${ARG_PERMISSIONS})
+        if(permissions)
+                list(PREPEND permissions PERMISSIONS)
+        endif()
         add_executable(${name} ${ARG_SOURCES})
         target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} dynod-flags)
         set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
         target_link_options(${name} PRIVATE -pie)
-        install(TARGETS ${name} RUNTIME DESTINATION ${ARG_DESTINATION})
+        install(TARGETS ${name} RUNTIME DESTINATION ${ARG_DESTINATION} ${permissions})
 endfunction()
 
 # dynod_unit_test(ROOM MODULE [extra libraries...]): tests/unit/ROOM/test_MODULE.c with cmocka
