@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "ipc/dyno_spec.h"
+#include "ipc/init_fds.h"
+#include "launcher/dynos_internal.h"
+#include "launcher/slots.h"
+#include "sandbox/cgroup.h"
+
+/* The FIFOs of a dyno that has ended are looked at in these intervals: nothing announces
+ * that a pipe was read empty. */
+#define DRAIN_FIRST_USEC (2 * USEC_PER_MSEC)
+#define DRAIN_LAST_USEC (500 * USEC_PER_MSEC)
+
+/* ---- objects ---- */
+
+Dyno *dyno_new(Launcher *launcher) {
+        Dyno *dyno = calloc(1, sizeof(*dyno));
+
+        if (!dyno)
+                return NULL;
+        dyno->launcher = launcher;
+        dyno->slot = (SandboxSlot)SANDBOX_SLOT_INIT;
+        dyno->process = (SandboxDyno)SANDBOX_DYNO_INIT;
+        dyno->app_fifo_fd = dyno->log_fifo_fd = dyno->status_fd = -EBADF;
+        dyno->watch = -1;
+        return dyno;
+}
+
+void dyno_link(Dyno *dyno) {
+        dyno->next = dyno->launcher->dynos;
+        dyno->launcher->dynos = dyno;
+}
+
+Dyno *dyno_free(Dyno *dyno) {
+        if (!dyno)
+                return NULL;
+
+        for (Dyno **at = &dyno->launcher->dynos; *at; at = &(*at)->next)
+                if (*at == dyno) {
+                        *at = dyno->next;
+                        break;
+                }
+        dyno->exit_source = source_free(dyno->exit_source);
+        dyno->drain_timer = source_free(dyno->drain_timer);
+        if (dyno->watch >= 0)
+                (void)inotify_rm_watch(dyno->launcher->inotify_fd, dyno->watch);
+        dyno->app_fifo_fd = safe_close(dyno->app_fifo_fd);
+        dyno->log_fifo_fd = safe_close(dyno->log_fifo_fd);
+        dyno->status_fd = safe_close(dyno->status_fd);
+        sandbox_dyno_clear(&dyno->process);
+        sandbox_slot_release(&dyno->slot);
+        free(dyno);
+        return NULL;
+}
+
+Dyno *dyno_find(const Launcher *launcher, const char *id) {
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (strcmp(dyno->facts.start.id, id) == 0)
+                        return dyno;
+
+        return NULL;
+}
+
+/* One that runs, for requests. */
+static Dyno *find_running(const Launcher *launcher, const char *id) {
+        Dyno *dyno = dyno_find(launcher, id);
+
+        return dyno && dyno->exit_source ? dyno : NULL;
+}
+
+unsigned dynos_count(const Launcher *launcher) {
+        unsigned n = 0;
+
+        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (dyno->exit_source)
+                        n++;
+
+        return n;
+}
+
+void dynos_clear(Launcher *launcher) {
+        while (launcher->dynos)
+                (void)dyno_free(launcher->dynos);
+}
+
+/* ---- what the supervisor is told ---- */
+
+static void announce_exit(Dyno *dyno) {
+        LaunchExited exited = {
+                .header = {.type = LAUNCH_EXITED},
+                .status = dyno->exit_status,
+                .flags = dyno->exit_flags,
+                .usec = dyno->exit_usec,
+        };
+
+        if (!dyno->launcher->link)
+                return;
+        field_set(exited.id, sizeof(exited.id), dyno->facts.start.id);
+        link_send(dyno->launcher, &exited, sizeof(exited), NULL, 0);
+        dyno->exit_told = true;
+}
+
+void dyno_announce(Dyno *dyno) {
+        dyno->facts.header = (LaunchHeader){.type = LAUNCH_DYNO};
+        link_send(dyno->launcher, &dyno->facts, sizeof(dyno->facts), NULL, 0);
+        if (dyno->exit_usec != 0)
+                announce_exit(dyno);
+}
+
+void dynos_announce(Launcher *launcher) {
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                dyno_announce(dyno);
+}
+
+/* ---- the end of a dyno ---- */
+
+static int on_drain_timer(void *userdata, uint32_t events) {
+        Dyno *dyno = userdata;
+
+        if (!dyno_is_drained(dyno) || !dyno->exit_told) {
+                if (dyno->drain_wait_usec < DRAIN_LAST_USEC)
+                        dyno->drain_wait_usec *= 2;
+                source_set_time(dyno->drain_timer, clock_boottime_usec() + dyno->drain_wait_usec);
+                return 0;
+        }
+
+        dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
+        slots_give_back(dyno->launcher, &dyno->slot);
+        (void)dyno_free(dyno);
+        return 0;
+}
+
+/*
+ * Why it ended. Our own waitid(2) comes first; the record, which the dyno's own uid could
+ * have had a hand in, only where there is nothing else.
+ */
+static void find_exit_status(Dyno *dyno) {
+        siginfo_t si = {0};
+        StatusRecord record;
+
+        if (dyno->process.pidfd >= 0 &&
+            waitid(P_PIDFD, (id_t)dyno->process.pidfd, &si, WEXITED | WNOHANG) == 0 &&
+            si.si_pid != 0) {
+                dyno->exit_status = si.si_code == CLD_EXITED ? (uint32_t)si.si_status & 0xff
+                                                             : 128 + (uint32_t)si.si_status;
+                return;
+        }
+        if (dyno_read_status(dyno, &record) && (record.flags & STATUS_EXITED) != 0) {
+                dyno->exit_status = record.exit_status;
+                return;
+        }
+        dyno->exit_status = 128 + SIGKILL; /* dyno-init writes its record unless it is killed */
+        dyno->exit_flags |= EXITED_UNKNOWN;
+}
+
+void dyno_ended(Dyno *dyno) {
+        Launcher *launcher = dyno->launcher;
+        CgroupCounters counters = {0};
+        int r;
+
+        dyno->exit_usec = clock_realtime_usec();
+        find_exit_status(dyno);
+        if (dyno->process.cgroup_fd >= 0 &&
+            cgroup_read_counters(dyno->process.cgroup_fd, &counters) == 0) {
+                if (counters.oom_kill > 0)
+                        dyno->exit_flags |= EXITED_OOM;
+                if (counters.pids_max > 0)
+                        dyno->exit_flags |= EXITED_PIDS_MAX;
+        }
+        dyno->exit_source = source_free(dyno->exit_source);
+
+        /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
+        if (dyno->process.cgroup_fd >= 0)
+                (void)cgroup_kill(dyno->process.cgroup_fd);
+        r = cgroup_remove(launcher->cgroup_fd, dyno->facts.start.id);
+        if (r < 0 && r != -ENOENT)
+                (void)log_warning_errno(
+                        r, "%s: cannot remove its cgroup: %m", dyno->facts.start.id);
+
+        announce_exit(dyno);
+        dyno->drain_wait_usec = DRAIN_FIRST_USEC;
+        r = loop_add_timer(launcher->loop, &dyno->drain_timer, 0, on_drain_timer, dyno);
+        if (r < 0)
+                (void)log_error_errno(
+                        r, "%s: cannot wait for its output: %m", dyno->facts.start.id);
+}
+
+static int on_exit_event(void *userdata, uint32_t events) {
+        dyno_ended(userdata);
+        return 0;
+}
+
+int dyno_watch_exit(Dyno *dyno) {
+        return loop_add(
+                dyno->launcher->loop,
+                &dyno->exit_source,
+                dyno->process.pidfd,
+                EPOLLIN,
+                on_exit_event,
+                dyno);
+}
+
+/* ---- what dyno-init writes down ---- */
+
+/*
+ * From now on the kernel spares dyno-init when memory runs out: it must live to say so.
+ * Only now, because a child that is forked later could go back to this value by itself.
+ */
+static void protect_init(const Dyno *dyno) {
+        char path[64];
+        int r;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", dyno->process.pid);
+        /* Safe: the pid is pinned by our pidfd, and the value concerns dyno-init alone. */
+        r = write_text_at(AT_FDCWD, path, "-1000");
+        if (r < 0 && r != -EACCES && r != -EPERM && r != -ENOENT) /* no CAP_SYS_RESOURCE here */
+                (void)log_warning_errno(
+                        r, "%s: cannot set oom_score_adj: %m", dyno->facts.start.id);
+}
+
+void dyno_take_status(Dyno *dyno) {
+        StatusRecord record;
+        int r;
+
+        if (!dyno_read_status(dyno, &record) || !dyno->exit_source)
+                return;
+
+        if ((record.flags & STATUS_STARTED) != 0 && (record.flags & STATUS_EXITED) == 0)
+                protect_init(dyno);
+
+        if ((record.flags & STATUS_BOUND) != 0 && dyno->facts.bound == 0 &&
+            dyno->facts.start.web_port != 0) {
+                LaunchDyno bound = {.header = {.type = LAUNCH_BOUND}};
+
+                dyno->facts.bound = 1;
+                r = dyno_folder_publish(dyno, false);
+                if (r < 0)
+                        (void)log_warning_errno(
+                                r, "%s: cannot write its state: %m", dyno->facts.start.id);
+                field_set(bound.id, sizeof(bound.id), dyno->facts.start.id);
+                link_send(dyno->launcher, &bound, sizeof(bound), NULL, 0);
+        }
+}
+
+static void on_watch(Launcher *launcher, int watch) {
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (dyno->watch == watch) {
+                        dyno_take_status(dyno);
+                        return;
+                }
+}
+
+int dynos_on_inotify(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+        /* A watch on a file brings events without a name. */
+        struct inotify_event buf[64];
+        ssize_t n = read(launcher->inotify_fd, buf, sizeof(buf));
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+
+        for (size_t i = 0; i < (size_t)n / sizeof(buf[0]); i++) {
+                if ((buf[i].mask & IN_Q_OVERFLOW) != 0)
+                        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                                dyno_take_status(dyno);
+                else if ((buf[i].mask & IN_MODIFY) != 0)
+                        on_watch(launcher, buf[i].wd);
+        }
+
+        return 0;
+}
+
+/* ---- start ---- */
+
+/* A start that would promise more memory than there is, is refused with the numbers. */
+static int check_memory(const Launcher *launcher, const LaunchStart *start, SandboxError *reterr) {
+        uint64_t promised = 0;
+
+        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (dyno->exit_source)
+                        promised += dyno->facts.start.memory_quota;
+        if (start->memory_quota <= launcher->memory_total &&
+            promised <= launcher->memory_total - start->memory_quota)
+                return 0;
+
+        reterr->layer = LAYER_MEMORY;
+        reterr->error = ENOMEM;
+        (void)snprintf(
+                reterr->detail,
+                sizeof(reterr->detail),
+                "%llu MB wanted, %llu of %llu MB are promised to other dynos",
+                (unsigned long long)(start->memory_quota >> 20),
+                (unsigned long long)(promised >> 20),
+                (unsigned long long)(launcher->memory_total >> 20));
+        return -ENOMEM;
+}
+
+typedef struct Trees {
+        int stack_fd, slug_fd, slug_tree_fd;
+} Trees;
+
+static void trees_close(Trees *trees) {
+        trees->stack_fd = safe_close(trees->stack_fd);
+        trees->slug_fd = safe_close(trees->slug_fd);
+        trees->slug_tree_fd = safe_close(trees->slug_tree_fd);
+}
+
+static int
+open_trees(Launcher *launcher, const LaunchStart *start, Trees *ret, SandboxError *reterr) {
+        const char *what = "stack";
+        int r;
+
+        r = store_tree_open(launcher->store, OBJECT_STACK, start->stack, &ret->stack_fd);
+        if (r == 0) {
+                what = "slug";
+                r = store_tree_open(launcher->store, OBJECT_SLUG, start->slug, &ret->slug_fd);
+        }
+        if (r == 0)
+                r = store_part_open(ret->slug_fd, STORE_PART_TREE, &ret->slug_tree_fd);
+        if (r < 0) {
+                reterr->layer = LAYER_STORE;
+                reterr->error = -r;
+                (void)snprintf(reterr->detail, sizeof(reterr->detail), "the %s", what);
+        }
+
+        return r;
+}
+
+/* What is left of a start that failed: slot and folder. */
+static void undo_start(Dyno *dyno, bool have_folder) {
+        char name[DYNO_ID_SIZE + 1];
+
+        if (have_folder) {
+                (void)snprintf(name, sizeof(name), ".%s", dyno->facts.start.id);
+                dyno_folder_remove(dyno->launcher, name);
+        }
+        slots_give_back(dyno->launcher, &dyno->slot);
+}
+
+static int
+launch(Dyno *dyno, const SandboxLaunch *launch_template, const Trees *trees, SandboxError *reterr) {
+        SandboxLaunch request = *launch_template;
+        int r;
+
+        request.slot = &dyno->slot;
+        request.start = &dyno->facts.start;
+        request.stack_fd = trees->stack_fd;
+        request.slug_fd = trees->slug_tree_fd;
+        request.status_fd = dyno->status_fd;
+        request.app_fifo_fd = dyno->app_fifo_fd;
+        request.log_fifo_fd = dyno->log_fifo_fd;
+
+        r = sandbox_launch(dyno->launcher->host, &request, &dyno->process, reterr);
+        if (r < 0)
+                return r;
+
+        dyno->facts.pid = (uint32_t)dyno->process.pid;
+        memcpy(dyno->phase_usec, dyno->process.phase_usec, sizeof(dyno->phase_usec));
+        return 0;
+}
+
+/* The dyno runs: make it known. On failure it is killed, for nobody could find it again. */
+static int make_known(Dyno *dyno) {
+        int r;
+
+        r = dyno_folder_publish(dyno, true);
+        if (r == 0)
+                r = dyno_folder_watch(dyno);
+        if (r == 0)
+                r = dyno_watch_exit(dyno);
+        if (r == 0 && dyno->facts.start.web_port != 0)
+                r = net_web_allow(
+                        dyno->launcher->net, dyno->slot.index, dyno->facts.start.web_port);
+        if (r < 0 && dyno->exit_source)
+                dyno->exit_source = source_free(dyno->exit_source);
+        if (r < 0) {
+                (void)cgroup_kill(dyno->process.cgroup_fd);
+                (void)waitid(P_PIDFD, (id_t)dyno->process.pidfd, &(siginfo_t){0}, WEXITED);
+                (void)cgroup_remove(dyno->launcher->cgroup_fd, dyno->facts.start.id);
+                dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
+        }
+
+        return r;
+}
+
+static int start_in_slot(
+        Launcher *launcher,
+        const LaunchStart *start,
+        SandboxLaunch *request,
+        Dyno **ret,
+        SandboxError *reterr) {
+        _cleanup_(trees_close) Trees trees = {-EBADF, -EBADF, -EBADF};
+        _cleanup_(dyno_freep) Dyno *dyno = dyno_new(launcher);
+        bool have_folder = false;
+        int r;
+
+        if (!dyno)
+                return -ENOMEM;
+        r = open_trees(launcher, start, &trees, reterr);
+        if (r < 0)
+                return r;
+        r = slots_take(launcher, &dyno->slot, reterr);
+        if (r < 0)
+                return r;
+
+        dyno->facts = (LaunchDynoFacts){
+                .header = {.type = LAUNCH_DYNO},
+                .start = *start,
+                .uid = dyno->slot.uid,
+                .address = dyno->slot.address.s_addr,
+                .started_usec = clock_realtime_usec(),
+        };
+        dyno->phase_usec[PHASE_SLOT] = (uint32_t)(clock_boottime_usec() - request->received_usec);
+
+        reterr->layer = LAYER_PROCESS;
+        r = dyno_folder_make(dyno);
+        if (r == 0) {
+                have_folder = true;
+                dyno->process.phase_usec[PHASE_SLOT] = dyno->phase_usec[PHASE_SLOT];
+                r = launch(dyno, request, &trees, reterr);
+        }
+        if (r == 0)
+                r = make_known(dyno);
+        if (r < 0) {
+                undo_start(dyno, have_folder);
+                return r;
+        }
+
+        dyno_link(dyno);
+        *ret = TAKE_PTR(dyno);
+        return 0;
+}
+
+void dyno_start(
+        Launcher *launcher,
+        const LaunchStart *start,
+        int spec_fd,
+        int attach_fd,
+        LaunchStarted *ret) {
+        SandboxLaunch request = {
+                .received_usec = clock_boottime_usec(),
+                .spec_fd = spec_fd,
+                .attach_fd = attach_fd,
+        };
+        SandboxError error = {.layer = LAYER_PROCESS};
+        Dyno *dyno = NULL;
+        int r;
+
+        *ret = (LaunchStarted){.header = {.type = LAUNCH_STARTED, .seq = start->header.seq}};
+
+        r = dyno_find(launcher, start->id) ? -EEXIST : dyno_spec_check_fd(spec_fd);
+        if (r == 0)
+                r = check_memory(launcher, start, &error);
+        if (r == 0)
+                r = start_in_slot(launcher, start, &request, &dyno, &error);
+
+        ret->result = r;
+        ret->layer = r == 0 ? _LAYER_ANY_MAX : error.layer;
+        if (r < 0) {
+                (void)snprintf(ret->detail, sizeof(ret->detail), "%s", error.detail);
+                return;
+        }
+        ret->facts = dyno->facts;
+        memcpy(ret->phase_usec, dyno->phase_usec, sizeof(ret->phase_usec));
+        if (host_missing(launcher) != 0)
+                log_notice("%s started without a layer, as allow_missing says.", start->id);
+}
+
+/* ---- requests to a running dyno ---- */
+
+/* Queues an order to dyno-init, see ipc/init_fds.h. */
+static int send_order(const Dyno *dyno, int order) {
+        siginfo_t si = {0};
+
+        si.si_signo = INIT_ORDER_SIGNAL;
+        si.si_code = SI_QUEUE;
+        si.si_pid = getpid();
+        si.si_uid = getuid();
+        si.si_value.sival_int = order;
+        /* Safe: by pidfd, so it cannot reach another process. */
+        if (syscall(SYS_pidfd_send_signal, dyno->process.pidfd, INIT_ORDER_SIGNAL, &si, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+int dyno_signal(Launcher *launcher, const LaunchSignal *request) {
+        const Dyno *dyno = find_running(launcher, request->id);
+        int r;
+
+        if (!dyno)
+                return -ESRCH;
+
+        r = send_order(dyno, INIT_ORDER(request->target, request->signo));
+        /* The app has used up RLIMIT_SIGPENDING: a plain SIGTERM always gets through. */
+        if (r == -EAGAIN && request->signo == SIGTERM)
+                r = syscall(SYS_pidfd_send_signal, dyno->process.pidfd, SIGTERM, NULL, 0) < 0
+                            ? -errno
+                            : 0;
+
+        return r;
+}
+
+int dyno_kill(Launcher *launcher, const char *id) {
+        const Dyno *dyno = find_running(launcher, id);
+
+        if (!dyno)
+                return -ESRCH;
+        /* Safe: the cgroup of this dyno, opened when it was made. */
+        return cgroup_kill(dyno->process.cgroup_fd);
+}
+
+void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
+        uint64_t begin_usec = clock_boottime_usec();
+        const Dyno *dyno = find_running(launcher, id);
+        SandboxExpect expect;
+        int r;
+
+        if (!dyno) {
+                ret->result = -ESRCH;
+                return;
+        }
+
+        expect = (SandboxExpect){
+                .start = &dyno->facts.start,
+                .uid = dyno->slot.uid,
+                .address = dyno->slot.address,
+                .netns_fd = dyno->slot.netns_fd,
+                .userns_fd = dyno->slot.userns_fd,
+        };
+        r = sandbox_inspect(launcher->host, &dyno->process, &expect, ret->layers);
+        if (r == 0) {
+                LaunchLayerReport *network = &ret->layers[LAYER_NETWORK];
+                char detail[NET_DETAIL_SIZE];
+                int checked =
+                        net_check_slot(launcher->net, dyno->slot.index, detail, sizeof(detail));
+
+                /* The sandbox saw the namespace; links and rules are the network's to judge. */
+                if (network->verdict == VERDICT_OK || checked != 0) {
+                        if (checked != 0)
+                                network->verdict = VERDICT_FAILED;
+                        field_set(network->detail, sizeof(network->detail), "");
+                        (void)snprintf(network->detail, sizeof(network->detail), "%s", detail);
+                }
+        }
+
+        ret->result = r;
+        ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
+        memcpy(ret->phase_usec, dyno->phase_usec, sizeof(ret->phase_usec));
+}
+
+/* ---- ps:exec ---- */
+
+struct Exec {
+        Exec *next;
+        Launcher *launcher;
+        SandboxDyno process;
+        Source *source;
+};
+
+static int on_exec_exit(void *userdata, uint32_t events) {
+        Exec *exec = userdata;
+
+        (void)waitid(P_PIDFD, (id_t)exec->process.pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+        for (Exec **at = &exec->launcher->execs; *at; at = &(*at)->next)
+                if (*at == exec) {
+                        *at = exec->next;
+                        break;
+                }
+        exec->source = source_free(exec->source);
+        sandbox_dyno_clear(&exec->process);
+        free(exec);
+        return 0;
+}
+
+int dyno_exec(
+        Launcher *launcher, const char *id, int spec_fd, int attach_fd, SandboxError *reterr) {
+        const Dyno *dyno = find_running(launcher, id);
+        SandboxExec request;
+        Exec *exec;
+        int r;
+
+        *reterr = (SandboxError){.layer = LAYER_PROCESS};
+        if (!dyno)
+                return -ESRCH;
+        r = dyno_spec_check_fd(spec_fd);
+        if (r < 0)
+                return r;
+        exec = calloc(1, sizeof(*exec));
+        if (!exec)
+                return -ENOMEM;
+
+        request = (SandboxExec){
+                .dyno = &dyno->process,
+                .start = &dyno->facts.start,
+                .uid = dyno->slot.uid,
+                .spec_fd = spec_fd,
+                .attach_fd = attach_fd,
+                .death_fd = -EBADF,
+        };
+        exec->launcher = launcher;
+        exec->process = (SandboxDyno)SANDBOX_DYNO_INIT;
+        r = sandbox_exec(launcher->host, &request, &exec->process, reterr);
+        if (r == 0)
+                r = loop_add(
+                        launcher->loop,
+                        &exec->source,
+                        exec->process.pidfd,
+                        EPOLLIN,
+                        on_exec_exit,
+                        exec);
+        if (r < 0) {
+                sandbox_dyno_clear(&exec->process);
+                free(exec);
+                return r;
+        }
+
+        exec->next = launcher->execs;
+        launcher->execs = exec;
+        return 0;
+}

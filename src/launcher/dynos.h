@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The dynos that live, as the launcher sees them: process, FIFOs, folder, slot.
+ *
+ * A dyno's folder, run_dir/dynos/ID, is made as ".ID" and renamed when the dyno runs, so
+ * that whoever watches sees complete ones only; a leading dot that a new dynod finds is a
+ * start that did not come to its end, and is killed. When a dyno has ended its folder
+ * stays until the logger has read both FIFOs and the supervisor was told.
+ */
+
+#include "launcher/launcher.h"
+
+/**
+ * dyno_start() - LAUNCH_START
+ * @launcher:   the launcher
+ * @start:      a checked message
+ * @spec_fd:    borrowed
+ * @attach_fd:  borrowed, or negative
+ * @ret:        the answer, filled whatever the result; ret->result is it
+ */
+void dyno_start(
+        Launcher *launcher,
+        const LaunchStart *start,
+        int spec_fd,
+        int attach_fd,
+        LaunchStarted *ret);
+
+/* LAUNCH_SIGNAL, LAUNCH_KILL, LAUNCH_EXEC. Return: 0, -ESRCH, or a negative errno. */
+int dyno_signal(Launcher *launcher, const LaunchSignal *request) _must_check_;
+int dyno_kill(Launcher *launcher, const char *id) _must_check_;
+int dyno_exec(Launcher *launcher, const char *id, int spec_fd, int attach_fd, SandboxError *reterr)
+        _must_check_;
+
+/* LAUNCH_INSPECT. ret->result is 0, -ESRCH or a negative errno. */
+void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret);
+
+/**
+ * dynos_adopt() - take over what an earlier dynod left running
+ * @launcher:  host and folders are open, the network is not started
+ *
+ * Dynos that ended meanwhile stay until the supervisor was told. What is half made is
+ * killed and removed.
+ *
+ * Return: 0 or a negative errno; one dyno that cannot be adopted is logged and killed.
+ */
+int dynos_adopt(Launcher *launcher) _must_check_;
+
+/* After dynos_adopt(): starts the network with what the living dynos have. As net_start(). */
+int dynos_start_network(Launcher *launcher) _must_check_;
+
+/* Tells the supervisor of each dyno (LAUNCH_DYNO), and of each that has ended. */
+void dynos_announce(Launcher *launcher);
+
+/* How many run. */
+unsigned dynos_count(const Launcher *launcher);
+
+/* inotify callback: some status record changed. */
+int dynos_on_inotify(void *userdata, uint32_t events);
+
+/* `dynod --purge`: removes every folder, whatever is in it. The dynos are dead. */
+void dynos_remove_folders(Launcher *launcher);
+
+/* Forgets all of them; the dynos themselves run on. */
+void dynos_clear(Launcher *launcher);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a new dynod finds of an older one: folders in run_dir/dynos, and cgroups.
+ *
+ *   folder  cgroup with processes   then
+ *   ID      yes                     adopted
+ *   ID      no                      it ended: told to the supervisor, drained, removed
+ *   .ID     either                  a start that was not completed: killed, removed
+ *   none    either                  nobody's: killed, removed
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "launcher/dynos_internal.h"
+#include "launcher/slots.h"
+#include "sandbox/cgroup.h"
+
+static void kill_group(const Launcher *launcher, const char *id) {
+        _cleanup_close_ int fd = cgroup_open(launcher->cgroup_fd, id);
+
+        if (fd >= 0)
+                (void)cgroup_kill(fd);
+}
+
+static int adopt_one(Launcher *launcher, const char *id) {
+        _cleanup_(dyno_freep) Dyno *dyno = dyno_new(launcher);
+        const Config *config = launcher->config;
+        uint32_t slot;
+        int r;
+
+        if (!dyno)
+                return -ENOMEM;
+        r = dyno_folder_read_facts(launcher, id, &dyno->facts);
+        if (r < 0)
+                return r;
+
+        slot = dyno->facts.uid - (config->uid_base + CONFIG_UID_DYNOS);
+        if (slot >= config->max_dynos ||
+            net_plan_address(config->network, slot).dyno.s_addr != dyno->facts.address)
+                return -ERANGE; /* uid_base or network were changed under a running dyno */
+
+        dyno->slot.index = slot;
+        dyno->slot.uid = dyno->facts.uid;
+        dyno->slot.address.s_addr = dyno->facts.address;
+        r = dyno_folder_open(dyno);
+        if (r < 0)
+                return r;
+
+        r = sandbox_adopt(
+                launcher->host, id, dyno->facts.uid, (pid_t)dyno->facts.pid, &dyno->process);
+        if (r < 0 && r != -ESRCH)
+                return r;
+        slots_mark_used(launcher->slots, slot);
+        dyno_link(dyno);
+        if (r == -ESRCH) {
+                dyno_ended(TAKE_PTR(dyno));
+                return 0;
+        }
+
+        r = dyno_folder_watch(dyno);
+        if (r == 0)
+                r = dyno_watch_exit(dyno);
+        if (r < 0)
+                return r;
+        dyno_take_status(TAKE_PTR(dyno));
+        return 0;
+}
+
+static void remove_leftover(Launcher *launcher, const char *folder, const char *id) {
+        kill_group(launcher, id);
+        (void)cgroup_remove(launcher->cgroup_fd, id); /* if it is busy still: swept next time */
+        dyno_folder_remove(launcher, folder);
+}
+
+static int open_listing(int dir_fd, DIR **ret) {
+        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        *ret = fdopendir(fd);
+        if (!*ret) {
+                (void)safe_close(fd);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+/* Groups below ours that belong to no dyno that we know. */
+static int sweep_groups(Launcher *launcher) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int r;
+
+        r = open_listing(launcher->cgroup_fd, &dir);
+        if (r < 0)
+                return r;
+        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): no threads here */
+                if (entry->d_type != DT_DIR || !dyno_id_is_valid(entry->d_name) ||
+                    dyno_find(launcher, entry->d_name))
+                        continue;
+                log_warning("Removing cgroup %s, which belongs to no dyno.", entry->d_name);
+                kill_group(launcher, entry->d_name);
+                (void)cgroup_remove(launcher->cgroup_fd, entry->d_name);
+        }
+
+        return 0;
+}
+
+int dynos_adopt(Launcher *launcher) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int r;
+
+        r = open_listing(launcher->dynos_dir_fd, &dir);
+        if (r < 0)
+                return r;
+        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): no threads here */
+                const char *name = entry->d_name;
+
+                if (name[0] == '.' && dyno_id_is_valid(name + 1))
+                        remove_leftover(launcher, name, name + 1);
+                if (!dyno_id_is_valid(name))
+                        continue;
+                r = adopt_one(launcher, name);
+                if (r < 0) {
+                        (void)log_error_errno(r, "Cannot adopt %s, stopping it: %m", name);
+                        remove_leftover(launcher, name, name);
+                }
+        }
+
+        return sweep_groups(launcher);
+}
+
+static int netns_of(const Dyno *dyno) {
+        char path[64];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", dyno->process.pid);
+        return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int dynos_start_network(Launcher *launcher) {
+        _cleanup_free_ NetKeep *keep = NULL;
+        size_t n = 0;
+        int r;
+
+        keep = calloc(dynos_count(launcher) + 1, sizeof(*keep));
+        if (!keep)
+                return -ENOMEM;
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next) {
+                if (!dyno->exit_source)
+                        continue;
+                dyno->slot.netns_fd = netns_of(dyno);
+                keep[n++] = (NetKeep){
+                        .slot = dyno->slot.index,
+                        .web_port = dyno->facts.start.web_port,
+                        .netns_fd = dyno->slot.netns_fd,
+                };
+        }
+
+        r = net_start(launcher->net, keep, n);
+        if (r == NET_E_MISSING) {
+                log_warning("The link of a running dyno cannot be made whole; see ps:inspect.");
+                r = 0;
+        }
+        return r;
+}
+
+void dynos_remove_folders(Launcher *launcher) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+
+        if (open_listing(launcher->dynos_dir_fd, &dir) < 0)
+                return;
+        while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+                if (dyno_id_is_valid(entry->d_name + (entry->d_name[0] == '.')))
+                        dyno_folder_remove(launcher, entry->d_name);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "launcher/child.h"
+#include "launcher/dynos.h"
+#include "sandbox/cgroup.h"
+
+/* What the host keeps for itself when memory_overcommit does not say otherwise. */
+#define HOST_MEMORY_RESERVE (UINT64_C(512) << 20)
+
+/* Clients that connect at once and are not yet accepted. */
+#define LISTEN_BACKLOG 64
+
+/* ---- cgroup root ---- */
+
+/*
+ * Asks systemd for INSTANCE-dynos.scope through a short-lived program, for the launcher
+ * itself links no D-Bus. It prints the folder of the scope's cgroup.
+ */
+static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF, pidfd = -EBADF;
+        char timeout[24];
+        const char *argv[] = {"dynod-scope", launcher->config->instance, timeout, NULL};
+        ChildSpec child = {.argv = argv, .fds = &write_fd, .n_fds = 1, .outlives_us = true};
+        int pipe_fds[2], status, r;
+        ssize_t n;
+        pid_t pid;
+
+        if (asprintf(&path, "%s/dynod-scope", launcher->config->libexec_dir) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return -errno;
+        read_fd = pipe_fds[0];
+        write_fd = pipe_fds[1];
+        /* At shutdown systemd waits for the scope: longer than any dyno's grace. */
+        (void)snprintf(
+                timeout,
+                sizeof(timeout),
+                "%llu",
+                (unsigned long long)(launcher->config->stop_grace_usec / USEC_PER_SEC + 30));
+        child.path = path;
+        r = child_spawn(&child, &pid, &pidfd);
+        if (r < 0)
+                return r;
+        write_fd = safe_close(write_fd);
+
+        n = read(read_fd, ret, size - 1);
+        r = child_wait(pidfd, &status);
+        if (r < 0)
+                return r;
+        if (status != 0 || n <= 0 || ret[0] != '/')
+                return -EIO; /* it has said why */
+        ret[n] = '\0';
+        return 0;
+}
+
+static int open_cgroup_root(Launcher *launcher) {
+        char scope[512];
+        const char *path = launcher->config->cgroup_root;
+        struct statfs fs;
+        int r;
+
+        if (!path) {
+                r = ask_for_scope(launcher, scope, sizeof(scope));
+                if (r < 0)
+                        return log_error_errno(
+                                r,
+                                "Cannot get %s-dynos.scope from systemd (without systemd, set "
+                                "cgroup_root in dynod.conf): %m",
+                                launcher->config->instance);
+                path = scope;
+        } else if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+                return log_error_errno(-errno, "Cannot make cgroup %s: %m", path);
+        }
+
+        launcher->cgroup_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (launcher->cgroup_fd < 0 || fstatfs(launcher->cgroup_fd, &fs) < 0)
+                return log_error_errno(-errno, "Cannot open cgroup %s: %m", path);
+        if (fs.f_type != 0x63677270) { /* CGROUP2_SUPER_MAGIC of linux/magic.h */
+                log_error("%s is not in a cgroup v2 file system.", path);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* ---- runtime folder and control socket ---- */
+
+static int open_dynos_dir(Launcher *launcher) {
+        int fd;
+
+        if (mkdirat(launcher->instance.run_dir_fd, "dynos", 0750) < 0 && errno != EEXIST)
+                return -errno;
+        fd =
+                openat(launcher->instance.run_dir_fd,
+                       "dynos",
+                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        launcher->dynos_dir_fd = fd;
+        /* The logger lists it to find dynos. Safe: root's own folder. */
+        if (fchown(fd, 0, launcher->config->logger_gid) < 0 || fchmod(fd, 0750) < 0)
+                return -errno;
+        return 0;
+}
+
+static int open_control_socket(Launcher *launcher) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd, n;
+        mode_t saved;
+
+        n = snprintf(
+                address.sun_path,
+                sizeof(address.sun_path),
+                "%s/control.sock",
+                launcher->config->run_dir);
+        if (n < 0 || (size_t)n >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        launcher->listen_fd = fd;
+
+        /* The lock says that no other dynod listens there: what is left is a dead socket. */
+        (void)unlink(address.sun_path);
+        saved = umask(0777); /* nobody connects before owner and mode are right */
+        n = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+        (void)umask(saved);
+        if (n < 0)
+                return -errno;
+        if (lchown(address.sun_path, 0, launcher->config->control_gid) < 0 ||
+            chmod(address.sun_path, 0660) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
+                return -errno;
+
+        return 0;
+}
+
+static uint64_t memory_for_dynos(const Config *config) {
+        struct sysinfo info;
+        uint64_t total;
+
+        if (config->memory_overcommit != 0)
+                return config->memory_overcommit;
+        if (sysinfo(&info) < 0)
+                return 0;
+        total = (uint64_t)info.totalram * info.mem_unit;
+        return total > 2 * HOST_MEMORY_RESERVE ? total - HOST_MEMORY_RESERVE : total / 2;
+}
+
+int host_prepare(Launcher *launcher) {
+        int r;
+
+        r = open_cgroup_root(launcher);
+        if (r < 0)
+                return r;
+        r = open_dynos_dir(launcher);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make %s/dynos: %m", launcher->config->run_dir);
+        r = open_control_socket(launcher);
+        if (r < 0)
+                return log_error_errno(
+                        r, "Cannot listen on %s/control.sock: %m", launcher->config->run_dir);
+        launcher->memory_total = memory_for_dynos(launcher->config);
+        return 0;
+}
+
+/* ---- what is missing ---- */
+
+uint32_t host_missing(const Launcher *launcher) {
+        uint32_t missing = sandbox_host_missing(launcher->host);
+
+        if (net_tc_error(launcher->net) != 0)
+                missing |= UINT32_C(1) << MISSING_TC;
+        return missing;
+}
+
+void host_report(Launcher *launcher, LaunchInspected *ret) {
+        LaunchLayerReport *network = &ret->layers[LAYER_NETWORK];
+        uint64_t begin_usec = clock_boottime_usec();
+        NetReport report;
+
+        sandbox_host_report(launcher->host, ret->layers);
+        *network = (LaunchLayerReport){.verdict = VERDICT_OK};
+        if (net_report(launcher->net, &report) < 0) {
+                network->verdict = VERDICT_FAILED;
+                field_set(network->detail, sizeof(network->detail), "the kernel does not answer");
+        } else if (net_report_text(&report, network->detail, sizeof(network->detail)) != 0) {
+                network->verdict = VERDICT_FAILED;
+        } else if (net_tc_error(launcher->net) != 0) {
+                network->verdict =
+                        (launcher->config->allow_missing & UINT32_C(1) << MISSING_TC) != 0
+                                ? VERDICT_ALLOWED
+                                : VERDICT_FAILED;
+        }
+        ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
+}
+
+/* ---- purge ---- */
+
+/* Waits for one group to empty, and removes it. */
+static void remove_group(int root_fd, const char *name) {
+        _cleanup_close_ int fd = cgroup_open(root_fd, name), events_fd = -EBADF;
+
+        if (fd < 0)
+                return;
+        (void)cgroup_kill(fd);
+        /* The kernel empties it within milliseconds; a process in D state may take longer. */
+        for (int i = 0; i < 500 && cgroup_remove(root_fd, name) == -EBUSY; i++) {
+                struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+                (void)nanosleep(&pause, NULL);
+        }
+}
+
+int host_purge(Launcher *launcher) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int r;
+
+        dir = fdopendir(dup(launcher->cgroup_fd));
+        if (!dir)
+                return -errno;
+        while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+                if (entry->d_type == DT_DIR && dyno_id_is_valid(entry->d_name))
+                        remove_group(launcher->cgroup_fd, entry->d_name);
+        remove_group(launcher->cgroup_fd, "keeper"); /* and with it the scope */
+        if (launcher->config->cgroup_root)
+                (void)rmdir(launcher->config->cgroup_root);
+
+        r = net_purge(launcher->net);
+        dynos_remove_folders(launcher);
+        return r;
+}

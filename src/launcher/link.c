@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "launcher/launcher.h"
+
+/*
+ * Messages that a slow supervisor has not read. One of 1,000 dynos that all exit at once
+ * fits twice; more means that it hangs, and it is started anew.
+ */
+#define LINK_QUEUE_MAX 4096
+
+/* Requests carried out in one turn of the loop, so that exits and signals get theirs too. */
+#define LINK_REQUESTS_PER_TURN 16
+
+typedef struct Queued Queued;
+struct Queued {
+        Queued *next;
+        ChannelFds fds;
+        size_t size;
+        char msg[];
+};
+
+struct Link {
+        int fd;
+        Source *source;
+        Queued *first, **last;
+        size_t n_queued;
+};
+
+static void drop_first(Link *link) {
+        Queued *queued = link->first;
+
+        link->first = queued->next;
+        if (!link->first)
+                link->last = &link->first;
+        link->n_queued--;
+        channel_fds_clear(&queued->fds);
+        free(queued);
+}
+
+void link_close(Launcher *launcher) {
+        Link *link = launcher->link;
+
+        if (!link)
+                return;
+        launcher->link = NULL;
+        while (link->first)
+                drop_first(link);
+        link->source = source_free(link->source);
+        link->fd = safe_close(link->fd);
+        free(link);
+}
+
+/* The peer is broken or gone: its exit, which follows, starts it anew. */
+static void give_up(Launcher *launcher, const char *why) {
+        log_warning("Lost dynod-supervisor: %s.", why);
+        link_close(launcher);
+        services_restart_supervisor(launcher);
+}
+
+static int flush(Launcher *launcher) {
+        Link *link = launcher->link;
+
+        while (link->first) {
+                Queued *queued = link->first;
+                int r = channel_send(
+                        link->fd, queued->msg, queued->size, queued->fds.fd, queued->fds.n);
+
+                if (r == CHANNEL_E_AGAIN)
+                        return 0;
+                if (r != 0)
+                        return r;
+                drop_first(link);
+        }
+
+        return source_set_events(link->source, EPOLLIN);
+}
+
+static int receive(Launcher *launcher) {
+        Link *link = launcher->link;
+
+        for (int i = 0; i < LINK_REQUESTS_PER_TURN && launcher->link == link; i++) {
+                _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+                LaunchMessage msg;
+                size_t size;
+                int r;
+
+                r = channel_recv(link->fd, &msg, sizeof(msg), &size, &fds);
+                if (r == CHANNEL_E_AGAIN)
+                        return 0;
+                if (r == 0)
+                        r = launch_message_check(&msg, size, fds.n, LAUNCH_FROM_SUPERVISOR);
+                if (r == 0)
+                        r = request_dispatch(launcher, &msg, fds.fd, fds.n);
+                if (r != 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int on_link(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+        int r = 0;
+
+        if ((events & EPOLLOUT) != 0)
+                r = flush(launcher);
+        if (r == 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+                r = receive(launcher);
+
+        if (r == CHANNEL_E_CLOSED)
+                give_up(launcher, "it closed its channel");
+        else if (r == -EBADMSG)
+                give_up(launcher, "it broke the protocol");
+        else if (r < 0)
+                give_up(launcher, strerror(-r)); /* NOLINT(concurrency-mt-unsafe) */
+        return 0;
+}
+
+int link_open(Launcher *launcher, int fd) {
+        Link *link = calloc(1, sizeof(*link));
+        int r;
+
+        if (!link)
+                return -ENOMEM;
+        r = loop_add(launcher->loop, &link->source, fd, EPOLLIN, on_link, launcher);
+        if (r < 0) {
+                free(link);
+                return r;
+        }
+        link->fd = fd;
+        link->last = &link->first;
+
+        launcher->link = link;
+        return 0;
+}
+
+static int enqueue(Link *link, const void *msg, size_t size, const int *fds, size_t n_fds) {
+        Queued *queued;
+
+        if (link->n_queued >= LINK_QUEUE_MAX)
+                return -ENOBUFS;
+        queued = calloc(1, sizeof(*queued) + size);
+        if (!queued)
+                return -ENOMEM;
+        queued->fds = (ChannelFds)CHANNEL_FDS_INIT;
+        queued->size = size;
+        memcpy(queued->msg, msg, size);
+        for (size_t i = 0; i < n_fds; i++) {
+                int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+
+                if (fd < 0) {
+                        channel_fds_clear(&queued->fds);
+                        free(queued);
+                        return -errno;
+                }
+                queued->fds.fd[queued->fds.n++] = fd;
+        }
+
+        *link->last = queued;
+        link->last = &queued->next;
+        link->n_queued++;
+        return source_set_events(link->source, EPOLLIN | EPOLLOUT);
+}
+
+void link_send(Launcher *launcher, const void *msg, size_t size, const int *fds, size_t n_fds) {
+        Link *link = launcher->link;
+        int r;
+
+        if (!link)
+                return;
+
+        r = link->first ? CHANNEL_E_AGAIN : channel_send(link->fd, msg, size, fds, n_fds);
+        if (r == CHANNEL_E_AGAIN)
+                r = enqueue(link, msg, size, fds, n_fds);
+        /* A closed channel is noticed by on_link(), which may free the link; we may not. */
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot tell dynod-supervisor: %m");
+}
+
+void link_reply(Launcher *launcher, uint32_t seq, uint32_t type, int result, uint32_t layer) {
+        LaunchReply reply = {
+                .header = {.type = type, .seq = seq},
+                .result = result,
+                .layer = layer,
+        };
+
+        link_send(launcher, &reply, sizeof(reply), NULL, 0);
+}

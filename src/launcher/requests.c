@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "launcher/dynos.h"
+
+/* One checked request, its descriptors still the caller's unless taken by TAKE_FD(). */
+typedef int (*RequestHandler)(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds);
+
+static int on_start(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        LaunchStarted started;
+
+        dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF, &started);
+        link_send(launcher, &started, sizeof(started), NULL, 0);
+        return 0;
+}
+
+static void answer(Launcher *launcher, const LaunchMessage *msg, int result) {
+        link_reply(launcher, msg->header.seq, LAUNCH_REPLY, result, _LAYER_ANY_MAX);
+}
+
+static int on_signal(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        answer(launcher, msg, dyno_signal(launcher, &msg->signal));
+        return 0;
+}
+
+static int on_kill(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        answer(launcher, msg, dyno_kill(launcher, msg->dyno.id));
+        return 0;
+}
+
+static int on_exec(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        SandboxError error;
+        int r;
+
+        r = dyno_exec(launcher, msg->dyno.id, fds[0], fds[1], &error);
+        if (r < 0 && r != -ESRCH)
+                log_warning(
+                        "%s: ps:exec failed, %s: %s",
+                        msg->dyno.id,
+                        launch_layer_to_string(error.layer),
+                        error.detail);
+        link_reply(
+                launcher, msg->header.seq, LAUNCH_REPLY, r, r < 0 ? error.layer : _LAYER_ANY_MAX);
+        return 0;
+}
+
+static int on_inspect(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        LaunchInspected inspected = {
+                .header = {.type = LAUNCH_INSPECTED, .seq = msg->header.seq},
+        };
+
+        dyno_inspect(launcher, msg->dyno.id, &inspected);
+        link_send(launcher, &inspected, sizeof(inspected), NULL, 0);
+        return 0;
+}
+
+static int on_host(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        LaunchInspected hosted = {.header = {.type = LAUNCH_HOSTED, .seq = msg->header.seq}};
+
+        host_report(launcher, &hosted);
+        link_send(launcher, &hosted, sizeof(hosted), NULL, 0);
+        return 0;
+}
+
+static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        const LaunchFetch *fetch = &msg->fetch;
+        LaunchFetched fetched = {
+                .header = {.type = LAUNCH_FETCHED, .seq = msg->header.seq},
+                .import = fetch->import,
+        };
+
+        fetched.result = store_fetch(
+                launcher->store, msg->header.seq, fetch->import, fds[0], fds[1], fetch->max_bytes);
+        if (fetched.result < 0)
+                link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
+        return 0; /* else the store's event answers */
+}
+
+static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        const LaunchExtract *extract = &msg->extract;
+        StoreExtract request = {
+                .seq = msg->header.seq,
+                .import = extract->import,
+                .kind = extract->kind,
+                .limits =
+                        {
+                                .max_bytes = extract->max_bytes,
+                                .max_entries = extract->max_entries,
+                                .max_ratio = extract->max_ratio,
+                        },
+        };
+        int r;
+
+        memcpy(request.digest, extract->digest, sizeof(request.digest));
+        r = store_extract(launcher->store, &request, fds[0]);
+        if (r < 0)
+                link_reply(launcher, msg->header.seq, LAUNCH_EXTRACTED, r, LAYER_STORE);
+        return 0;
+}
+
+static int on_commit(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        int r = store_commit(launcher->store, msg->header.seq, msg->import.import);
+
+        if (r < 0)
+                link_reply(launcher, msg->header.seq, LAUNCH_REPLY, r, LAYER_STORE);
+        return 0;
+}
+
+static int on_abandon(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        store_abandon(launcher->store, msg->import.import);
+        answer(launcher, msg, 0);
+        return 0;
+}
+
+static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        answer(launcher, msg, store_remove(launcher->store, msg->object.kind, msg->object.digest));
+        return 0;
+}
+
+static const RequestHandler request_handlers[_LAUNCH_TYPE_MAX] = {
+        [LAUNCH_START] = on_start,
+        [LAUNCH_SIGNAL] = on_signal,
+        [LAUNCH_KILL] = on_kill,
+        [LAUNCH_EXEC] = on_exec,
+        [LAUNCH_INSPECT] = on_inspect,
+        [LAUNCH_FETCH] = on_fetch,
+        [LAUNCH_EXTRACT] = on_extract,
+        [LAUNCH_COMMIT] = on_commit,
+        [LAUNCH_ABANDON] = on_abandon,
+        [LAUNCH_REMOVE] = on_remove,
+        [LAUNCH_HOST] = on_host,
+};
+
+int request_dispatch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        RequestHandler handler = request_handlers[msg->header.type];
+
+        return handler ? handler(launcher, msg, fds, n_fds) : -EBADMSG;
+}
+
+int request_greet(Launcher *launcher) {
+        LaunchHello hello = {
+                .header = {.type = LAUNCH_HELLO},
+                .allow_missing = host_missing(launcher),
+                .memory_total = launcher->memory_total,
+        };
+        LaunchHeader ready = {.type = LAUNCH_READY};
+        _cleanup_close_ int config_fd = -EBADF;
+        int fds[4], r;
+
+        r = config_to_memfd(launcher->config, &config_fd);
+        if (r < 0)
+                return r;
+        field_set(hello.instance, sizeof(hello.instance), launcher->config->instance);
+        fds[0] = config_fd;
+        fds[1] = launcher->listen_fd;
+        fds[2] = launcher->cgroup_fd;
+        fds[3] = launcher->instance.run_dir_fd;
+
+        link_send(launcher, &hello, sizeof(hello), fds, ARRAY_SIZE(fds));
+        dynos_announce(launcher);
+        link_send(launcher, &ready, sizeof(ready), NULL, 0);
+        return 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * dynod-scope INSTANCE GRACE_SECONDS: makes INSTANCE-dynos.scope if it is missing and
+ * writes the path of its cgroup to descriptor 3. Short-lived, so that the launcher needs
+ * no D-Bus library.
+ *
+ * Dynos live in a scope of their own, never below dynod.service, because systemd 252
+ * cannot restart a service whose cgroup has delegated children. A scope ends with its
+ * last process, so one idle process, the keeper, stays in a leaf of it.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <systemd/sd-bus.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "base/parse.h"
+
+#define RESULT_FD 3
+#define JOB_TIMEOUT_USEC (20 * USEC_PER_SEC)
+#define NOBODY 65534
+
+#define SYSTEMD "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+
+static _Noreturn void keep(void) {
+        (void)prctl(PR_SET_NAME, "dynod-keeper", 0, 0, 0);
+        (void)setsid();
+        (void)syscall(SYS_close_range, 0, ~0U, 0);
+        /* Nothing is left to do for it but to be there; a failure to drop root ends it. */
+        if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+            setresuid(NOBODY, NOBODY, NOBODY) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                _exit(1);
+        for (;;)
+                (void)pause();
+}
+
+static pid_t start_keeper(void) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+                keep();
+        return pid < 0 ? -errno : pid;
+}
+
+/* Moves the keeper to a leaf: a group with controllers for its children holds no process. */
+static int place_keeper(const char *group, pid_t keeper) {
+        _cleanup_close_ int fd = -EBADF;
+        char text[32];
+
+        fd = open(group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (mkdirat(fd, "keeper", 0755) < 0 && errno != EEXIST)
+                return -errno;
+        (void)snprintf(text, sizeof(text), "%d", keeper);
+        return write_text_at(fd, "keeper/cgroup.procs", text);
+}
+
+static bool has_keeper(const char *group) {
+        char path[600], text[256];
+
+        (void)snprintf(path, sizeof(path), "%s/keeper/cgroup.events", group);
+        return read_text_at(AT_FDCWD, path, text, sizeof(text)) > 0 && strstr(text, "populated 1");
+}
+
+/* The folder of the scope's cgroup. Return: 0, -ENOENT if the scope is not active, -errno. */
+static int find_group(sd_bus *bus, const char *unit, char *ret, size_t size) {
+        _cleanup_free_ char *path = NULL, *group = NULL;
+        int r;
+
+        r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit, &path);
+        if (r < 0)
+                return r;
+        r = sd_bus_get_property_string(
+                bus, SYSTEMD, path, SYSTEMD ".Scope", "ControlGroup", NULL, &group);
+        if (r < 0)
+                return r;
+        if (group[0] != '/')
+                return -ENOENT;
+        (void)snprintf(ret, size, "/sys/fs/cgroup%s", group);
+        return 0;
+}
+
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        bool *done = userdata;
+
+        *done = true; /* ours is the only one that we wait for; find_group() tells how it went */
+        return 0;
+}
+
+static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop_usec) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        uint64_t end = clock_boottime_usec() + JOB_TIMEOUT_USEC;
+        bool done = false;
+        int r;
+
+        r = sd_bus_match_signal(
+                bus,
+                NULL,
+                NULL,
+                SYSTEMD_PATH,
+                SYSTEMD ".Manager",
+                "JobRemoved",
+                on_job_removed,
+                &done);
+        if (r < 0)
+                return r;
+        r = sd_bus_call_method(
+                bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD ".Manager", "Subscribe", &error, NULL, NULL);
+        if (r >= 0)
+                r = sd_bus_call_method(
+                        bus,
+                        SYSTEMD,
+                        SYSTEMD_PATH,
+                        SYSTEMD ".Manager",
+                        "StartTransientUnit",
+                        &error,
+                        NULL,
+                        "ssa(sv)a(sa(sv))",
+                        unit,
+                        "fail",
+                        4,
+                        "Description",
+                        "s",
+                        "Dynos of dynod",
+                        "PIDs",
+                        "au",
+                        1,
+                        (uint32_t)keeper,
+                        "Delegate",
+                        "b",
+                        1,
+                        "TimeoutStopUSec",
+                        "t",
+                        stop_usec,
+                        0);
+        if (r < 0) {
+                log_error(
+                        "systemd refuses %s: %s",
+                        unit,
+                        error.message ? error.message : strerror(-r)); /* NOLINT */
+                return r;
+        }
+
+        while (!done && clock_boottime_usec() < end) {
+                r = sd_bus_process(bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        r = sd_bus_wait(bus, USEC_PER_SEC);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+
+        return done ? 0 : -ETIMEDOUT;
+}
+
+static int get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, char *group, size_t size) {
+        pid_t keeper;
+        int r;
+
+        r = find_group(bus, unit, group, size);
+        if (r == 0 && has_keeper(group))
+                return 0;
+
+        keeper = start_keeper();
+        if (keeper < 0)
+                return keeper;
+        if (r != 0) {
+                r = make_scope(bus, unit, keeper, stop_usec);
+                if (r == 0)
+                        r = find_group(bus, unit, group, size);
+        }
+        if (r == 0)
+                r = place_keeper(group, keeper);
+        if (r < 0)
+                (void)kill(keeper, SIGKILL);
+        return r;
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        uint64_t grace_sec;
+        char unit[64], group[512];
+        int r;
+
+        log_open("dynod-scope", false);
+        if (argc != 3 || !instance_name_is_valid(argv[1]) || parse_u64(argv[2], &grace_sec) < 0) {
+                log_error("Started by dynod only.");
+                return 2;
+        }
+        (void)snprintf(unit, sizeof(unit), "%s-dynos.scope", argv[1]);
+
+        /* systemd's own socket, as systemctl uses it: no bus daemon has to run. */
+        r = sd_bus_new(&bus);
+        if (r >= 0)
+                r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r >= 0)
+                r = get_scope(bus, unit, grace_sec * USEC_PER_SEC, group, sizeof(group));
+        if (r < 0) {
+                (void)log_error_errno(r, "Cannot get %s: %m", unit);
+                return 1;
+        }
+
+        return write_all(RESULT_FD, group, strlen(group)) < 0;
+}

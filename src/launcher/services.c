@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "ipc/channel.h"
+#include "launcher/child.h"
+#include "launcher/launcher.h"
+
+/*
+ * A service that ends is started again at once: whoever killed it does not notice. One
+ * that ends SERVICE_EARLY_MAX times in a row sooner than SERVICE_STEADY_USEC after its
+ * start is broken, and tried again every SERVICE_PAUSE_USEC only.
+ */
+#define SERVICE_STEADY_USEC (5 * USEC_PER_SEC)
+#define SERVICE_EARLY_MAX 3
+#define SERVICE_PAUSE_USEC (1 * USEC_PER_SEC)
+#define SERVICE_STOP_MSEC 5000
+
+typedef struct ServiceSpec {
+        const char *program, *own_dir, *profile_suffix;
+        uid_t uid;
+        gid_t gid;
+        const int *fds;
+        size_t n_fds;
+        bool no_network;
+} ServiceSpec;
+
+/* Its own folder, which only it can enter. */
+static int make_own_dir(const Launcher *launcher, int parent_fd, const ServiceSpec *spec) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (mkdirat(parent_fd, spec->own_dir, 0700) < 0 && errno != EEXIST)
+                return -errno;
+        fd = openat(parent_fd, spec->own_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        /* Safe: root's folder of that name; no link is followed. */
+        if (fd < 0 || fchown(fd, spec->uid, spec->gid) < 0 || fchmod(fd, 0700) < 0)
+                return -errno;
+        return 0;
+}
+
+static int spawn(Launcher *launcher, Service *service, const ServiceSpec *spec) {
+        const Config *config = launcher->config;
+        _cleanup_free_ char *path = NULL, *profile = NULL;
+        const char *argv[] = {spec->program, "--instance", config->instance, NULL, NULL};
+        ChildSpec child = {
+                .argv = argv,
+                .fds = spec->fds,
+                .n_fds = spec->n_fds,
+                .uid = spec->uid,
+                .gid = spec->gid,
+                .state_dir = config->state_dir,
+                .own_dir = spec->own_dir,
+                .no_network = spec->no_network,
+        };
+        int r;
+
+        if (launcher->debug)
+                argv[3] = "--debug";
+        if (asprintf(&path, "%s/%s", config->libexec_dir, spec->program) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        if (asprintf(&profile, "%s-%s", config->instance, spec->profile_suffix) < 0) {
+                profile = NULL;
+                return -ENOMEM;
+        }
+        child.path = path;
+        if ((host_missing(launcher) & UINT32_C(1) << MISSING_APPARMOR) == 0)
+                child.profile = profile;
+
+        r = make_own_dir(launcher, launcher->instance.state_dir_fd, spec);
+        if (r == 0)
+                r = child_spawn(&child, &service->pid, &service->pidfd);
+        if (r < 0)
+                return log_error_errno(r, "Cannot start %s: %m", path);
+
+        service->started_usec = clock_boottime_usec();
+        return 0;
+}
+
+static int start_supervisor(Launcher *launcher) {
+        const Config *config = launcher->config;
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        ServiceSpec spec = {
+                .program = "dynod-supervisor",
+                .own_dir = "supervisor",
+                .profile_suffix = "supervisor",
+                .uid = config->supervisor_uid,
+                .gid = config->supervisor_gid,
+                .fds = &theirs,
+                .n_fds = 1,
+        };
+        int r;
+
+        r = channel_pair(&ours, &theirs);
+        if (r < 0)
+                return r;
+        r = make_own_dir(launcher, launcher->instance.run_dir_fd, &spec);
+        if (r == 0)
+                r = spawn(launcher, &launcher->supervisor, &spec);
+        if (r == 0)
+                r = link_open(launcher, ours);
+        if (r < 0)
+                return r;
+        (void)TAKE_FD(ours); /* the link's now */
+
+        return request_greet(launcher);
+}
+
+/*
+ * The supervisor talks to the logger directly. Its end stays open here too, so that the
+ * logger does not notice when the supervisor is replaced.
+ */
+static void introduce_logger(Launcher *launcher) {
+        LaunchHeader hello = {.type = LAUNCH_LOGGER};
+
+        if (launcher->logger_channel_fd >= 0)
+                link_send(launcher, &hello, sizeof(hello), &launcher->logger_channel_fd, 1);
+}
+
+static int start_logger(Launcher *launcher) {
+        const Config *config = launcher->config;
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config_fd = -EBADF;
+        int fds[2], r;
+        ServiceSpec spec = {
+                .program = "dynod-logger",
+                .own_dir = "logs",
+                .profile_suffix = "logger",
+                .uid = config->logger_uid,
+                .gid = config->logger_gid,
+                .fds = fds,
+                .n_fds = ARRAY_SIZE(fds),
+                .no_network = true,
+        };
+
+        r = channel_pair(&ours, &theirs);
+        if (r == 0)
+                r = config_to_memfd(config, &config_fd);
+        if (r < 0)
+                return r;
+        fds[0] = theirs;
+        fds[1] = config_fd;
+        r = spawn(launcher, &launcher->logger, &spec);
+        if (r < 0)
+                return r;
+
+        (void)safe_close(launcher->logger_channel_fd);
+        launcher->logger_channel_fd = TAKE_FD(ours);
+        introduce_logger(launcher);
+        return 0;
+}
+
+static int start(Launcher *launcher, Service *service);
+
+static int on_restart_timer(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+
+        for (int i = 0; i < 2; i++) {
+                Service *service = i == 0 ? &launcher->supervisor : &launcher->logger;
+
+                if (service->pidfd < 0 && !launcher->stopping)
+                        (void)start(
+                                launcher, service); /* a failure was logged; tried again later */
+        }
+        return 0;
+}
+
+static int on_service_exit(Launcher *launcher, Service *service) {
+        uint64_t now = clock_boottime_usec();
+        int status = 0;
+
+        (void)child_wait(service->pidfd, &status);
+        service->exit_source = source_free(service->exit_source);
+        service->pidfd = safe_close(service->pidfd);
+        if (service == &launcher->supervisor)
+                link_close(launcher);
+        if (launcher->stopping)
+                return 0;
+
+        if (now - service->started_usec < SERVICE_STEADY_USEC)
+                service->early_ends++;
+        else
+                service->early_ends = 0;
+        log_warning("%s ended with status %d; starting it again.", service->name, status);
+        source_set_time(
+                service->restart_timer,
+                service->early_ends > SERVICE_EARLY_MAX ? now + SERVICE_PAUSE_USEC : now);
+        return 0;
+}
+
+static int on_supervisor_exit(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+
+        return on_service_exit(launcher, &launcher->supervisor);
+}
+
+static int on_logger_exit(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+
+        return on_service_exit(launcher, &launcher->logger);
+}
+
+static int start(Launcher *launcher, Service *service) {
+        bool is_supervisor = service == &launcher->supervisor;
+        int r;
+
+        r = is_supervisor ? start_supervisor(launcher) : start_logger(launcher);
+        if (service->pidfd < 0) {
+                source_set_time(service->restart_timer, clock_boottime_usec() + SERVICE_PAUSE_USEC);
+                return r;
+        }
+        if (loop_add(
+                    launcher->loop,
+                    &service->exit_source,
+                    service->pidfd,
+                    EPOLLIN,
+                    is_supervisor ? on_supervisor_exit : on_logger_exit,
+                    launcher) < 0)
+                return -ENOMEM;
+        if (r < 0) {
+                services_restart_supervisor(launcher);
+                return r;
+        }
+
+        if (is_supervisor)
+                introduce_logger(launcher);
+        return 0;
+}
+
+int services_start(Launcher *launcher) {
+        int r;
+
+        launcher->supervisor = (Service){.name = "dynod-supervisor", .pidfd = -EBADF};
+        launcher->logger = (Service){.name = "dynod-logger", .pidfd = -EBADF};
+        for (int i = 0; i < 2; i++) {
+                Service *service = i == 0 ? &launcher->supervisor : &launcher->logger;
+
+                r = loop_add_timer(
+                        launcher->loop,
+                        &service->restart_timer,
+                        USEC_INFINITY,
+                        on_restart_timer,
+                        launcher);
+                if (r < 0)
+                        return r;
+                r = start(launcher, service);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+void services_restart_supervisor(Launcher *launcher) {
+        /* Safe: by pidfd, our own child. Its exit starts it again. */
+        if (launcher->supervisor.pidfd >= 0)
+                (void)syscall(SYS_pidfd_send_signal, launcher->supervisor.pidfd, SIGKILL, NULL, 0);
+}
+
+static void stop_service(Service *service) {
+        struct pollfd poll_fd = {.fd = service->pidfd, .events = POLLIN};
+        int status;
+
+        service->exit_source = source_free(service->exit_source);
+        service->restart_timer = source_free(service->restart_timer);
+        if (service->pidfd < 0)
+                return;
+
+        (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGTERM, NULL, 0);
+        if (poll(&poll_fd, 1, SERVICE_STOP_MSEC) <= 0)
+                (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
+        (void)child_wait(service->pidfd, &status);
+        service->pidfd = safe_close(service->pidfd);
+}
+
+void services_stop(Launcher *launcher) {
+        launcher->stopping = true;
+        link_close(launcher);
+        if (launcher->supervisor.name)
+                stop_service(&launcher->supervisor);
+        if (launcher->logger.name)
+                stop_service(&launcher->logger);
+        launcher->logger_channel_fd = safe_close(launcher->logger_channel_fd);
+}
