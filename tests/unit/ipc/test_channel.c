@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "ipc/channel.h"
+
+static int a = -EBADF, b = -EBADF;
+
+static int setup(void **state) {
+        return channel_pair(&a, &b);
+}
+
+static int teardown(void **state) {
+        a = safe_close(a);
+        b = safe_close(b);
+        return 0;
+}
+
+static void test_message_arrives_with_its_descriptors(void **state) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        int sent = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        struct stat st;
+        char buf[16];
+        size_t size;
+
+        assert_int_equal(channel_send(a, "hello", 5, (int[]){sent, sent}, 2), 0);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), 0);
+        assert_int_equal(size, 5);
+        assert_memory_equal(buf, "hello", 5);
+        assert_int_equal(fds.n, 2);
+        assert_int_equal(fcntl(fds.fd[1], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+        assert_int_equal(fstat(fds.fd[1], &st), 0);
+        assert_true(S_ISCHR(st.st_mode));
+        (void)safe_close(sent);
+}
+
+static void test_longer_message_is_refused_and_nothing_leaks(void **state) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        int sent = open("/dev/null", O_RDONLY | O_CLOEXEC), before, after;
+        char buf[4];
+        size_t size;
+
+        assert_int_equal(channel_send(a, "hello", 5, &sent, 1), 0);
+        before = dup(0);
+        (void)safe_close(before);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), -EBADMSG);
+        after = dup(0);
+        (void)safe_close(after);
+        assert_int_equal(before, after); /* the lowest free number is the same */
+        (void)safe_close(sent);
+}
+
+static void test_empty_and_closed_channels_are_told_apart(void **state) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        char buf[4];
+        size_t size;
+
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), CHANNEL_E_AGAIN);
+        a = safe_close(a);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), CHANNEL_E_CLOSED);
+        assert_int_equal(channel_send(b, "x", 1, NULL, 0), CHANNEL_E_CLOSED);
+}
+
+static void test_full_channel_says_so(void **state) {
+        char msg[1024] = {0};
+        int r = 0;
+
+        for (int i = 0; i < 100000 && r == 0; i++)
+                r = channel_send(a, msg, sizeof(msg), NULL, 0);
+        assert_int_equal(r, CHANNEL_E_AGAIN);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(
+                        test_message_arrives_with_its_descriptors, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_longer_message_is_refused_and_nothing_leaks, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_empty_and_closed_channels_are_told_apart, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_full_channel_says_so, setup, teardown),
+        };
+
+        return cmocka_run_group_tests_name("ipc/channel", tests, NULL, NULL);
+}
