@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * dynod-firewall: loads the ruleset on its standard input in one transaction and ends.
+ *
+ * A process of its own, so that libnftables is in none that lasts. dynod runs it before
+ * the first dyno starts and waits for it. The text is dynod's own template with numbers
+ * and names that dynod checked; nothing of a tenant is in it.
+ */
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define RULES_SIZE (4U * 1024 * 1024) /* bytes: 16384 dynos need about 1 MB */
+
+/* Nothing but the right to change the packet filter. */
+static int drop_privileges(void) {
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        const uint32_t keep = UINT32_C(1) << CAP_NET_ADMIN;
+        const struct __user_cap_data_struct data[2] = {
+                {.effective = keep, .permitted = keep},
+        };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0)
+                return -errno;
+        return 0;
+}
+
+static int read_rules(char **ret) {
+        _cleanup_free_ char *rules = malloc(RULES_SIZE);
+        size_t used = 0;
+
+        if (!rules)
+                return -ENOMEM;
+        for (;;) {
+                ssize_t n = read(STDIN_FILENO, rules + used, RULES_SIZE - 1 - used);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                used += (size_t)n;
+                if (used == RULES_SIZE - 1)
+                        return -E2BIG;
+        }
+
+        rules[used] = '\0';
+        *ret = TAKE_PTR(rules);
+        return 0;
+}
+
+int main(void) {
+        _cleanup_free_ char *rules = NULL;
+        struct nft_ctx *nft;
+        int r;
+
+        log_open("dynod-firewall", false);
+
+        r = drop_privileges();
+        if (r < 0) {
+                log_error_errno(r, "cannot drop privileges: %m");
+                return EXIT_FAILURE;
+        }
+        r = read_rules(&rules);
+        if (r < 0) {
+                log_error_errno(r, "cannot read the ruleset: %m");
+                return EXIT_FAILURE;
+        }
+
+        nft = nft_ctx_new(NFT_CTX_DEFAULT);
+        if (!nft) {
+                log_error("cannot start libnftables");
+                return EXIT_FAILURE;
+        }
+        /* Errors go to stderr, with the line of the ruleset. */
+        r = nft_run_cmd_from_buffer(nft, rules);
+        nft_ctx_free(nft);
+
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

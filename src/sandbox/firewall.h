@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The elements of the instance's nftables table, through libmnl and libnftnl. The rules
+ * come from profiles/ruleset.nft.in, see firewall_rules.h; dynos only ever add and remove
+ * elements, each change in one transaction.
+ */
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+/* The sets of the ruleset that elements are put in while it is loaded. */
+#define FIREWALL_SET_LINKS "links"     /* ifname . ipv4_addr: a dyno's link and its address */
+#define FIREWALL_SET_WEB "web"         /* ipv4_addr . inet_service: what the host may open */
+#define FIREWALL_SET_UPLINKS "uplinks" /* ifname: forwards only because we turned it on */
+
+typedef struct Firewall Firewall;
+
+/* A key as the kernel wants it: fields side by side, each padded to four bytes. */
+typedef struct FirewallKey {
+        uint8_t bytes[32];
+        uint32_t size;
+} FirewallKey;
+
+FirewallKey firewall_key_link(const char *link, struct in_addr address);
+FirewallKey firewall_key_web(struct in_addr address, uint32_t port);
+FirewallKey firewall_key_uplink(const char *link);
+
+/* Opens a socket in the current network namespace. @instance names the table; copied. */
+int firewall_open(Firewall **ret, const char *instance) _must_check_;
+Firewall *firewall_free(Firewall *firewall);
+DEFINE_CLEANUP(Firewall, firewall_free)
+
+/* Adding what is there is no error. -ENOENT: there is no such table or set. */
+int firewall_add(Firewall *firewall, const char *set, const FirewallKey *key) _must_check_;
+
+/* Removing what is not there, or from no table, is no error. */
+int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key);
+
+/* 0, or -ENOENT if the element, the set or the table is not there. */
+int firewall_check(Firewall *firewall, const char *set, const FirewallKey *key) _must_check_;
+
+/* Is the table loaded? 0, -ENOENT, or a negative errno. */
+int firewall_check_table(Firewall *firewall) _must_check_;
+
+/* Removes the table with all that is in it. No table is no error. */
+int firewall_remove_table(Firewall *firewall);
+
+/**
+ * firewall_blockers() - foreign base chains that drop what no rule of theirs accepts
+ * @firewall:  the firewall
+ * @text:      "ip filter FORWARD, inet fw in"; empty if there are none
+ * @size:      of @text; what does not fit is left out
+ *
+ * Looks at the forward and input hooks. Whether such a chain really stops dynos depends
+ * on its rules, which are not ours to judge.
+ *
+ * Return: 0 or a negative errno.
+ */
+int firewall_blockers(Firewall *firewall, char *text, size_t size) _must_check_;

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/file.h"
+#include "sandbox/firewall_rules.h"
+#include "sandbox/net_internal.h"
+#include "sandbox/net_link.h"
+
+#define RULESET_FILE "ruleset.nft.in"
+#define RULESET_SIZE 65536 /* bytes of the template at most */
+
+/* A route that covers this much is a way out, not a network: VPNs halve the Internet. */
+#define WIDE_PREFIX 7
+
+/*
+ * Marks that no two instances of a host share and nobody else is likely to use: they
+ * start with 0xd, and the rest is the name's hash (FNV-1a).
+ */
+static TcMarks instance_marks(const char *instance) {
+        uint32_t hash = UINT32_C(2166136261);
+
+        for (const char *p = instance; *p; p++)
+                hash = (hash ^ (uint8_t)*p) * UINT32_C(16777619);
+        hash = UINT32_C(0xd0000000) | (hash & UINT32_C(0x0ffffffe));
+
+        return (TcMarks){.from_dyno = hash, .to_dyno = hash | 1};
+}
+
+static int copy_config(Net *net, const Config *config) {
+        memcpy(net->instance, config->instance, sizeof(net->instance));
+        net->network = config->network;
+        net->prefix = config->network_prefix;
+        net->uid_base = config->uid_base;
+        memcpy(net->resolvers, config->resolvers, sizeof(net->resolvers));
+        net->n_resolvers = config->n_resolvers;
+        net->marks = instance_marks(net->instance);
+        net->n_slots = net_plan_slots(net->network, net->prefix);
+
+        net->libexec_dir = strdup(config->libexec_dir);
+        net->data_dir = strdup(config->data_dir);
+        net->slots = calloc(net->n_slots > 0 ? net->n_slots : 1, sizeof(*net->slots));
+        return net->libexec_dir && net->data_dir && net->slots ? 0 : -ENOMEM;
+}
+
+int net_open(Net **ret, const Config *config) {
+        _cleanup_(net_freep) Net *net = NULL;
+        int r;
+
+        assert(ret);
+        assert(config);
+
+        net = calloc(1, sizeof(*net));
+        if (!net)
+                return -ENOMEM;
+        net->host_netns_fd = -EBADF;
+        net->tc = (TcProgram)TC_PROGRAM_EMPTY;
+
+        r = copy_config(net, config);
+        if (r < 0)
+                return r;
+        r = net_rtnl_open(&net->host);
+        if (r < 0)
+                return r;
+        r = net_rtnl_namespace(net->host, &net->host_netns_fd);
+        if (r < 0)
+                return r;
+        r = firewall_open(&net->firewall, net->instance);
+        if (r < 0)
+                return r;
+
+        net->ipv6 = net_host_has_ipv6();
+        net->tc_error = tc_program_load(&net->tc, net->marks);
+        r = net_find_overlaps(net);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(net);
+        return 0;
+}
+
+Net *net_free(Net *net) {
+        if (!net)
+                return NULL;
+
+        tc_program_close(&net->tc);
+        net->firewall = firewall_free(net->firewall);
+        net->host_netns_fd = safe_close(net->host_netns_fd);
+        net->host = net_rtnl_free(net->host);
+        free(net->slots);
+        free(net->libexec_dir);
+        free(net->data_dir);
+        free(net);
+        return NULL;
+}
+
+int net_tc_error(const Net *net) {
+        return net->tc_error;
+}
+
+uint32_t net_slots(const Net *net) {
+        return net->n_slots;
+}
+
+bool net_slot_usable(const Net *net, uint32_t slot) {
+        return slot < net->n_slots && !net->slots[slot].overlaps;
+}
+
+static void mark_overlap(const NetRoute *route, void *userdata) {
+        char dst[INET_ADDRSTRLEN];
+        Net *net = userdata;
+        uint32_t n = 0;
+        size_t used;
+
+        /* What goes nowhere belongs to nobody; our /30s are more specific and win. */
+        if (route->prefix <= WIDE_PREFIX || route->type == RTN_BLACKHOLE ||
+            route->type == RTN_UNREACHABLE || route->type == RTN_PROHIBIT ||
+            !net_plan_overlap(net->network, net->prefix, route->dst, route->prefix))
+                return;
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                NetSlotAddress a = net_plan_address(net->network, slot);
+
+                if (net->slots[slot].overlaps ||
+                    !net_plan_overlap(a.network, NET_DYNO_PREFIX, route->dst, route->prefix))
+                        continue;
+                net->slots[slot].overlaps = true;
+                n++;
+        }
+        if (n == 0)
+                return;
+
+        net->n_overlap += n;
+        used = strlen(net->overlap);
+        (void)inet_ntop(AF_INET, &route->dst, dst, sizeof(dst));
+        (void)snprintf(
+                net->overlap + used,
+                sizeof(net->overlap) - used,
+                "%s%s/%u on %s",
+                used > 0 ? ", " : "",
+                dst,
+                route->prefix,
+                route->link);
+}
+
+int net_find_overlaps(Net *net) {
+        net->n_overlap = 0;
+        net->overlap[0] = '\0';
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].overlaps = false;
+
+        return net_host_routes(net->host, net->instance, mark_overlap, net);
+}
+
+static void write_links(FILE *out, void *userdata) {
+        const Net *net = userdata;
+        const char *before = "elements = {";
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                char name[IFNAMSIZ], address[INET_ADDRSTRLEN];
+                struct in_addr dyno;
+
+                if (net->slots[slot].ifindex == 0)
+                        continue;
+                dyno = net_plan_address(net->network, slot).dyno;
+                net_plan_link_name(net->instance, slot, name);
+                (void)inet_ntop(AF_INET, &dyno, address, sizeof(address));
+                (void)fprintf(out, "%s \"%s\" . %s", before, name, address);
+                before = ",";
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
+static void write_web(FILE *out, void *userdata) {
+        const Net *net = userdata;
+        const char *before = "elements = {";
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                char address[INET_ADDRSTRLEN];
+                struct in_addr dyno;
+
+                if (net->slots[slot].ifindex == 0 || net->slots[slot].web_port == 0)
+                        continue;
+                dyno = net_plan_address(net->network, slot).dyno;
+                (void)inet_ntop(AF_INET, &dyno, address, sizeof(address));
+                (void)fprintf(out, "%s %s . %u", before, address, net->slots[slot].web_port);
+                before = ",";
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
+static void write_uplinks(FILE *out, void *userdata) {
+        const Net *net = userdata;
+
+        for (size_t i = 0; i < net->own_uplinks.n; i++)
+                (void)fprintf(
+                        out, "%s \"%s\"", i == 0 ? "elements = {" : ",", net->own_uplinks.name[i]);
+        if (net->own_uplinks.n > 0)
+                (void)fputs(" }", out);
+}
+
+static void write_resolvers(FILE *out, void *userdata) {
+        const Net *net = userdata;
+        const char *before = "elements = {";
+
+        for (size_t i = 0; i < net->n_resolvers; i++) {
+                char address[INET_ADDRSTRLEN];
+                bool local = true;
+
+                /* The port of a resolver on the host itself stays refused. */
+                if (net_host_is_local(net->host, net->resolvers[i], &local) < 0 || local)
+                        continue;
+                (void)inet_ntop(AF_INET, &net->resolvers[i], address, sizeof(address));
+                (void)fprintf(out, "%s %s", before, address);
+                before = ",";
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
+static int render(Net *net, const char *template, FILE *out) {
+        char uids[24], mark[16];
+        const FirewallPlaceholder values[] = {
+                {.name = "INSTANCE", .text = net->instance},
+                {.name = "UIDS", .text = uids},
+                {.name = "MARK", .text = mark},
+                {.name = "LINKS", .write = write_links},
+                {.name = "WEB", .write = write_web},
+                {.name = "UPLINKS", .write = write_uplinks},
+                {.name = "RESOLVERS", .write = write_resolvers},
+                {.name = NULL},
+        };
+
+        (void)snprintf(uids, sizeof(uids), "%u-%u", net->uid_base, net->uid_base + CONFIG_UIDS - 1);
+        (void)snprintf(mark, sizeof(mark), "0x%08x", net->marks.to_dyno);
+        return firewall_rules_render(template, values, net, out);
+}
+
+static int read_template(const Net *net, char **ret) {
+        _cleanup_free_ char *path = NULL, *template = NULL;
+        ssize_t n;
+
+        if (asprintf(&path, "%s/%s", net->data_dir, RULESET_FILE) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        template = malloc(RULESET_SIZE);
+        if (!template)
+                return -ENOMEM;
+        n = read_text_at(AT_FDCWD, path, template, RULESET_SIZE);
+        if (n < 0)
+                return (int)n;
+
+        *ret = TAKE_PTR(template);
+        return 0;
+}
+
+int net_load_ruleset(Net *net) {
+        _cleanup_free_ char *template = NULL;
+        _cleanup_fclose_ FILE *out = NULL;
+        int fd, r;
+
+        r = read_template(net, &template);
+        if (r < 0)
+                return r;
+
+        fd = memfd_create("ruleset", MFD_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        out = fdopen(fd, "w+");
+        if (!out) {
+                r = -errno;
+                (void)close(fd);
+                return r;
+        }
+
+        r = render(net, template, out);
+        if (r < 0)
+                return r;
+        if (fflush(out) == EOF)
+                return -errno;
+
+        r = firewall_rules_load(net->libexec_dir, fileno(out));
+        return r > 0 ? NET_E_FIREWALL : r;
+}
+
+/* Takes over the links of @keep, removes all others of this instance. */
+static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
+        _cleanup_free_ NetOwnLink *links = NULL;
+        size_t n;
+        int r;
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].ifindex = 0;
+
+        r = net_link_list_own(net->host, net->instance, &links, &n);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < n; i++) {
+                size_t k;
+
+                for (k = 0; k < n_keep && keep[k].slot != links[i].slot; k++)
+                        ;
+                if (k < n_keep && keep[k].slot < net->n_slots) {
+                        net->slots[keep[k].slot].ifindex = links[i].ifindex;
+                        continue;
+                }
+                r = net_link_remove(net->host, links[i].ifindex);
+                if (r < 0 && r != -ENODEV)
+                        return r;
+        }
+
+        for (size_t k = 0; k < n_keep; k++)
+                if (keep[k].slot < net->n_slots)
+                        net->slots[keep[k].slot].web_port = (uint16_t)keep[k].web_port;
+        return 0;
+}
+
+/* Return: 0, or NET_E_MISSING if a dyno has to do without its network. */
+static int converge_links(Net *net, const NetKeep *keep, size_t n_keep) {
+        int result = 0;
+
+        for (size_t k = 0; k < n_keep; k++) {
+                uint32_t slot = keep[k].slot, port = keep[k].web_port;
+                int r;
+
+                if (slot >= net->n_slots) {
+                        result = NET_E_MISSING; /* `network =` is smaller than it was */
+                        continue;
+                }
+                if (net->slots[slot].ifindex > 0) {
+                        r = net_converge_slot(net, slot);
+                } else if (keep[k].netns_fd >= 0) {
+                        r = net_wire_slot(net, slot, keep[k].netns_fd);
+                        if (r >= 0 && port > 0)
+                                r = net_web_allow(net, slot, port);
+                } else {
+                        r = -ENODEV;
+                }
+                if (r < 0)
+                        result = NET_E_MISSING;
+        }
+
+        return result;
+}
+
+int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
+        int r;
+
+        assert(net);
+        assert(keep || n_keep == 0);
+
+        r = net_find_overlaps(net);
+        if (r < 0)
+                return r;
+        r = adopt_links(net, keep, n_keep);
+        if (r < 0)
+                return r;
+
+        /* What restricts comes before what opens. */
+        r = net_host_add_rule(net->host, net->marks.from_dyno);
+        if (r < 0)
+                return r;
+        r = net_find_uplinks(net);
+        if (r < 0)
+                return r;
+        r = net_load_ruleset(net);
+        if (r != 0)
+                return r;
+        r = net_enable_uplinks(net);
+        if (r < 0)
+                return r;
+
+        return converge_links(net, keep, n_keep);
+}
+
+int net_reload(Net *net) {
+        _cleanup_free_ NetKeep *keep = NULL;
+        size_t n = 0;
+
+        assert(net);
+
+        keep = calloc(net->n_slots > 0 ? net->n_slots : 1, sizeof(*keep));
+        if (!keep)
+                return -ENOMEM;
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                if (net->slots[slot].ifindex > 0)
+                        keep[n++] = (NetKeep){
+                                .slot = slot,
+                                .web_port = net->slots[slot].web_port,
+                                .netns_fd = -EBADF,
+                        };
+
+        return net_start(net, keep, n);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Uplinks, what `doctor` reports, and how everything goes away. */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox/net_internal.h"
+#include "sandbox/net_link.h"
+
+/* Ours if the table says so: that survives a restart. */
+static bool is_own_uplink(Net *net, const char *link) {
+        FirewallKey key = firewall_key_uplink(link);
+
+        return net_uplinks_contain(&net->own_uplinks, link) ||
+               firewall_check(net->firewall, FIREWALL_SET_UPLINKS, &key) == 0;
+}
+
+int net_find_uplinks(Net *net) {
+        NetUplinks all, own = {.n = 0};
+        bool host_forwards;
+        int r;
+
+        r = net_host_uplinks(net->host, net->instance, &all);
+        if (r < 0)
+                return r;
+        r = net_host_forwarding("all", &host_forwards);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < all.n && !host_forwards; i++) {
+                bool on;
+
+                /* A link that vanished meanwhile is no uplink. */
+                if (net_host_forwarding(all.name[i], &on) < 0)
+                        continue;
+                if (!on || is_own_uplink(net, all.name[i]))
+                        memcpy(own.name[own.n++], all.name[i], IFNAMSIZ);
+        }
+
+        net->own_uplinks = own;
+        return 0;
+}
+
+int net_enable_uplinks(Net *net) {
+        for (size_t i = 0; i < net->own_uplinks.n; i++) {
+                int r = net_host_set_forwarding(net->own_uplinks.name[i], true);
+
+                if (r < 0 && r != -ENOENT)
+                        return r;
+        }
+        return 0;
+}
+
+int net_refresh(Net *net) {
+        NetUplinks before;
+        int r;
+
+        assert(net);
+
+        before = net->own_uplinks;
+        r = net_find_uplinks(net);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < net->own_uplinks.n; i++) {
+                FirewallKey key = firewall_key_uplink(net->own_uplinks.name[i]);
+
+                r = firewall_add(net->firewall, FIREWALL_SET_UPLINKS, &key);
+                if (r < 0)
+                        return r;
+        }
+        /* Somebody made the host a router: then it is not for us to restrict. */
+        for (size_t i = 0; i < before.n; i++) {
+                FirewallKey key = firewall_key_uplink(before.name[i]);
+
+                if (net_uplinks_contain(&net->own_uplinks, before.name[i]))
+                        continue;
+                r = firewall_remove(net->firewall, FIREWALL_SET_UPLINKS, &key);
+                if (r < 0)
+                        return r;
+        }
+
+        return net_enable_uplinks(net);
+}
+
+static int report_uplinks(Net *net, NetReport *ret) {
+        NetUplinks all;
+        size_t used = 0;
+        int r;
+
+        r = net_host_uplinks(net->host, net->instance, &all);
+        if (r < 0)
+                return r;
+
+        ret->forwarding = true;
+        for (size_t i = 0; i < all.n; i++) {
+                bool on = false;
+                int n;
+
+                if (net_host_forwarding(all.name[i], &on) < 0)
+                        continue;
+                ret->forwarding &= on;
+                n = snprintf(
+                        ret->uplinks + used,
+                        sizeof(ret->uplinks) - used,
+                        "%s%s",
+                        used > 0 ? " " : "",
+                        all.name[i]);
+                if (n > 0 && (size_t)n < sizeof(ret->uplinks) - used)
+                        used += (size_t)n;
+        }
+        return 0;
+}
+
+int net_report(Net *net, NetReport *ret) {
+        NetReport report = {.tc = net->tc_error >= 0, .slots = net->n_slots};
+        int r;
+
+        assert(ret);
+
+        report.table = firewall_check_table(net->firewall) == 0;
+        report.flush_guard = net_host_check_rule(net->host, net->marks.from_dyno) == 0;
+        report.n_overlap = net->n_overlap;
+        memcpy(report.overlap, net->overlap, sizeof(report.overlap));
+
+        for (size_t i = 0; i < net->n_resolvers; i++) {
+                bool local = true;
+
+                r = net_host_is_local(net->host, net->resolvers[i], &local);
+                report.n_resolvers += r >= 0 && !local;
+        }
+
+        r = report_uplinks(net, &report);
+        if (r < 0)
+                return r;
+        r = firewall_blockers(net->firewall, report.blockers, sizeof(report.blockers));
+        if (r < 0)
+                return r;
+
+        *ret = report;
+        return 0;
+}
+
+int net_report_text(const NetReport *report, char *detail, size_t size) {
+        assert(report);
+        assert(detail && size > 0);
+
+        if (!report->table) {
+                (void)snprintf(detail, size, "nftables table is not loaded");
+                return NET_E_MISSING;
+        }
+        if (report->n_overlap == report->slots) {
+                (void)snprintf(detail, size, "network = overlaps %s", report->overlap);
+                return NET_E_MISSING;
+        }
+
+        (void)snprintf(
+                detail,
+                size,
+                "%u addresses%s, %s, out by %s%s",
+                report->slots - report->n_overlap,
+                report->n_overlap > 0 ? " (some overlap)" : "",
+                report->tc ? "nftables and tc" : "nftables, no tc",
+                report->uplinks[0] != '\0' ? report->uplinks : "no link",
+                report->n_resolvers > 0 ? "" : ", no resolver");
+        return 0;
+}
+
+int net_purge(Net *net) {
+        _cleanup_free_ NetOwnLink *links = NULL;
+        NetUplinks own = {.n = 0};
+        int result, r;
+        size_t n = 0;
+
+        assert(net);
+
+        /* The table knows what to turn off again, so it is asked before it goes. */
+        result = net_find_uplinks(net);
+        if (result >= 0)
+                own = net->own_uplinks;
+        for (size_t i = 0; i < own.n; i++) {
+                r = net_host_set_forwarding(own.name[i], false);
+                if (r < 0 && r != -ENOENT && result == 0)
+                        result = r;
+        }
+
+        r = net_link_list_own(net->host, net->instance, &links, &n);
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                r = net_link_remove(net->host, links[i].ifindex);
+                r = r == -ENODEV ? 0 : r;
+        }
+        if (r < 0 && result == 0)
+                result = r;
+
+        r = firewall_remove_table(net->firewall);
+        if (r < 0 && result == 0)
+                result = r;
+        r = net_host_remove_rule(net->host, net->marks.from_dyno);
+        if (r < 0 && result == 0)
+                result = r;
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].ifindex = 0;
+        return result;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One slot: made, checked, destroyed.
+ *
+ * Making goes from the inside out: nothing is up before its filter is on it and its
+ * source address is pinned, so there is no moment in which a dyno could send more than
+ * it may. Destroying goes the other way round.
+ */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox/net_internal.h"
+#include "sandbox/net_link.h"
+#include "sandbox/tc_filter.h"
+
+#define LOOPBACK_INDEX 1 /* of lo, in every namespace */
+
+/*
+ * Opens a dyno's network namespace (a new one if *@netns_fd is negative) and prepares
+ * what can only be done from within: IPv6 stays off on what will be made there, but lo
+ * keeps ::1.
+ *
+ * Safe because the process is single-threaded and nothing runs between entering and
+ * leaving; if it cannot leave, it must not go on as the launcher of other dynos.
+ */
+static int open_dyno_side(Net *net, int *netns_fd, NetRtnl **ret) {
+        _cleanup_(net_rtnl_freep) NetRtnl *rtnl = NULL;
+        int r = 0;
+
+        if (*netns_fd >= 0 ? setns(*netns_fd, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0)
+                return -errno;
+
+        r = net_rtnl_open(&rtnl);
+        if (r >= 0 && net->ipv6)
+                r = net_host_disable_ipv6("default");
+
+        if (setns(net->host_netns_fd, CLONE_NEWNET) < 0)
+                abort();
+        if (r < 0)
+                return r;
+
+        r = net_link_up(rtnl, LOOPBACK_INDEX);
+        if (r >= 0 && *netns_fd < 0)
+                r = net_rtnl_namespace(rtnl, netns_fd);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(rtnl);
+        return 0;
+}
+
+/* The index of a slot's link, if it is really ours. */
+static int find_own_link(Net *net, uint32_t slot, int *ret) {
+        _cleanup_free_ NetOwnLink *links = NULL;
+        size_t n;
+        int r;
+
+        r = net_link_list_own(net->host, net->instance, &links, &n);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < n; i++)
+                if (links[i].slot == slot) {
+                        *ret = links[i].ifindex;
+                        return 0;
+                }
+        return -ENODEV;
+}
+
+static int make_pair(Net *net, uint32_t slot, int netns_fd, int *ret_ifindex) {
+        char name[IFNAMSIZ];
+        int r, stale;
+
+        net_plan_link_name(net->instance, slot, name);
+        r = net_link_make_pair(net->host, name, slot, netns_fd);
+        if (r == -EEXIST) {
+                /* Of a namespace that is just being taken down, or of a dead dynod. */
+                if (find_own_link(net, slot, &stale) < 0)
+                        return -EEXIST;
+                r = net_link_remove(net->host, stale);
+                if (r < 0 && r != -ENODEV)
+                        return r;
+                r = net_link_make_pair(net->host, name, slot, netns_fd);
+        }
+        if (r < 0)
+                return r;
+
+        return net_link_index(net->host, name, ret_ifindex);
+}
+
+static int filter_link(Net *net, uint32_t slot, int ifindex) {
+        struct in_addr dyno = net_plan_address(net->network, slot).dyno;
+        int r;
+
+        if (net->tc_error < 0)
+                return 0; /* whether that is allowed, the caller of net_tc_error() decides */
+
+        /* The map first: without its element the programs pass nothing. */
+        r = tc_program_set(&net->tc, ifindex, dyno, net->slots[slot].web_port);
+        if (r < 0)
+                return r;
+
+        return tc_filter_attach(net->host, ifindex, &net->tc);
+}
+
+/* Everything of the host end but its filter and elements. */
+static int set_up_host_end(Net *net, uint32_t slot, int ifindex) {
+        NetSlotAddress a = net_plan_address(net->network, slot);
+        uint8_t mac[NET_MAC_SIZE];
+        char name[IFNAMSIZ];
+        int r;
+
+        net_plan_link_name(net->instance, slot, name);
+        if (net->ipv6) {
+                r = net_host_disable_ipv6(name);
+                if (r < 0)
+                        return r;
+        }
+
+        r = net_link_configure(net->host, ifindex, net->ipv6);
+        if (r >= 0)
+                r = net_link_add_address(net->host, ifindex, a.gateway, NET_DYNO_PREFIX);
+        if (r >= 0)
+                r = net_link_up(net->host, ifindex);
+        if (r < 0)
+                return r;
+
+        net_plan_mac(NET_END_DYNO, slot, mac);
+        return net_link_add_neighbour(net->host, ifindex, a.dyno, mac);
+}
+
+static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
+        NetSlotAddress a = net_plan_address(net->network, slot);
+        uint8_t mac[NET_MAC_SIZE];
+        int ifindex, r;
+
+        r = net_link_index(dyno, NET_DYNO_LINK, &ifindex);
+        if (r >= 0)
+                r = net_link_add_address(dyno, ifindex, a.dyno, NET_DYNO_PREFIX);
+        if (r >= 0)
+                r = net_link_up(dyno, ifindex);
+        if (r < 0)
+                return r;
+
+        net_plan_mac(NET_END_HOST, slot, mac);
+        r = net_link_add_neighbour(dyno, ifindex, a.gateway, mac);
+        if (r < 0)
+                return r;
+
+        return net_link_add_default_route(dyno, ifindex, a.gateway);
+}
+
+static int pin_source(Net *net, uint32_t slot) {
+        FirewallKey key;
+        char name[IFNAMSIZ];
+
+        net_plan_link_name(net->instance, slot, name);
+        key = firewall_key_link(name, net_plan_address(net->network, slot).dyno);
+        return firewall_add(net->firewall, FIREWALL_SET_LINKS, &key);
+}
+
+static int wire(Net *net, uint32_t slot, int *netns_fd) {
+        _cleanup_(net_rtnl_freep) NetRtnl *dyno = NULL;
+        int ifindex = 0, r;
+
+        r = open_dyno_side(net, netns_fd, &dyno);
+        if (r < 0)
+                return r;
+        r = make_pair(net, slot, *netns_fd, &ifindex);
+        if (r < 0)
+                return r;
+
+        net->slots[slot].ifindex = ifindex;
+        r = filter_link(net, slot, ifindex);
+        if (r >= 0)
+                r = pin_source(net, slot);
+        if (r >= 0)
+                r = set_up_host_end(net, slot, ifindex);
+        if (r >= 0)
+                r = set_up_dyno_end(net, slot, dyno);
+        if (r < 0)
+                (void)net_slot_destroy(net, slot);
+        return r;
+}
+
+int net_wire_slot(Net *net, uint32_t slot, int netns_fd) {
+        assert(netns_fd >= 0);
+        return wire(net, slot, &netns_fd);
+}
+
+int net_converge_slot(Net *net, uint32_t slot) {
+        int ifindex = net->slots[slot].ifindex, r;
+
+        assert(ifindex > 0);
+
+        r = filter_link(net, slot, ifindex);
+        if (r < 0)
+                return r;
+
+        return set_up_host_end(net, slot, ifindex);
+}
+
+int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
+        _cleanup_close_ int netns_fd = -EBADF;
+        int r;
+
+        assert(net);
+        assert(slot < net->n_slots);
+        assert(net->slots[slot].ifindex == 0);
+        assert(ret_netns_fd);
+
+        if (net->slots[slot].overlaps)
+                return NET_E_OVERLAP;
+
+        net->slots[slot].web_port = 0;
+        r = wire(net, slot, &netns_fd);
+        if (r < 0)
+                return r;
+
+        *ret_netns_fd = TAKE_FD(netns_fd);
+        return 0;
+}
+
+int net_slot_destroy(Net *net, uint32_t slot) {
+        FirewallKey key;
+        char name[IFNAMSIZ];
+        int ifindex, result, r;
+
+        assert(net);
+        assert(slot < net->n_slots);
+
+        result = net_web_forbid(net, slot);
+
+        net_plan_link_name(net->instance, slot, name);
+        key = firewall_key_link(name, net_plan_address(net->network, slot).dyno);
+        r = firewall_remove(net->firewall, FIREWALL_SET_LINKS, &key);
+        if (r < 0 && result == 0)
+                result = r;
+
+        ifindex = net->slots[slot].ifindex;
+        r = ifindex > 0 ? 0 : find_own_link(net, slot, &ifindex);
+        if (r >= 0)
+                r = net_link_remove(net->host, ifindex);
+        if (r < 0 && r != -ENODEV && result == 0)
+                result = r;
+
+        if (ifindex > 0 && net->tc_error >= 0)
+                (void)tc_program_forget(&net->tc, ifindex); /* the index is never used again */
+        net->slots[slot].ifindex = 0;
+        return result;
+}
+
+static int tell_filter(Net *net, uint32_t slot) {
+        if (net->tc_error < 0 || net->slots[slot].ifindex <= 0)
+                return 0;
+
+        return tc_program_set(
+                &net->tc,
+                net->slots[slot].ifindex,
+                net_plan_address(net->network, slot).dyno,
+                net->slots[slot].web_port);
+}
+
+int net_web_allow(Net *net, uint32_t slot, uint32_t port) {
+        FirewallKey key;
+        int r;
+
+        assert(net);
+        assert(slot < net->n_slots);
+        assert(port > 0 && port <= UINT16_MAX);
+
+        r = net_web_forbid(net, slot);
+        if (r < 0)
+                return r;
+
+        net->slots[slot].web_port = (uint16_t)port;
+        r = tell_filter(net, slot);
+        if (r < 0)
+                return r;
+
+        key = firewall_key_web(net_plan_address(net->network, slot).dyno, port);
+        return firewall_add(net->firewall, FIREWALL_SET_WEB, &key);
+}
+
+int net_web_forbid(Net *net, uint32_t slot) {
+        uint16_t port;
+        FirewallKey key;
+        int r, result;
+
+        assert(net);
+        assert(slot < net->n_slots);
+
+        port = net->slots[slot].web_port;
+        if (port == 0)
+                return 0;
+
+        key = firewall_key_web(net_plan_address(net->network, slot).dyno, port);
+        result = firewall_remove(net->firewall, FIREWALL_SET_WEB, &key);
+
+        net->slots[slot].web_port = 0;
+        r = tell_filter(net, slot);
+        return result < 0 ? result : r;
+}
+
+/* What is missing of a slot, or NULL; a negative errno in *@r when that cannot be told. */
+static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r) {
+        struct in_addr dyno = net_plan_address(net->network, slot).dyno, pinned;
+        FirewallKey key = firewall_key_link(name, dyno);
+        uint32_t web_port;
+        bool forwards;
+        int ifindex;
+
+        *r = find_own_link(net, slot, &ifindex);
+        if (*r == -ENODEV || (*r >= 0 && ifindex != net->slots[slot].ifindex))
+                return "link is gone";
+        if (*r >= 0)
+                *r = net_host_forwarding(name, &forwards);
+        if (*r >= 0 && !forwards)
+                return "does not forward";
+        if (*r < 0)
+                return NULL;
+
+        *r = firewall_check(net->firewall, FIREWALL_SET_LINKS, &key);
+        if (*r == -ENOENT)
+                return "address is not in the nftables table";
+        if (*r >= 0 && net->slots[slot].web_port > 0) {
+                key = firewall_key_web(dyno, net->slots[slot].web_port);
+                *r = firewall_check(net->firewall, FIREWALL_SET_WEB, &key);
+                if (*r == -ENOENT)
+                        return "web port is not in the nftables table";
+        }
+        if (*r < 0 || net->tc_error < 0)
+                return NULL;
+
+        *r = tc_filter_check(net->host, ifindex, &net->tc);
+        if (*r == -ENOENT)
+                return "tc filter is gone";
+        if (*r >= 0)
+                *r = tc_program_get(&net->tc, ifindex, &pinned, &web_port);
+        if (*r == -ENOENT || (*r >= 0 && pinned.s_addr != dyno.s_addr))
+                return "tc filter does not know the link";
+        return NULL;
+}
+
+int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+        char name[IFNAMSIZ], address[INET_ADDRSTRLEN];
+        struct in_addr dyno;
+        const char *fault;
+        int r;
+
+        assert(net);
+        assert(slot < net->n_slots);
+        assert(detail && size > 0);
+
+        dyno = net_plan_address(net->network, slot).dyno;
+        net_plan_link_name(net->instance, slot, name);
+        (void)inet_ntop(AF_INET, &dyno, address, sizeof(address));
+
+        fault = find_fault(net, slot, name, &r);
+        if (fault) {
+                (void)snprintf(detail, size, "%s on %s: %s", address, name, fault);
+                return NET_E_MISSING;
+        }
+        if (r < 0) {
+                (void)snprintf(detail, size, "%s on %s: cannot be read", address, name);
+                return r;
+        }
+
+        (void)snprintf(
+                detail,
+                size,
+                "%s on %s, source pinned by nftables%s",
+                address,
+                name,
+                net->tc_error < 0 ? ", no tc filter" : " and tc");
+        return 0;
+}

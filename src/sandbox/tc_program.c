@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The programs are written down as instructions, because a compiler for BPF would be a
+ * build dependency and libbpf one of the root process for 130 instructions. The tests
+ * send real packets through them.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "config/config.h"
+#include "sandbox/tc_program.h"
+
+#define PROGRAM_MAX 160 /* instructions */
+
+/* A link's element of the map. All in network byte order, as the packet has it. */
+typedef struct LinkEntry {
+        uint32_t dyno;
+        uint32_t web_port; /* 16 bits used */
+} LinkEntry;
+
+typedef enum Label {
+        LABEL_NONE,
+        LABEL_DROP,
+        LABEL_FORWARD,
+        LABEL_LOCAL,
+        LABEL_PASS,
+        LABEL_CLASSIFIED,
+        _LABEL_MAX,
+} Label;
+
+typedef struct Assembler {
+        struct bpf_insn code[PROGRAM_MAX];
+        Label jump_to[PROGRAM_MAX]; /* of instructions whose target is not known yet */
+        size_t n;
+        size_t place[_LABEL_MAX];
+} Assembler;
+
+static void emit(Assembler *a, uint8_t code, uint8_t dst, uint8_t src, int off, int32_t imm) {
+        assert(a->n < PROGRAM_MAX);
+
+        a->code[a->n++] = (struct bpf_insn){
+                .code = code,
+                .dst_reg = dst & 0xf,
+                .src_reg = src & 0xf,
+                .off = (int16_t)off,
+                .imm = imm,
+        };
+}
+
+static void move(Assembler *a, uint8_t dst, uint8_t src) {
+        emit(a, BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0);
+}
+
+static void set(Assembler *a, uint8_t dst, int32_t value) {
+        emit(a, BPF_ALU64 | BPF_MOV | BPF_K, dst, 0, 0, value);
+}
+
+static void alu(Assembler *a, uint8_t operation, uint8_t dst, int32_t value) {
+        emit(a, BPF_ALU64 | operation | BPF_K, dst, 0, 0, value);
+}
+
+/* @size: BPF_B, BPF_H, BPF_W */
+static void load(Assembler *a, uint8_t size, uint8_t dst, uint8_t base, int off) {
+        emit(a, BPF_LDX | BPF_MEM | size, dst, base, off, 0);
+}
+
+static void store(Assembler *a, uint8_t size, uint8_t base, int off, uint8_t src) {
+        emit(a, BPF_STX | BPF_MEM | size, base, src, off, 0);
+}
+
+static void store_value(Assembler *a, uint8_t size, uint8_t base, int off, int32_t value) {
+        emit(a, BPF_ST | BPF_MEM | size, base, 0, off, value);
+}
+
+static void call(Assembler *a, int32_t function) {
+        emit(a, BPF_JMP | BPF_CALL, 0, 0, 0, function);
+}
+
+static void stack_address(Assembler *a, uint8_t dst, int off) {
+        move(a, dst, BPF_REG_10);
+        alu(a, BPF_ADD, dst, off);
+}
+
+static void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t value, Label to) {
+        a->jump_to[a->n] = to;
+        emit(a, BPF_JMP | condition | BPF_K, reg, 0, 0, value);
+}
+
+/* 32 bits: an immediate with the top bit set would be sign-extended in a 64-bit compare. */
+static void jump_if_word(Assembler *a, uint8_t condition, uint8_t reg, uint32_t value, Label to) {
+        a->jump_to[a->n] = to;
+        emit(a, BPF_JMP32 | condition | BPF_K, reg, 0, 0, (int32_t)value);
+}
+
+static void jump_if_reg(Assembler *a, uint8_t condition, uint8_t reg, uint8_t other, Label to) {
+        a->jump_to[a->n] = to;
+        emit(a, BPF_JMP | condition | BPF_X, reg, other, 0, 0);
+}
+
+static void jump(Assembler *a, Label to) {
+        a->jump_to[a->n] = to;
+        emit(a, BPF_JMP | BPF_JA, 0, 0, 0, 0);
+}
+
+static void place(Assembler *a, Label label) {
+        a->place[label] = a->n;
+}
+
+static void link_labels(Assembler *a) {
+        for (size_t i = 0; i < a->n; i++)
+                if (a->jump_to[i] != LABEL_NONE) {
+                        assert(a->place[a->jump_to[i]] > i);
+                        a->code[i].off = (int16_t)(a->place[a->jump_to[i]] - i - 1);
+                }
+}
+
+/*
+ * Registers and stack of both programs. r6: the packet's context, r7: the link's entry,
+ * r8: length of the IP header. The helpers keep r6 to r9.
+ */
+enum {
+        CTX = BPF_REG_6,
+        LINK = BPF_REG_7,
+        HEADER_LENGTH = BPF_REG_8,
+
+        STACK_KEY = -8,
+        STACK_IP = -32,   /* 20 bytes */
+        STACK_TCP = -48,  /* 14 bytes */
+        STACK_FIB = -112, /* struct bpf_fib_lookup, 64 bytes */
+
+        IP_FRAGMENT = STACK_IP + 6,
+        IP_PROTOCOL = STACK_IP + 9,
+        IP_SOURCE = STACK_IP + 12,
+        IP_DESTINATION = STACK_IP + 16,
+
+        TCP_SIZE = 14, /* up to the flags */
+        TCP_SOURCE_PORT = STACK_TCP,
+        TCP_FLAGS = STACK_TCP + 13,
+
+        TCP_RST = 0x04,
+        TCP_ACK = 0x10,
+};
+
+#define CONTEXT(field) ((int)offsetof(struct __sk_buff, field))
+#define FIB(field) (STACK_FIB + (int)offsetof(struct bpf_fib_lookup, field))
+
+/* r0 = the map's element of the link whose index is on the stack, or NULL. */
+static void look_up_link(Assembler *a, int map_fd) {
+        emit(a, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd);
+        emit(a, 0, 0, 0, 0, 0);
+        stack_address(a, BPF_REG_2, STACK_KEY);
+        call(a, BPF_FUNC_map_lookup_elem);
+}
+
+/* Nothing but untagged IPv4 on a known link. The header is on the stack behind this. */
+static void begin(Assembler *a, int map_fd) {
+        move(a, CTX, BPF_REG_1);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(protocol));
+        jump_if(a, BPF_JNE, BPF_REG_0, htons(ETH_P_IP), LABEL_DROP);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(vlan_present));
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(ifindex));
+        store(a, BPF_W, BPF_REG_10, STACK_KEY, BPF_REG_0);
+        look_up_link(a, map_fd);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_DROP);
+        move(a, LINK, BPF_REG_0);
+
+        move(a, BPF_REG_1, CTX);
+        set(a, BPF_REG_2, ETH_HLEN);
+        stack_address(a, BPF_REG_3, STACK_IP);
+        set(a, BPF_REG_4, 20);
+        call(a, BPF_FUNC_skb_load_bytes);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+}
+
+static void end(Assembler *a) {
+        set(a, BPF_REG_0, TC_ACT_OK);
+        emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+        place(a, LABEL_DROP);
+        set(a, BPF_REG_0, TC_ACT_SHOT);
+        emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+        link_labels(a);
+}
+
+static void check_addresses(Assembler *a) {
+        load(a, BPF_B, HEADER_LENGTH, BPF_REG_10, STACK_IP);
+        move(a, BPF_REG_0, HEADER_LENGTH);
+        alu(a, BPF_RSH, BPF_REG_0, 4);
+        jump_if(a, BPF_JNE, BPF_REG_0, 4, LABEL_DROP);
+        alu(a, BPF_AND, HEADER_LENGTH, 0xf);
+        alu(a, BPF_LSH, HEADER_LENGTH, 2);
+
+        load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_SOURCE);
+        load(a, BPF_W, BPF_REG_2, LINK, offsetof(LinkEntry, dyno));
+        jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_2, LABEL_DROP);
+
+        /* "this network", loopback, multicast and all above it, link-local and metadata */
+        load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
+        jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_DROP);
+        jump_if(a, BPF_JEQ, BPF_REG_1, 127, LABEL_DROP);
+        jump_if(a, BPF_JGE, BPF_REG_1, 224, LABEL_DROP);
+        jump_if(a, BPF_JNE, BPF_REG_1, 169, LABEL_CLASSIFIED);
+        load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION + 1);
+        jump_if(a, BPF_JEQ, BPF_REG_1, 254, LABEL_DROP);
+        place(a, LABEL_CLASSIFIED);
+}
+
+/*
+ * Ask the kernel where the packet would go. Its answer knows every address of the host,
+ * also those that appear later, so that no list of them has to be kept.
+ */
+static void look_up_route(Assembler *a) {
+        static_assert(sizeof(struct bpf_fib_lookup) == 64, "the kernel's ABI");
+
+        for (int off = 0; off < 64; off += 8)
+                store_value(a, BPF_DW, BPF_REG_10, STACK_FIB + off, 0);
+        store_value(a, BPF_B, BPF_REG_10, FIB(family), AF_INET);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
+        store(a, BPF_B, BPF_REG_10, FIB(l4_protocol), BPF_REG_0);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(ifindex));
+        store(a, BPF_W, BPF_REG_10, FIB(ifindex), BPF_REG_0);
+        load(a, BPF_W, BPF_REG_0, BPF_REG_10, IP_SOURCE);
+        store(a, BPF_W, BPF_REG_10, FIB(ipv4_src), BPF_REG_0);
+        load(a, BPF_W, BPF_REG_0, BPF_REG_10, IP_DESTINATION);
+        store(a, BPF_W, BPF_REG_10, FIB(ipv4_dst), BPF_REG_0);
+
+        move(a, BPF_REG_1, CTX);
+        stack_address(a, BPF_REG_2, STACK_FIB);
+        set(a, BPF_REG_3, sizeof(struct bpf_fib_lookup));
+        set(a, BPF_REG_4, 0);
+        call(a, BPF_FUNC_fib_lookup);
+
+        /* Too big is for the kernel to say, and neighbours for it to find. */
+        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_SUCCESS, LABEL_FORWARD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_NO_NEIGH, LABEL_FORWARD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_FRAG_NEEDED, LABEL_FORWARD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_NOT_FWDED, LABEL_LOCAL);
+        jump(a, LABEL_DROP);
+}
+
+/*
+ * To the host itself: only a web dyno's answers. A segment that can open a connection has
+ * neither ACK nor RST, so none is opened, whatever listens on the host.
+ */
+static void check_web_answer(Assembler *a) {
+        place(a, LABEL_LOCAL);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
+        jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_TCP, LABEL_DROP);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_10, IP_FRAGMENT);
+        alu(a, BPF_AND, BPF_REG_0, htons(0x3fff)); /* more fragments, or an offset */
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+
+        move(a, BPF_REG_1, CTX);
+        move(a, BPF_REG_2, HEADER_LENGTH);
+        alu(a, BPF_ADD, BPF_REG_2, ETH_HLEN);
+        stack_address(a, BPF_REG_3, STACK_TCP);
+        set(a, BPF_REG_4, TCP_SIZE);
+        call(a, BPF_FUNC_skb_load_bytes);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+
+        load(a, BPF_W, BPF_REG_1, LINK, offsetof(LinkEntry, web_port));
+        jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_DROP);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_10, TCP_SOURCE_PORT);
+        jump_if_reg(a, BPF_JNE, BPF_REG_0, BPF_REG_1, LABEL_DROP);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, TCP_FLAGS);
+        alu(a, BPF_AND, BPF_REG_0, TCP_ACK | TCP_RST);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_DROP);
+        jump(a, LABEL_PASS);
+}
+
+static void assemble_ingress(Assembler *a, int map_fd, uint32_t mark) {
+        begin(a, map_fd);
+        check_addresses(a);
+        look_up_route(a);
+        check_web_answer(a);
+
+        /* To somebody else: not over another link of ours. */
+        place(a, LABEL_FORWARD);
+        load(a, BPF_W, BPF_REG_0, BPF_REG_10, FIB(ifindex));
+        store(a, BPF_W, BPF_REG_10, STACK_KEY, BPF_REG_0);
+        look_up_link(a, map_fd);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+
+        place(a, LABEL_PASS);
+        emit(a, BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, (int32_t)mark);
+        store(a, BPF_W, CTX, CONTEXT(mark), BPF_REG_0);
+        end(a);
+}
+
+static void assemble_egress(Assembler *a, int map_fd, uint32_t mark) {
+        begin(a, map_fd);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(mark));
+        jump_if_word(a, BPF_JNE, BPF_REG_0, mark, LABEL_DROP);
+        load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
+        load(a, BPF_W, BPF_REG_2, LINK, offsetof(LinkEntry, dyno));
+        jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_2, LABEL_DROP);
+        end(a);
+}
+
+static int bpf(int command, union bpf_attr *attr) {
+        int r = (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
+
+        return r < 0 ? -errno : r;
+}
+
+static uint64_t pointer(const void *p) {
+        return (uint64_t)(uintptr_t)p;
+}
+
+static int make_map(void) {
+        union bpf_attr attr = {
+                .map_type = BPF_MAP_TYPE_HASH,
+                .key_size = sizeof(uint32_t),
+                .value_size = sizeof(LinkEntry),
+                .max_entries = CONFIG_DYNOS_MAX,
+                .map_flags = BPF_F_NO_PREALLOC,
+                .map_name = "dynod_links",
+        };
+
+        return bpf(BPF_MAP_CREATE, &attr);
+}
+
+static int load_program(const Assembler *a, const char *name, uint32_t *ret_id) {
+        _cleanup_close_ int fd = -EBADF;
+        struct bpf_prog_info info = {0};
+        union bpf_attr attr = {
+                .prog_type = BPF_PROG_TYPE_SCHED_CLS,
+                .insn_cnt = (uint32_t)a->n,
+                .insns = pointer(a->code),
+                /* bpf_fib_lookup() is for programs that may be taken under the GPL. */
+                .license = pointer("Dual MIT/GPL"),
+        };
+        union bpf_attr query = {
+                .info = {.info_len = sizeof(info), .info = pointer(&info)},
+        };
+        int r;
+
+        strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
+        fd = bpf(BPF_PROG_LOAD, &attr);
+        if (fd < 0)
+                return fd;
+
+        query.info.bpf_fd = (uint32_t)fd;
+        r = bpf(BPF_OBJ_GET_INFO_BY_FD, &query);
+        if (r < 0)
+                return r;
+
+        *ret_id = info.id;
+        return TAKE_FD(fd);
+}
+
+int tc_program_load(TcProgram *ret, TcMarks marks) {
+        Assembler ingress = {0}, egress = {0};
+        TcProgram p = TC_PROGRAM_EMPTY;
+        int r;
+
+        assert(ret);
+        assert(marks.from_dyno != 0 && marks.to_dyno != 0);
+
+        r = p.map_fd = make_map();
+        if (r >= 0) {
+                assemble_ingress(&ingress, p.map_fd, marks.from_dyno);
+                r = p.ingress_fd = load_program(&ingress, "dynod_from", &p.ingress_id);
+        }
+        if (r >= 0) {
+                assemble_egress(&egress, p.map_fd, marks.to_dyno);
+                r = p.egress_fd = load_program(&egress, "dynod_to", &p.egress_id);
+        }
+        if (r < 0) {
+                tc_program_close(&p);
+                return r;
+        }
+
+        *ret = p;
+        return 0;
+}
+
+void tc_program_close(TcProgram *program) {
+        assert(program);
+
+        program->map_fd = safe_close(program->map_fd);
+        program->ingress_fd = safe_close(program->ingress_fd);
+        program->egress_fd = safe_close(program->egress_fd);
+}
+
+int tc_program_set(const TcProgram *program, int ifindex, struct in_addr dyno, uint32_t web_port) {
+        const LinkEntry entry = {.dyno = dyno.s_addr, .web_port = htons((uint16_t)web_port)};
+        union bpf_attr attr = {
+                .map_fd = (uint32_t)program->map_fd,
+                .key = pointer(&ifindex),
+                .value = pointer(&entry),
+        };
+
+        assert(ifindex > 0);
+        assert(web_port <= UINT16_MAX);
+
+        return bpf(BPF_MAP_UPDATE_ELEM, &attr);
+}
+
+int tc_program_forget(const TcProgram *program, int ifindex) {
+        union bpf_attr attr = {.map_fd = (uint32_t)program->map_fd, .key = pointer(&ifindex)};
+
+        return bpf(BPF_MAP_DELETE_ELEM, &attr);
+}
+
+int tc_program_get(
+        const TcProgram *program, int ifindex, struct in_addr *ret_dyno, uint32_t *ret_web_port) {
+        LinkEntry entry = {0};
+        union bpf_attr attr = {
+                .map_fd = (uint32_t)program->map_fd,
+                .key = pointer(&ifindex),
+                .value = pointer(&entry),
+        };
+        int r;
+
+        r = bpf(BPF_MAP_LOOKUP_ELEM, &attr);
+        if (r < 0)
+                return r;
+
+        ret_dyno->s_addr = entry.dyno;
+        *ret_web_port = ntohs((uint16_t)entry.web_port);
+        return 0;
+}

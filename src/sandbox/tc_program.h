@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The eBPF programs on the host end of every dyno's link: the deny half that does not
+ * depend on nftables.
+ *
+ * Ingress (what the dyno sends) passes IPv4 from the link's pinned address that the
+ * kernel would route on to somebody else's link, and answers of a web dyno to the host.
+ * It marks what it passes; the nftables table takes that mark off, and a routing rule
+ * drops what still has it. Egress (what goes to the dyno) passes what carries the mark
+ * that the table puts on. So without the table nothing comes in or goes out.
+ *
+ * Two programs and one map serve all links: a dyno costs a map element. The filters hold
+ * the programs and these the map, so nothing is pinned anywhere and nothing depends on a
+ * living process; a restarted dynod makes a new map and replaces the programs.
+ */
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+typedef struct TcProgram {
+        int map_fd;
+        int ingress_fd, egress_fd;
+        uint32_t ingress_id, egress_id; /* the kernel's, to recognise them on a link */
+} TcProgram;
+
+#define TC_PROGRAM_EMPTY                                                                           \
+        { .map_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF }
+
+/* Firewall marks of an instance. They never leave the host. */
+typedef struct TcMarks {
+        uint32_t from_dyno; /* on from the filter to the table's first chain */
+        uint32_t to_dyno;   /* on from the table's last chain to the filter */
+} TcMarks;
+
+/**
+ * tc_program_load() - make the map and load both programs
+ * @ret:     filled on success; release with tc_program_close()
+ * @marks:   of this instance
+ *
+ * Return: 0 or a negative errno: the kernel lacks or forbids it.
+ */
+int tc_program_load(TcProgram *ret, TcMarks marks) _must_check_;
+void tc_program_close(TcProgram *program);
+
+/**
+ * tc_program_set() - tell the programs about a link
+ * @program:   loaded
+ * @ifindex:   of the host end
+ * @dyno:      the only source address, the only destination
+ * @web_port:  whose answers may go to the host; 0 for none
+ *
+ * A link that the map does not know passes nothing.
+ *
+ * Return: 0 or a negative errno.
+ */
+int tc_program_set(const TcProgram *program, int ifindex, struct in_addr dyno, uint32_t web_port)
+        _must_check_;
+int tc_program_forget(const TcProgram *program, int ifindex); /* -ENOENT if not known */
+
+/* Reads the link's entry back. -ENOENT if the map does not know it. */
+int tc_program_get(
+        const TcProgram *program, int ifindex, struct in_addr *ret_dyno, uint32_t *ret_web_port)
+        _must_check_;
