@@ -172,7 +172,7 @@ int config_parse_text(Config *config, const char *file, char *text, ConfigError 
 }
 
 /* A configuration is a few lines; what is larger is some other file. */
-#define CONFIG_FILE_MAX (256 * 1024)
+#define CONFIG_FILE_MAX ((size_t)256 * 1024)
 
 static int parse_file(Config *config, const char *path, ConfigError *reterr) {
         _cleanup_free_ char *text = malloc(CONFIG_FILE_MAX);

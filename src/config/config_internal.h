@@ -24,7 +24,7 @@ typedef struct ConfigPlace {
 int config_refuse(ConfigError *reterr, const char *fmt, ...) _printf_(2, 3);
 
 /* Sets a key outside of sections. Return: 0, -EINVAL with reterr->text, or -ENOMEM. */
-int config_set(Config *config, const char *key, const char *value, ConfigError *reterr)
+int config_set(Config *config, const char *name, const char *value, ConfigError *reterr)
         _must_check_;
 /* Sets a key of [size NAME], making the size if it is new. Same results. */
 int config_set_size(

@@ -131,7 +131,7 @@ static int set_user(Config *config, const ConfigKey *key, const char *value) {
         file = fopen("/etc/passwd", "re");
         if (!file)
                 return -errno;
-        while ((entry = fgetpwent(file))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+        while ((entry = fgetpwent(file)))
                 if (strcmp(entry->pw_name, value) == 0) {
                         *uid = entry->pw_uid;
                         *gid = entry->pw_gid;
@@ -154,7 +154,7 @@ static int set_group(Config *config, const ConfigKey *key, const char *value) {
         file = fopen("/etc/group", "re");
         if (!file)
                 return -errno;
-        while ((entry = fgetgrent(file))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+        while ((entry = fgetgrent(file)))
                 if (strcmp(entry->gr_name, value) == 0) {
                         *FIELD(gid_t) = entry->gr_gid;
                         return 0;

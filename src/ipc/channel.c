@@ -38,7 +38,11 @@ int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_
                 struct cmsghdr header;
                 char space[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
         } control;
-        struct iovec iov = {.iov_base = (void *)(uintptr_t)msg, .iov_len = size};
+        union {
+                const void *const_data;
+                void *data; /* sendmsg(2) only reads it */
+        } payload = {.const_data = msg};
+        struct iovec iov = {.iov_base = payload.data, .iov_len = size};
         struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 
         assert(msg && size > 0);

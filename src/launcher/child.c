@@ -142,7 +142,7 @@ static int prepare_child(const ChildSpec *spec, pid_t parent, int *error_fd) {
 static _Noreturn void run_child(const ChildSpec *spec, pid_t parent, int error_fd) {
         static char journal[64]; /* whether stderr is the journal: base/log.h */
         char *envp[] = {NULL, NULL};
-        const char *value = getenv("JOURNAL_STREAM"); /* NOLINT(concurrency-mt-unsafe) */
+        const char *value = getenv("JOURNAL_STREAM");
         int r;
 
         if (value &&
@@ -151,8 +151,7 @@ static _Noreturn void run_child(const ChildSpec *spec, pid_t parent, int error_f
 
         r = prepare_child(spec, parent, &error_fd);
         if (r == 0) {
-                /* execve() takes argv as not const by tradition; it changes nothing. */
-                (void)execve(spec->path, (char *const *)(uintptr_t)spec->argv, envp);
+                (void)execve(spec->path, spec->argv, envp);
                 r = -errno;
         }
         (void)!write(error_fd, &r, sizeof(r));
@@ -179,7 +178,7 @@ int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
         if (pid == 0)
                 run_child(spec, parent, write_fd);
 
-        write_fd = safe_close(write_fd);
+        (void)safe_close(TAKE_FD(write_fd));
         /* Safe: the child is ours and not yet waited for, so its pid is still its own. */
         pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
         do

@@ -15,9 +15,9 @@
 #include "base/cleanup.h"
 
 typedef struct ChildSpec {
-        const char *path;        /* of the program, absolute */
-        const char *const *argv; /* NULL-terminated */
-        const int *fds;          /* become 3, 4, …; borrowed */
+        const char *path;  /* of the program, absolute */
+        char *const *argv; /* NULL-terminated */
+        const int *fds;    /* become 3, 4, …; borrowed */
         size_t n_fds;
         uid_t uid; /* 0: stays root, with the capabilities that dynod has */
         gid_t gid;

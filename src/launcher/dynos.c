@@ -469,7 +469,7 @@ void dyno_start(
 
         ret->result = r;
         ret->layer = r == 0 ? _LAYER_ANY_MAX : error.layer;
-        if (r < 0) {
+        if (r < 0 || !dyno) {
                 (void)snprintf(ret->detail, sizeof(ret->detail), "%s", error.detail);
                 return;
         }

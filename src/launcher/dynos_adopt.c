@@ -10,6 +10,7 @@
  *   none    either                  nobody's: killed, removed
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -99,7 +100,8 @@ static int sweep_groups(Launcher *launcher) {
         r = open_listing(launcher->cgroup_fd, &dir);
         if (r < 0)
                 return r;
-        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): no threads here */
+        assert(dir);
+        while ((entry = readdir(dir))) {
                 if (entry->d_type != DT_DIR || !dyno_id_is_valid(entry->d_name) ||
                     dyno_find(launcher, entry->d_name))
                         continue;
@@ -119,7 +121,8 @@ int dynos_adopt(Launcher *launcher) {
         r = open_listing(launcher->dynos_dir_fd, &dir);
         if (r < 0)
                 return r;
-        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): no threads here */
+        assert(dir);
+        while ((entry = readdir(dir))) {
                 const char *name = entry->d_name;
 
                 if (name[0] == '.' && dyno_id_is_valid(name + 1))
@@ -176,7 +179,8 @@ void dynos_remove_folders(Launcher *launcher) {
 
         if (open_listing(launcher->dynos_dir_fd, &dir) < 0)
                 return;
-        while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+        assert(dir);
+        while ((entry = readdir(dir)))
                 if (dyno_id_is_valid(entry->d_name + (entry->d_name[0] == '.')))
                         dyno_folder_remove(launcher, entry->d_name);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,8 +33,8 @@
 static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF, pidfd = -EBADF;
-        char timeout[24];
-        const char *argv[] = {"dynod-scope", launcher->config->instance, timeout, NULL};
+        char program[] = "dynod-scope", instance[INSTANCE_NAME_SIZE], timeout[24];
+        char *argv[] = {program, instance, timeout, NULL};
         ChildSpec child = {.argv = argv, .fds = &write_fd, .n_fds = 1, .outlives_us = true};
         int pipe_fds[2], status, r;
         ssize_t n;
@@ -47,12 +48,13 @@ static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
                 return -errno;
         read_fd = pipe_fds[0];
         write_fd = pipe_fds[1];
+        field_set(instance, sizeof(instance), launcher->config->instance);
         /* At shutdown systemd waits for the scope: longer than any dyno's grace. */
         (void)snprintf(
                 timeout,
                 sizeof(timeout),
-                "%llu",
-                (unsigned long long)(launcher->config->stop_grace_usec / USEC_PER_SEC + 30));
+                "%" PRIu64,
+                launcher->config->stop_grace_usec / USEC_PER_SEC + 30);
         child.path = path;
         r = child_spawn(&child, &pid, &pidfd);
         if (r < 0)
@@ -221,7 +223,7 @@ static void remove_group(int root_fd, const char *name) {
         (void)cgroup_kill(fd);
         /* The kernel empties it within milliseconds; a process in D state may take longer. */
         for (int i = 0; i < 500 && cgroup_remove(root_fd, name) == -EBUSY; i++) {
-                struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+                struct timespec pause = {.tv_nsec = 10000000};
 
                 (void)nanosleep(&pause, NULL);
         }
@@ -232,10 +234,10 @@ int host_purge(Launcher *launcher) {
         struct dirent *entry;
         int r;
 
-        dir = fdopendir(dup(launcher->cgroup_fd));
+        dir = fdopendir(fcntl(launcher->cgroup_fd, F_DUPFD_CLOEXEC, 3));
         if (!dir)
                 return -errno;
-        while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+        while ((entry = readdir(dir)))
                 if (entry->d_type == DT_DIR && dyno_id_is_valid(entry->d_name))
                         remove_group(launcher->cgroup_fd, entry->d_name);
         remove_group(launcher->cgroup_fd, "keeper"); /* and with it the scope */

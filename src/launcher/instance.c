@@ -135,10 +135,10 @@ static int claim_ranges(int dir_fd, const Config *config, int *ret_fd, ConfigErr
         if (lock_fd < 0 || flock(lock_fd, LOCK_EX) < 0) /* one start at a time */
                 return -errno;
 
-        dir = fdopendir(dup(lock_fd));
+        dir = fdopendir(fcntl(lock_fd, F_DUPFD_CLOEXEC, 3));
         if (!dir)
                 return -errno;
-        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): no threads here */
+        while ((entry = readdir(dir))) {
                 if (entry->d_name[0] == '.' || strcmp(entry->d_name, config->instance) == 0)
                         continue;
                 r = check_neighbour(dir_fd, entry->d_name, config, reterr);
@@ -217,7 +217,7 @@ static void remove_files_of(const char *path) {
         _cleanup_closedir_ DIR *dir = opendir(path);
         struct dirent *entry;
 
-        while (dir && (entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): no threads here */
+        while (dir && (entry = readdir(dir)))
                 if (entry->d_name[0] != '.')
                         (void)unlinkat(dirfd(dir), entry->d_name, 0);
         (void)rmdir(path);

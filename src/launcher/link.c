@@ -120,7 +120,7 @@ static int on_link(void *userdata, uint32_t events) {
         else if (r == -EBADMSG)
                 give_up(launcher, "it broke the protocol");
         else if (r < 0)
-                give_up(launcher, strerror(-r)); /* NOLINT(concurrency-mt-unsafe) */
+                give_up(launcher, strerror(-r));
         return 0;
 }
 

@@ -13,7 +13,7 @@
 
 struct Source {
         Loop *loop;
-        Source *next, **link; /* of the loop's timers, or of its garbage */
+        Source *next, **link; /* of the loop's timers; garbage uses next alone */
         int fd;               /* borrowed; -EBADF: a timer */
         uint64_t usec;        /* of a timer: USEC_INFINITY while unarmed */
         bool dead;            /* freed while events for it may still be in hand */
@@ -63,7 +63,7 @@ static void collect_garbage(Loop *loop) {
         while (loop->garbage) {
                 Source *source = loop->garbage;
 
-                list_remove(source);
+                loop->garbage = source->next;
                 free(source);
         }
 }
@@ -156,7 +156,8 @@ Source *source_free(Source *source) {
         else
                 list_remove(source);
         source->dead = true;
-        list_add(&source->loop->garbage, source);
+        source->next = source->loop->garbage;
+        source->loop->garbage = source;
         return NULL;
 }
 

@@ -62,8 +62,7 @@ static int parse_options(int argc, char **argv, Options *ret) {
         int c;
 
         *ret = (Options){.instance = "dynod"};
-        while ((c = getopt_long(argc, argv, "", options, NULL)) !=
-               -1) { /* NOLINT(concurrency-mt-unsafe) */
+        while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
                 switch (c) {
                 case 'i':
                         ret->instance = optarg;

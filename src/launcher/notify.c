@@ -10,7 +10,7 @@
 #include "launcher/notify.h"
 
 void notify_service_manager(const char *state) {
-        const char *path = getenv("NOTIFY_SOCKET"); /* NOLINT(concurrency-mt-unsafe) */
+        const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         _cleanup_close_ int fd = -EBADF;
         size_t len;

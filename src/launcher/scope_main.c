@@ -150,7 +150,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                 log_error(
                         "systemd refuses %s: %s",
                         unit,
-                        error.message ? error.message : strerror(-r)); /* NOLINT */
+                        error.message ? error.message : strerror(-r));
                 return r;
         }
 

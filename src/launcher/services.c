@@ -50,7 +50,9 @@ static int make_own_dir(const Launcher *launcher, int parent_fd, const ServiceSp
 static int spawn(Launcher *launcher, Service *service, const ServiceSpec *spec) {
         const Config *config = launcher->config;
         _cleanup_free_ char *path = NULL, *profile = NULL;
-        const char *argv[] = {spec->program, "--instance", config->instance, NULL, NULL};
+        char instance[INSTANCE_NAME_SIZE], program[32], instance_option[] = "--instance",
+                                                        debug[] = "--debug";
+        char *argv[] = {program, instance_option, instance, launcher->debug ? debug : NULL, NULL};
         ChildSpec child = {
                 .argv = argv,
                 .fds = spec->fds,
@@ -63,8 +65,8 @@ static int spawn(Launcher *launcher, Service *service, const ServiceSpec *spec) 
         };
         int r;
 
-        if (launcher->debug)
-                argv[3] = "--debug";
+        field_set(instance, sizeof(instance), config->instance);
+        field_set(program, sizeof(program), spec->program);
         if (asprintf(&path, "%s/%s", config->libexec_dir, spec->program) < 0) {
                 path = NULL;
                 return -ENOMEM;
