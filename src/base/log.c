@@ -18,7 +18,7 @@ static bool log_to_journal;
 void log_open(const char *program, bool debug) {
         log_program = program;
         log_debug_enabled = debug;
-        log_to_journal = getenv("JOURNAL_STREAM") != NULL; /* NOLINT(concurrency-mt-unsafe) */
+        log_to_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
 static void log_messagev(int priority, const char *fmt, va_list ap) _printf_(2, 0);
