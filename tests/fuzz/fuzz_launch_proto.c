@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Any bytes as a message of the launcher's channel. What passes the check must be safe to
+ * use: names end, numbers are in range, and nothing of it can name a path.
+ */
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "ipc/launch_proto.h"
+
+static void use_id(const char *id) {
+        assert(strnlen(id, DYNO_ID_SIZE) < DYNO_ID_SIZE);
+        assert(!strchr(id, '/') && id[0] != '.' && id[0] != '\0');
+}
+
+static void use_start(const LaunchStart *start) {
+        use_id(start->id);
+        assert(strnlen(start->app, APP_NAME_SIZE) < APP_NAME_SIZE && !strchr(start->app, '/'));
+        assert(strnlen(start->type, PROCESS_TYPE_SIZE) < PROCESS_TYPE_SIZE);
+        assert(start->memory_kill >= start->memory_quota && start->process_limit > 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        LaunchMessage msg;
+        LaunchSide side;
+        size_t n_fds;
+
+        if (size < 2)
+                return 0;
+        side = (data[0] & 1) != 0 ? LAUNCH_FROM_LAUNCHER : LAUNCH_FROM_SUPERVISOR;
+        n_fds = data[1] % 5;
+        data += 2;
+        size -= 2;
+        if (size > sizeof(msg))
+                size = sizeof(msg);
+        memset(&msg, 0xa5, sizeof(msg));
+        memcpy(&msg, data, size);
+
+        if (launch_message_check(&msg, size, n_fds, side) < 0)
+                return 0;
+        if (msg.header.type == LAUNCH_START)
+                use_start(&msg.start);
+        if (msg.header.type == LAUNCH_SIGNAL || msg.header.type == LAUNCH_KILL)
+                use_id(msg.header.type == LAUNCH_KILL ? msg.dyno.id : msg.signal.id);
+        if (msg.header.type == LAUNCH_EXTRACT)
+                assert(msg.extract.kind < _OBJECT_KIND_MAX);
+        return 0;
+}
