@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the integration tests share: a running daemon, a stack, slugs, and waiting.
+"""What the integration and VM tests share: a running daemon, a stack, slugs, and waiting.
 
 Natively (DYNOD_BUILD names a build folder) the tests install that build into a folder of
 their own and run it as an instance of its own, "itest". In the VM (DYNOD_INSTALLED=1) they
@@ -12,12 +12,14 @@ collected, and the VM runs it. With CI=true a skipped test fails the run.
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
-from dynod_testing import Daemon, make_slug, native_daemon
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
 
-HERE = pathlib.Path(__file__).resolve().parent
+from dynod_testing import Daemon, make_slug, native_daemon  # noqa: E402
+
 INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 
 

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Drives the network room for the tests: one command per line on stdin, one answer per
+ * line on stdout. Run in the network namespace that plays the host.
+ *
+ *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR [RESOLVER]
+ *
+ *   start [SLOT:PORT:PID ...]   PID 0: no namespace at hand
+ *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
+ *   destroy SLOT | web SLOT PORT | forbid SLOT | check SLOT | usable SLOT
+ *   reload | refresh | report | purge | bench N
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/parse.h"
+#include "sandbox/net.h"
+
+static Net *net;
+
+static void answer(int r) {
+        if (r < 0)
+                printf("error %s\n", strerror(-r));
+        else
+                printf("ok %d\n", r);
+}
+
+static void do_start(char *args) {
+        NetKeep keep[64];
+        size_t n = 0;
+        int r;
+
+        for (char *word = strtok(args, " "); word && n < ARRAY_SIZE(keep);
+             word = strtok(NULL, " ")) {
+                unsigned slot = 0, port = 0;
+                char path[64];
+                int pid = 0;
+
+                if (sscanf(word, "%u:%u:%d", &slot, &port, &pid) != 3)
+                        abort();
+                (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+                keep[n++] = (NetKeep){
+                        .slot = slot,
+                        .web_port = port,
+                        .netns_fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF,
+                };
+        }
+
+        r = net_start(net, keep, n);
+        for (size_t i = 0; i < n; i++)
+                keep[i].netns_fd = safe_close(keep[i].netns_fd);
+        answer(r);
+}
+
+static void do_create(unsigned slot) {
+        int fd = -EBADF, r;
+
+        r = net_slot_create(net, slot, &fd);
+        if (r == 0)
+                printf("fd %d\n", fd);
+        else
+                answer(r);
+}
+
+static void do_check(unsigned slot) {
+        char detail[NET_DETAIL_SIZE];
+        int r;
+
+        r = net_check_slot(net, slot, detail, sizeof(detail));
+        printf("%d %s\n", r, detail);
+}
+
+static void do_report(void) {
+        char detail[NET_DETAIL_SIZE];
+        NetReport report;
+        int r;
+
+        r = net_report(net, &report);
+        if (r < 0) {
+                answer(r);
+                return;
+        }
+        r = net_report_text(&report, detail, sizeof(detail));
+        printf("{\"ok\": %d, \"table\": %d, \"tc\": %d, \"flush_guard\": %d, \"slots\": %u, "
+               "\"n_overlap\": %u, \"overlap\": \"%s\", \"uplinks\": \"%s\", \"forwarding\": %d, "
+               "\"n_resolvers\": %u, \"blockers\": \"%s\", \"detail\": \"%s\"}\n",
+               r,
+               report.table,
+               report.tc,
+               report.flush_guard,
+               report.slots,
+               report.n_overlap,
+               report.overlap,
+               report.uplinks,
+               report.forwarding,
+               report.n_resolvers,
+               report.blockers,
+               detail);
+}
+
+static int by_value(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* @n slots made and destroyed, all of them there at the same time. Medians in µs. */
+static void do_bench(unsigned n) {
+        uint64_t create[1024], destroy[1024];
+        int fds[1024];
+
+        if (n > ARRAY_SIZE(create))
+                abort();
+        for (unsigned i = 0; i < n; i++) {
+                uint64_t start = clock_boottime_usec();
+
+                if (net_slot_create(net, 1000 + i, &fds[i]) != 0)
+                        abort();
+                create[i] = clock_boottime_usec() - start;
+        }
+        for (unsigned i = 0; i < n; i++) {
+                uint64_t start = clock_boottime_usec();
+
+                if (net_slot_destroy(net, 1000 + i) != 0)
+                        abort();
+                fds[i] = safe_close(fds[i]);
+                destroy[i] = clock_boottime_usec() - start;
+        }
+        qsort(create, n, sizeof(create[0]), by_value);
+        qsort(destroy, n, sizeof(destroy[0]), by_value);
+        printf("create %" PRIu64 " destroy %" PRIu64 " create_p99 %" PRIu64 "\n",
+               create[n / 2],
+               destroy[n / 2],
+               create[n * 99 / 100]);
+}
+
+static void run(char *line) {
+        unsigned slot = 0, port = 0;
+        char verb[16] = "";
+
+        line[strcspn(line, "\n")] = '\0';
+        if (sscanf(line, "%15s %u %u", verb, &slot, &port) < 1)
+                return;
+
+        if (strcmp(verb, "start") == 0)
+                do_start(line + strlen(verb));
+        else if (strcmp(verb, "create") == 0)
+                do_create(slot);
+        else if (strcmp(verb, "destroy") == 0)
+                answer(net_slot_destroy(net, slot));
+        else if (strcmp(verb, "web") == 0)
+                answer(net_web_allow(net, slot, port));
+        else if (strcmp(verb, "forbid") == 0)
+                answer(net_web_forbid(net, slot));
+        else if (strcmp(verb, "check") == 0)
+                do_check(slot);
+        else if (strcmp(verb, "usable") == 0)
+                answer(net_slot_usable(net, slot));
+        else if (strcmp(verb, "reload") == 0)
+                answer(net_reload(net));
+        else if (strcmp(verb, "refresh") == 0)
+                answer(net_refresh(net));
+        else if (strcmp(verb, "report") == 0)
+                do_report();
+        else if (strcmp(verb, "purge") == 0)
+                answer(net_purge(net));
+        else if (strcmp(verb, "bench") == 0)
+                do_bench(slot);
+        else
+                printf("error unknown command %s\n", verb);
+}
+
+int main(int argc, char **argv) {
+        Config config = {0};
+        char line[4096];
+        int r;
+
+        if (argc < 6)
+                return 2;
+        field_set(config.instance, sizeof(config.instance), argv[1]);
+        r = parse_ipv4_net(argv[2], &config.network, &config.network_prefix);
+        if (r >= 0)
+                r = parse_u32(argv[3], &config.uid_base);
+        config.libexec_dir = argv[4];
+        config.data_dir = argv[5];
+        if (r >= 0 && argc > 6) {
+                r = parse_ipv4(argv[6], &config.resolvers[0]);
+                config.n_resolvers = 1;
+        }
+        if (r >= 0)
+                r = net_open(&net, &config);
+        if (r < 0) {
+                fprintf(stderr, "net_driver: %s\n", strerror(-r));
+                return 1;
+        }
+
+        printf("ready %d\n", net_tc_error(net));
+        (void)fflush(stdout);
+        while (fgets(line, sizeof(line), stdin)) {
+                run(line);
+                (void)fflush(stdout);
+        }
+
+        net = net_free(net);
+        return 0;
+}

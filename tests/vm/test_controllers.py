@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory, process and CPU limits: what the kernel enforces for a dyno."""
+
+import pathlib
+
+import pytest
+
+from dynod_testing import WEB_SLUG
+
+pytestmark = pytest.mark.vm
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def web(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    return app
+
+
+def cgroup_of(dyno):
+    for folder in pathlib.Path("/sys/fs/cgroup").rglob(dyno["id"]):
+        return folder
+    raise AssertionError(f"no cgroup of {dyno['id']}")
+
+
+def test_limits_of_the_size_are_set(daemon, web):
+    folder = cgroup_of(daemon.dyno(web, "web.1"))
+    assert "dynod-dynos.scope" in str(folder)
+    read = lambda name: (folder / name).read_text().strip()  # noqa: E731
+    # A guest without swap: the kill point is the limit.
+    assert read("memory.max") == str(1024 * MB)
+    assert read("memory.high") == "max"
+    assert read("memory.oom.group") == "1"
+    assert read("cpu.weight") == "100"
+    assert int(read("pids.max")) >= 257
+
+
+def test_dyno_over_its_memory_is_killed_alone(daemon, web):
+    hog = "x = []\nwhile True: x.append(bytearray(16 << 20))"
+    done = daemon.run(web, "python3", "-c", hog, timeout=120)
+    assert done.returncode == 137, done.stdout + done.stderr
+    assert daemon.dyno(web, "web.1")["state"] == "up"
+
+
+def test_fork_bomb_stays_in_its_dyno(daemon, web):
+    bomb = ("import os, time\nn = 0\ntry:\n while True:\n  if os.fork() == 0: time.sleep(1000)\n  n += 1\n"
+            "except OSError as error: print(n, error.errno)")
+    done = daemon.run(web, "python3", "-c", bomb, timeout=120)
+    count, errno = done.stdout.split()
+    assert int(errno) == 11 and 100 < int(count) <= 257, done.stdout
+
+
+def test_dyno_sees_its_own_limits(daemon, web):
+    done = daemon.exec(web, "web.1", "cat", "/sys/fs/cgroup/memory.max",
+                       "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    assert done.stdout.split() == [str(1024 * MB), str(512 * MB)], done.stdout + done.stderr
+
+
+def test_ps_shows_memory_and_limit(daemon, web):
+    dyno = daemon.dyno(web, "web.1")
+    assert dyno["memory_limit"] == 512 * MB
+    assert 0 < dyno["memory"] < 512 * MB
