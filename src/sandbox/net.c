@@ -293,10 +293,18 @@ int net_load_ruleset(Net *net) {
         return r > 0 ? NET_E_FIREWALL : r;
 }
 
+static bool is_kept(const Net *net, const NetKeep *keep, size_t n_keep, uint32_t slot) {
+        for (size_t k = 0; k < n_keep; k++)
+                if (keep[k].slot == slot)
+                        return slot < net->n_slots;
+        return false;
+}
+
 /* Takes over the links of @keep, removes all others of this instance. */
 static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
         _cleanup_free_ NetOwnLink *links = NULL;
-        size_t n;
+        _cleanup_free_ int *stale = NULL;
+        size_t n, n_stale = 0;
         int r;
 
         for (uint32_t slot = 0; slot < net->n_slots; slot++)
@@ -305,25 +313,21 @@ static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
         r = net_link_list_own(net->host, net->instance, &links, &n);
         if (r < 0)
                 return r;
+        stale = calloc(n + 1, sizeof(*stale));
+        if (!stale)
+                return -ENOMEM;
 
-        for (size_t i = 0; i < n; i++) {
-                size_t k;
-
-                for (k = 0; k < n_keep && keep[k].slot != links[i].slot; k++)
-                        ;
-                if (k < n_keep && keep[k].slot < net->n_slots) {
-                        net->slots[keep[k].slot].ifindex = links[i].ifindex;
-                        continue;
-                }
-                r = net_link_remove(net->host, links[i].ifindex);
-                if (r < 0 && r != -ENODEV)
-                        return r;
-        }
+        for (size_t i = 0; i < n; i++)
+                if (is_kept(net, keep, n_keep, links[i].slot))
+                        net->slots[links[i].slot].ifindex = links[i].ifindex;
+                else
+                        stale[n_stale++] = links[i].ifindex;
 
         for (size_t k = 0; k < n_keep; k++)
                 if (keep[k].slot < net->n_slots)
                         net->slots[keep[k].slot].web_port = (uint16_t)keep[k].web_port;
-        return 0;
+
+        return net_link_remove_all(net->host, stale, n_stale, net->marks.from_dyno);
 }
 
 /* Return: 0, or NET_E_MISSING if a dyno has to do without its network. */

@@ -104,9 +104,14 @@ int net_refresh(Net *net) _must_check_;
 int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) _must_check_;
 
 /**
- * net_slot_destroy() - remove what net_slot_create() made, but the namespace
+ * net_slot_destroy() - cut a slot off and forget it
  * @net:   the network
  * @slot:  any slot; one that is not there is no error
+ *
+ * From here on its link passes nothing. The link itself goes with the network namespace,
+ * in the background, when the last descriptor of it is closed and the last process in it
+ * has ended. A slot whose link is still going can be created again, but that waits for
+ * the kernel: use slots in turn.
  *
  * Return: 0 or the first negative errno; it goes on after one.
  */

@@ -116,6 +116,68 @@ int net_link_remove(NetRtnl *rtnl, int ifindex) {
         return net_rtnl_request(rtnl, msg);
 }
 
+/* Sets *@userdata, a group, to 0 if a link has it. */
+static int find_group(const struct nlmsghdr *answer, void *userdata) {
+        struct nlattr *attrs[IFLA_MAX + 1] = {0};
+        uint32_t *group = userdata;
+
+        if (answer->nlmsg_type == RTM_NEWLINK &&
+            nlmsg_parse(
+                    (struct nlmsghdr *)(uintptr_t)answer,
+                    sizeof(struct ifinfomsg),
+                    attrs,
+                    IFLA_MAX,
+                    NULL) >= 0 &&
+            attrs[IFLA_GROUP] && nla_get_u32(attrs[IFLA_GROUP]) == *group)
+                *group = 0;
+        return 0;
+}
+
+static int remove_group(NetRtnl *host, const int *ifindex, size_t n, uint32_t group) {
+        _cleanup_(nlmsg_freep) struct nl_msg *remove = link_message(RTM_DELLINK, 0, 0);
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;
+                int r;
+
+                msg = link_message(RTM_SETLINK, ifindex[i], 0);
+                if (!msg || nla_put_u32(msg, IFLA_GROUP, group) < 0)
+                        return -ENOMEM;
+                r = net_rtnl_request(host, msg);
+                if (r < 0 && r != -ENODEV)
+                        return r;
+        }
+
+        if (!remove || nla_put_u32(remove, IFLA_GROUP, group) < 0)
+                return -ENOMEM;
+        return net_rtnl_request(host, remove);
+}
+
+int net_link_remove_all(NetRtnl *host, const int *ifindex, size_t n, uint32_t group) {
+        _cleanup_(nlmsg_freep) struct nl_msg *list = link_message(RTM_GETLINK, 0, 0);
+        uint32_t free_group = group;
+        int r;
+
+        assert(group != 0); /* everybody's */
+
+        if (n > 1) {
+                if (list)
+                        nlmsg_hdr(list)->nlmsg_flags |= NLM_F_DUMP;
+                r = net_rtnl_query(host, list, find_group, &free_group);
+                if (r >= 0 && free_group == group) {
+                        r = remove_group(host, ifindex, n, group);
+                        return r == -ENODEV ? 0 : r;
+                }
+        }
+
+        for (size_t i = 0; i < n; i++) {
+                r = net_link_remove(host, ifindex[i]);
+                if (r < 0 && r != -ENODEV)
+                        return r;
+        }
+        return 0;
+}
+
 static int take_index(const struct nlmsghdr *answer, void *userdata) {
         const struct ifinfomsg *info = nlmsg_data(answer);
 

@@ -32,6 +32,19 @@ int net_link_make_pair(NetRtnl *host, const char *name, uint32_t slot, int netns
 /* Removes a link and its peer. -ENODEV if there is none. */
 int net_link_remove(NetRtnl *rtnl, int ifindex) _must_check_;
 
+/**
+ * net_link_remove_all() - remove many links in the time of one
+ * @host:      of the host's namespace
+ * @ifindex:   the links, with their peers; one that is gone is no error
+ * @n:         how many
+ * @group:     a number that is no other link's group
+ *
+ * Each removal waits for RCU; the kernel waits once for all links of a group.
+ *
+ * Return: 0 or a negative errno.
+ */
+int net_link_remove_all(NetRtnl *host, const int *ifindex, size_t n, uint32_t group) _must_check_;
+
 /* The index of a link: 0 or -ENODEV. */
 int net_link_index(NetRtnl *rtnl, const char *name, int *ret) _must_check_;
 

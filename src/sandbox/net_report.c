@@ -169,11 +169,27 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
         return 0;
 }
 
-int net_purge(Net *net) {
+static int remove_links(Net *net) {
         _cleanup_free_ NetOwnLink *links = NULL;
+        _cleanup_free_ int *ifindex = NULL;
+        size_t n;
+        int r;
+
+        r = net_link_list_own(net->host, net->instance, &links, &n);
+        if (r < 0)
+                return r;
+        ifindex = calloc(n + 1, sizeof(*ifindex));
+        if (!ifindex)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                ifindex[i] = links[i].ifindex;
+
+        return net_link_remove_all(net->host, ifindex, n, net->marks.from_dyno);
+}
+
+int net_purge(Net *net) {
         NetUplinks own = {.n = 0};
         int result, r;
-        size_t n = 0;
 
         assert(net);
 
@@ -187,11 +203,7 @@ int net_purge(Net *net) {
                         result = r;
         }
 
-        r = net_link_list_own(net->host, net->instance, &links, &n);
-        for (size_t i = 0; i < n && r >= 0; i++) {
-                r = net_link_remove(net->host, links[i].ifindex);
-                r = r == -ENODEV ? 0 : r;
-        }
+        r = remove_links(net);
         if (r < 0 && result == 0)
                 result = r;
 

@@ -227,6 +227,11 @@ int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
         return 0;
 }
 
+/*
+ * The link is left to the kernel: it goes with the namespace, in the background. Removing
+ * it here would wait for RCU several times, tens of milliseconds on a busy host, while no
+ * other dyno can be started.
+ */
 int net_slot_destroy(Net *net, uint32_t slot) {
         FirewallKey key;
         char name[IFNAMSIZ];
@@ -243,15 +248,14 @@ int net_slot_destroy(Net *net, uint32_t slot) {
         if (r < 0 && result == 0)
                 result = r;
 
+        /* A link that the programs do not know passes nothing in either direction. */
         ifindex = net->slots[slot].ifindex;
-        r = ifindex > 0 ? 0 : find_own_link(net, slot, &ifindex);
-        if (r >= 0)
-                r = net_link_remove(net->host, ifindex);
-        if (r < 0 && r != -ENODEV && result == 0)
-                result = r;
+        if (ifindex > 0 && net->tc_error >= 0) {
+                r = tc_program_forget(&net->tc, ifindex);
+                if (r < 0 && r != -ENOENT && result == 0)
+                        result = r;
+        }
 
-        if (ifindex > 0 && net->tc_error >= 0)
-                (void)tc_program_forget(&net->tc, ifindex); /* the index is never used again */
         net->slots[slot].ifindex = 0;
         return result;
 }
