@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-SOURCE = re.compile(r"(\.(c|h|py|cmake|nft|in|service)|CMakeLists\.txt)$")
+SOURCE = re.compile(r"(\.(c|h|py|cmake|h\.in|nft\.in|service\.in|policy)|CMakeLists\.txt)$")
 STUB = re.compile(r"\b(XXX|FIXME)\b")
 
 
