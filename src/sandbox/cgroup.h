@@ -24,6 +24,15 @@ typedef struct CgroupLimits {
         bool swap;             /* the host has swap */
 } CgroupLimits;
 
+/*
+ * pids.max for Heroku's process limit: dyno-init comes on top, and what a few ps:exec at
+ * once need, so that a dyno at its limit can still be looked into.
+ */
+#define CGROUP_EXTRA_PIDS 65
+static inline uint32_t cgroup_pids_max(uint32_t process_limit) {
+        return process_limit + CGROUP_EXTRA_PIDS;
+}
+
 #define CGROUP_CPU (UINT32_C(1) << 0)
 #define CGROUP_MEMORY (UINT32_C(1) << 1)
 #define CGROUP_PIDS (UINT32_C(1) << 2)

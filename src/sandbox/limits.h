@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 
-#define LIMITS_FILES 10000                   /* Heroku's ulimit -n */
+#define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 
 /**

@@ -21,7 +21,7 @@
 #include "config/config.h"
 #include "ipc/launch_proto.h"
 
-#define SANDBOX_DYNO_UID 10000 /* uid and gid of the user inside every dyno */
+#define SANDBOX_DYNO_UID 10000U /* uid and gid of the user inside every dyno */
 
 /* What went wrong, for people: "LAYER: DETAIL". */
 typedef struct SandboxError {

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The child works in a staging tmpfs that it mounts over its copy of the host's "/":
+ *
+ *   root/     the stack, with everything below: the new root
+ *   slug/     the slug, idmapped. overlayfs of Linux 6.1 wants it attached
+ *   scratch/  app-upper app-work tmp var-tmp: what the dyno may write
+ *   files/    small files and the two masks, made here
+ *   ro/       files/ again, read-only: everything bound from it is read-only, too
+ *   proc-ro/  the dyno's /proc again, read-only
+ *
+ * pivot_root(2) then makes root/ the root, and everything else goes with the old one;
+ * the file systems live on as long as something is bound from them.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "sandbox/mount.h"
+#include "sandbox/rootfs.h"
+#include "sandbox/rootfs_plan.h"
+
+#define STACK_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define PTS_MAX "256"       /* terminals of one dyno: the kernel's 4096 are for all together */
+#define SHM_SIZE "64m"      /* Heroku's */
+#define STAGING_SIZE "256k" /* seven small files */
+#define MASK_FILE_NAME "nothing"
+#define MASK_DIR_NAME "empty"
+
+/* One build: what its steps hand on. */
+typedef struct Build {
+        const SandboxHost *host;
+        const SandboxLaunch *launch;
+        const RootfsParts *parts;
+        const char *hostname;
+        int staging_fd, scratch_fd, proc_fd; /* owned */
+        SandboxError *reterr;
+} Build;
+
+void rootfs_parts_clear(RootfsParts *parts) {
+        parts->stack_fd = safe_close(parts->stack_fd);
+        parts->passwd_fd = safe_close(parts->passwd_fd);
+        parts->group_fd = safe_close(parts->group_fd);
+        parts->slug_fd = safe_close(parts->slug_fd);
+        parts->dev_fd = safe_close(parts->dev_fd);
+        parts->sys_fd = safe_close(parts->sys_fd);
+}
+
+/* A read-only copy of a tree of the store, its owner mapped by @idmap_fd. */
+static int take_tree(int dir_fd, const char *path, int idmap_fd, int *ret_fd) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = mount_clone(dir_fd, path, /* recursive= */ false);
+        if (fd < 0)
+                return fd;
+        r = mount_restrict(fd, STACK_ATTRIBUTES, idmap_fd);
+        if (r < 0)
+                return r;
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int rootfs_take_parts(
+        const SandboxHost *host,
+        const SandboxLaunch *launch,
+        RootfsParts *ret,
+        SandboxError *reterr) {
+        _cleanup_rootfs_parts_ RootfsParts parts = ROOTFS_PARTS_INIT;
+        const struct {
+                int dir_fd;
+                const char *path;
+                int idmap_fd, *ret_fd;
+        } trees[] = {
+                {launch->stack_fd, "tree", host->stack_idmap_fd, &parts.stack_fd},
+                {launch->stack_fd, "passwd", host->stack_idmap_fd, &parts.passwd_fd},
+                {launch->stack_fd, "group", host->stack_idmap_fd, &parts.group_fd},
+                {launch->slug_fd, "", launch->slot->slug_idmap_fd, &parts.slug_fd},
+        };
+        int r;
+
+        for (size_t i = 0; i < ARRAY_SIZE(trees); i++) {
+                r = take_tree(trees[i].dir_fd, trees[i].path, trees[i].idmap_fd, trees[i].ret_fd);
+                if (r < 0)
+                        return sandbox_fail(
+                                reterr,
+                                r == -ENOENT ? LAYER_STORE : LAYER_ROOTFS,
+                                r,
+                                "cannot mount the %s",
+                                i == 3   ? "slug"
+                                : i == 0 ? "stack"
+                                         : "stack's passwd or group");
+        }
+
+        parts.dev_fd = mount_clone(host->templates_fd, "dev", /* recursive= */ true);
+        parts.sys_fd = mount_clone(host->templates_fd, "sys", /* recursive= */ true);
+        if (parts.dev_fd < 0 || parts.sys_fd < 0)
+                return sandbox_fail(
+                        reterr,
+                        LAYER_ROOTFS,
+                        parts.dev_fd < 0 ? parts.dev_fd : parts.sys_fd,
+                        "cannot copy the templates of /dev and /sys");
+
+        *ret = parts;
+        parts = (RootfsParts)ROOTFS_PARTS_INIT;
+        return 0;
+}
+
+static int fail(Build *b, int r, const char *what) {
+        return sandbox_fail(b->reterr, LAYER_ROOTFS, r, "cannot make %s", what);
+}
+
+static int make_file(int dir_fd, const char *path, const char *text) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+        if (fd < 0)
+                return -errno;
+
+        return write_all(fd, text, strlen(text));
+}
+
+static int make_files(Build *b) {
+        char address[INET_ADDRSTRLEN], text[256];
+        int r;
+
+        const uint8_t *a = (const uint8_t *)&b->launch->slot->address.s_addr;
+        (void)snprintf(address, sizeof(address), "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
+
+        r = make_file(b->staging_fd, "files/" MASK_FILE_NAME, "");
+        if (r == 0)
+                r = make_file(b->staging_fd, "files/resolv.conf", b->host->resolv_conf);
+        (void)snprintf(text, sizeof(text), "%s\n", b->hostname);
+        if (r == 0)
+                r = make_file(b->staging_fd, "files/hostname", text);
+        (void)snprintf(
+                text,
+                sizeof(text),
+                "127.0.0.1 localhost localhost.localdomain\n::1 localhost ip6-localhost\n%s %s\n",
+                address,
+                b->hostname);
+        if (r == 0)
+                r = make_file(b->staging_fd, "files/hosts", text);
+        (void)snprintf(text, sizeof(text), "%" PRIu64 "\n", b->launch->start->memory_quota);
+        if (r == 0)
+                r = make_file(b->staging_fd, "files/memory/memory.limit_in_bytes", text);
+
+        return r;
+}
+
+static int make_staging(Build *b) {
+        static const MountOption options[] = {{"mode", "0755"}, {"size", STAGING_SIZE}};
+        static const char *const dirs[] = {
+                "root",
+                "slug",
+                "scratch",
+                "ro",
+                "proc-ro",
+                "files",
+                "files/memory",
+                ("files/" MASK_DIR_NAME)};
+        _cleanup_close_ int ro_fd = -EBADF;
+        int r;
+
+        /* Nothing of this namespace may reach the host's, whatever the host shares. */
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return fail(b, -errno, "mounts private");
+
+        b->staging_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_STRICT);
+        if (b->staging_fd < 0)
+                return fail(b, b->staging_fd, "the staging folder");
+        if (move_mount(b->staging_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+            fchdir(b->staging_fd) < 0)
+                return fail(b, -errno, "the staging folder");
+
+        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+                if (mkdirat(b->staging_fd, dirs[i], 0755) < 0)
+                        return fail(b, -errno, "the staging folder");
+        r = make_files(b);
+        if (r < 0)
+                return fail(b, r, "files of /etc");
+
+        ro_fd = mount_clone(b->staging_fd, "files", /* recursive= */ false);
+        if (ro_fd < 0)
+                return fail(b, ro_fd, "files read-only");
+        r = mount_restrict(ro_fd, MOUNT_ATTR_RDONLY, -EBADF);
+        if (r == 0)
+                r = mount_attach(ro_fd, b->staging_fd, "ro");
+        if (r < 0)
+                return fail(b, r, "files read-only");
+
+        r = mount_attach(b->parts->stack_fd, b->staging_fd, "root");
+        return r < 0 ? fail(b, r, "/") : 0;
+}
+
+static int make_scratch(Build *b) {
+        static const struct {
+                const char *name;
+                mode_t mode;
+                bool own; /* belongs to the dyno's user */
+        } dirs[] = {
+                {"app-upper", 0755, true},
+                {"app-work", 0755, true},
+                {"tmp", 01777, false},
+                {"var-tmp", 01777, false},
+        };
+        uid_t uid = b->launch->slot->uid;
+        char size[24];
+        MountOption options[] = {{"mode", "0755"}, {"size", size}};
+        int r;
+
+        (void)snprintf(size, sizeof(size), "%" PRIu64, b->host->config->scratch_size);
+        b->scratch_fd = mount_new(
+                "tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        if (b->scratch_fd < 0)
+                return fail(b, b->scratch_fd, "scratch space");
+        r = mount_attach(b->scratch_fd, b->staging_fd, "scratch");
+        if (r < 0)
+                return fail(b, r, "scratch space");
+
+        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+                if (mkdirat(b->scratch_fd, dirs[i].name, dirs[i].mode) < 0 ||
+                    fchmodat(b->scratch_fd, dirs[i].name, dirs[i].mode, 0) < 0)
+                        return fail(b, -errno, "scratch space");
+                /* Safe: our own empty folder in a file system that nobody else has. */
+                if (dirs[i].own &&
+                    fchownat(b->scratch_fd, dirs[i].name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
+                        return fail(b, -errno, "scratch space");
+        }
+
+        return 0;
+}
+
+/* The overlay is mounted by root, whose rights it uses for copying up; paths are relative. */
+static int make_app(Build *b) {
+        static const MountOption options[] = {
+                {"lowerdir", "slug"},
+                {"upperdir", "scratch/app-upper"},
+                {"workdir", "scratch/app-work"},
+                {"redirect_dir", "on"}, /* or folders of the slug could not be renamed */
+        };
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = mount_attach(b->parts->slug_fd, b->staging_fd, "slug");
+        if (r < 0)
+                return fail(b, r, "/app: the slug");
+        fd = mount_new(
+                "overlay", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+        if (fd < 0)
+                return fail(b, fd, "/app");
+        r = mount_attach(fd, b->parts->stack_fd, "app");
+
+        return r < 0 ? fail(b, r, "/app") : 0;
+}
+
+static int bind_files(Build *b) {
+        static const struct {
+                const char *from, *to;
+        } binds[] = {
+                {"ro/hosts", "etc/hosts"},
+                {"ro/hostname", "etc/hostname"},
+                {"ro/resolv.conf", "etc/resolv.conf"},
+                {"scratch/tmp", "tmp"},
+                {"scratch/var-tmp", "var/tmp"},
+        };
+        int root_fd = b->parts->stack_fd;
+        int r;
+
+        r = mount_attach(b->parts->passwd_fd, root_fd, "etc/passwd");
+        if (r < 0)
+                return fail(b, r, "/etc/passwd");
+        r = mount_attach(b->parts->group_fd, root_fd, "etc/group");
+        if (r < 0)
+                return fail(b, r, "/etc/group");
+        for (size_t i = 0; i < ARRAY_SIZE(binds); i++) {
+                r = mount_bind(b->staging_fd, binds[i].from, root_fd, binds[i].to);
+                if (r < 0)
+                        return fail(b, r, binds[i].to);
+        }
+
+        return 0;
+}
+
+static int make_dev(Build *b) {
+        static const MountOption shm_options[] = {{"mode", "1777"}, {"size", SHM_SIZE}};
+        char gid[16];
+        MountOption pts_options[] = {
+                {"newinstance", NULL},
+                {"ptmxmode", "0666"},
+                {"mode", "0620"},
+                {"gid", gid},
+                {"max", PTS_MAX},
+        };
+        _cleanup_close_ int pts_fd = -EBADF, shm_fd = -EBADF;
+        int r;
+
+        r = mount_attach(b->parts->dev_fd, b->parts->stack_fd, "dev");
+        if (r < 0)
+                return fail(b, r, "/dev");
+
+        (void)snprintf(gid, sizeof(gid), "%u", b->launch->slot->uid);
+        pts_fd = mount_new(
+                "devpts",
+                pts_options,
+                ARRAY_SIZE(pts_options),
+                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+        if (pts_fd < 0)
+                return fail(b, pts_fd, "/dev/pts");
+        r = mount_attach(pts_fd, b->parts->dev_fd, "pts");
+        if (r < 0)
+                return fail(b, r, "/dev/pts");
+
+        shm_fd = mount_new("tmpfs", shm_options, ARRAY_SIZE(shm_options), MOUNT_STRICT);
+        if (shm_fd < 0)
+                return fail(b, shm_fd, "/dev/shm");
+        r = mount_attach(shm_fd, b->parts->dev_fd, "shm");
+
+        return r < 0 ? fail(b, r, "/dev/shm") : 0;
+}
+
+/* cgroup2 shows the dyno's group as the top: this process is in its own cgroup namespace. */
+static int make_sys(Build *b) {
+        _cleanup_close_ int cgroup_fd = -EBADF;
+        int r;
+
+        r = mount_attach(b->parts->sys_fd, b->parts->stack_fd, "sys");
+        if (r < 0)
+                return fail(b, r, "/sys");
+
+        cgroup_fd = mount_new("cgroup2", NULL, 0, MOUNT_ATTR_RDONLY | MOUNT_STRICT);
+        if (cgroup_fd < 0)
+                return fail(b, cgroup_fd, "/sys/fs/cgroup");
+        r = mount_attach(cgroup_fd, b->parts->sys_fd, "fs/cgroup");
+        if (r == 0)
+                r = mount_bind(b->staging_fd, "ro/memory", cgroup_fd, "memory");
+
+        return r < 0 ? fail(b, r, "/sys/fs/cgroup") : 0;
+}
+
+static int make_proc(Build *b) {
+        _cleanup_close_ int ro_fd = -EBADF;
+        int r;
+
+        b->proc_fd = mount_new("proc", NULL, 0, MOUNT_STRICT);
+        if (b->proc_fd < 0)
+                return fail(b, b->proc_fd, "/proc");
+        r = mount_attach(b->proc_fd, b->parts->stack_fd, "proc");
+        if (r < 0)
+                return fail(b, r, "/proc");
+
+        ro_fd = mount_clone(b->proc_fd, "", /* recursive= */ false);
+        if (ro_fd < 0)
+                return fail(b, ro_fd, "/proc read-only");
+        r = mount_restrict(ro_fd, MOUNT_ATTR_RDONLY, -EBADF);
+        if (r == 0)
+                r = mount_attach(ro_fd, b->staging_fd, "proc-ro");
+        if (r == 0)
+                r = mount_bind(b->staging_fd, "proc-ro/sys", b->proc_fd, "sys");
+
+        return r < 0 ? fail(b, r, "/proc read-only") : 0;
+}
+
+static int mask_proc(Build *b) {
+        for (size_t i = 0; i < n_rootfs_mounts; i++) {
+                const RootfsMount *m = &rootfs_mounts[i];
+                int r;
+
+                if (m->mask == ROOTFS_NO_MASK)
+                        continue;
+                r = mount_bind(
+                        b->staging_fd,
+                        m->mask == ROOTFS_MASK_DIR ? "ro/" MASK_DIR_NAME : "ro/" MASK_FILE_NAME,
+                        b->proc_fd,
+                        m->point + strlen("/proc/"));
+                if (r < 0 && r != -ENOENT) /* not every kernel has each of them */
+                        return fail(b, r, m->point);
+        }
+
+        return 0;
+}
+
+static int change_root(Build *b) {
+        char cwd[16];
+
+        /* With both names ".", the old root ends up on top of the new one, and goes. */
+        if (fchdir(b->parts->stack_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+            umount2(".", MNT_DETACH) < 0 || chdir("/app") < 0)
+                return fail(b, -errno, "it the root");
+
+        /* A working folder outside the new root would show as "(unreachable)…". */
+        if (!getcwd(cwd, sizeof(cwd)) || strcmp(cwd, "/app") != 0)
+                return fail(b, -EXDEV, "it the root");
+
+        return 0;
+}
+
+int rootfs_enter(
+        const SandboxHost *host,
+        const SandboxLaunch *launch,
+        const RootfsParts *parts,
+        const char *hostname,
+        SandboxError *reterr) {
+        static int (*const steps[])(Build *) = {
+                make_staging,
+                make_scratch,
+                make_app,
+                bind_files,
+                make_dev,
+                make_sys,
+                make_proc,
+                mask_proc,
+                change_root,
+        };
+        Build b = {
+                .host = host,
+                .launch = launch,
+                .parts = parts,
+                .hostname = hostname,
+                .staging_fd = -EBADF,
+                .scratch_fd = -EBADF,
+                .proc_fd = -EBADF,
+                .reterr = reterr,
+        };
+        int r = 0;
+
+        /* Modes are given in full here. */
+        (void)umask(0);
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
+                r = steps[i](&b);
+        (void)umask(022);
+
+        (void)safe_close(b.staging_fd);
+        (void)safe_close(b.scratch_fd);
+        if (r < 0) {
+                (void)safe_close(b.proc_fd);
+                return r;
+        }
+
+        return b.proc_fd;
+}

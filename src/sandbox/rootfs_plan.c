@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <string.h>
+
+#include "sandbox/rootfs_plan.h"
+
+/*
+ * Of /proc, what tells of the host or of other dynos is masked, and what changes the
+ * kernel is read-only. Most of it belongs to a root that does not exist in a dyno; the
+ * masks hold where a file's mode does not.
+ */
+#define MASK_FILE(name)                                                                            \
+        { "/proc/" name, "tmpfs", ROOTFS_RO | ROOTFS_STRICT | ROOTFS_OPTIONAL, ROOTFS_MASK_FILE }
+#define MASK_DIR(name)                                                                             \
+        { "/proc/" name, "tmpfs", ROOTFS_RO | ROOTFS_STRICT | ROOTFS_OPTIONAL, ROOTFS_MASK_DIR }
+#define ETC_FILE(name, fstype)                                                                     \
+        { "/etc/" name, fstype, ROOTFS_RO | ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK }
+
+const RootfsMount rootfs_mounts[] = {
+        {"/", NULL, ROOTFS_RO | ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
+        {"/app", "overlay", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
+        {"/tmp", "tmpfs", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
+        {"/var/tmp", "tmpfs", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
+
+        ETC_FILE("passwd", NULL),
+        ETC_FILE("group", NULL),
+        ETC_FILE("hosts", "tmpfs"),
+        ETC_FILE("hostname", "tmpfs"),
+        ETC_FILE("resolv.conf", "tmpfs"),
+
+        {"/dev", "tmpfs", ROOTFS_RO | ROOTFS_NOSUID | ROOTFS_NOEXEC, ROOTFS_NO_MASK},
+        {"/dev/pts", "devpts", ROOTFS_NOSUID | ROOTFS_NOEXEC, ROOTFS_NO_MASK},
+        {"/dev/shm", "tmpfs", ROOTFS_STRICT, ROOTFS_NO_MASK},
+
+        {"/sys", "tmpfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        {"/sys/devices/system/cpu", "sysfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        {"/sys/fs/cgroup", "cgroup2", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        {"/sys/fs/cgroup/memory", "tmpfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+
+        {"/proc", "proc", ROOTFS_STRICT, ROOTFS_NO_MASK},
+        {"/proc/sys", "proc", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        MASK_FILE("config.gz"),
+        MASK_FILE("interrupts"), /* keystrokes and network traffic of others, by counting */
+        MASK_FILE("kallsyms"),
+        MASK_FILE("kcore"),
+        MASK_FILE("key-users"),
+        MASK_FILE("keys"),
+        MASK_FILE("kmsg"),
+        MASK_FILE("latency_stats"),
+        MASK_FILE("modules"),
+        MASK_FILE("sched_debug"),
+        MASK_FILE("sysrq-trigger"),
+        MASK_FILE("timer_list"),
+        MASK_DIR("acpi"),
+        MASK_DIR("asound"),
+        MASK_DIR("bus"),
+        MASK_DIR("driver"),
+        MASK_DIR("fs"),
+        MASK_DIR("irq"),
+        MASK_DIR("pressure"), /* of the whole host; a dyno's own is in its cgroup */
+        MASK_DIR("scsi"),
+};
+
+_Static_assert(
+        sizeof(rootfs_mounts) / sizeof(rootfs_mounts[0]) <= ROOTFS_MOUNTS_MAX, "see rootfs_plan.h");
+
+const size_t n_rootfs_mounts = sizeof(rootfs_mounts) / sizeof(rootfs_mounts[0]);
+
+const RootfsMount *rootfs_find(const char *point) {
+        for (size_t i = 0; i < n_rootfs_mounts; i++)
+                if (strcmp(rootfs_mounts[i].point, point) == 0)
+                        return &rootfs_mounts[i];
+
+        return NULL;
+}
