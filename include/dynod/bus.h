@@ -140,3 +140,7 @@
 #define DYNOD_ERROR_LIMIT "org.dynod.Error.LimitExceeded" /* of what one uid may use */
 #define DYNOD_ERROR_CANCELLED "org.dynod.Error.Cancelled"
 #define DYNOD_ERROR_NOT_PERMITTED "org.dynod.Error.NotPermitted"
+
+/* Made by the client itself, never sent. */
+#define DYNOD_ERROR_UNREACHABLE "org.dynod.Error.Unreachable"
+#define DYNOD_ERROR_USAGE "org.dynod.Error.Usage"

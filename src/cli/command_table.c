@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <limits.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/commands.h"
+
+/* clang-format off */
+const OptionDef option_table[_OPT_MAX] = {
+        [OPT_APP]       = {"app", NULL, 'a', 0, OPTION_TEXT, "APP", "the app; else HEROKU_APP names it", false},
+        [OPT_JSON]      = {"json", NULL, 'J', 0, OPTION_FLAG, NULL, "results as JSON, errors too", false},
+        [OPT_SOCKET]    = {"socket", NULL, 0, 0, OPTION_TEXT, "PATH", "control socket; else DYNOD_SOCKET, else /run/dynod/control.sock", false},
+        [OPT_HOST]      = {"host", NULL, 'H', 0, OPTION_TEXT, "[USER@]HOST", "run herokuctl on another host, over ssh", false},
+        [OPT_QUIET]     = {"quiet", NULL, 'q', 0, OPTION_FLAG, NULL, "do not say what is being done", false},
+        [OPT_NO_COLOR]  = {"no-color", NULL, 0, 0, OPTION_FLAG, NULL, "no colour; NO_COLOR does the same", false},
+        [OPT_HELP]      = {"help", NULL, 'h', 0, OPTION_FLAG, NULL, "help for the command", false},
+        [OPT_FILE_NAME] = {"file-name", NULL, 0, 0, OPTION_TEXT, "NAME", "what to call standard input", true},
+
+        [OPT_ALL]       = {"all", NULL, 'A', 0, OPTION_FLAG, NULL, "all apps of the host", false},
+        [OPT_CHECKSUM]  = {"checksum", NULL, 0, 0, OPTION_DIGEST, "SHA256:HEX", "refuse the file if it has another SHA-256", false},
+        [OPT_STACK]     = {"stack", NULL, 's', 0, OPTION_TEXT, "NAME", "the stack; else the newest", false},
+        [OPT_CONFIRM]   = {"confirm", NULL, 'c', 0, OPTION_TEXT, "APP", "the app's name again: do not ask", false},
+        [OPT_PROCESS]   = {"process", NULL, 0, 0, OPTION_PAIRS, "TYPE=CMD", "a process type, for a slug without Procfile; may be repeated", false},
+        [OPT_NO_WAIT]   = {"no-wait", NULL, 0, 0, OPTION_FLAG, NULL, "return when the release is made, not when its dynos are up", false},
+        [OPT_SHELL]     = {"shell", NULL, 's', 0, OPTION_FLAG, NULL, "as NAME=value lines that a shell reads", false},
+        [OPT_FROM_FILE] = {"from-file", NULL, 0, 0, OPTION_FILE, "FILE", "NAME=value lines of a .env file; - is standard input", false},
+        [OPT_TIMEOUT]   = {"timeout", NULL, 0, 0, OPTION_DURATION, "TIME", "give up after this long (120s)", false},
+        [OPT_TIMING]    = {"timing", NULL, 0, 0, OPTION_FLAG, NULL, "also where the time of its start went", false},
+        [OPT_DETACHED]  = {"detached", NULL, 'd', 0, OPTION_FLAG, NULL, "do not wait; its output goes to the logs", false},
+        [OPT_SIZE]      = {"size", NULL, 's', 0, OPTION_TEXT, "SIZE", "dyno size, see sizes", false},
+        [OPT_ENV]       = {"env", NULL, 'e', 0, OPTION_PAIRS, "NAME=VALUE", "a variable for this dyno alone; may be repeated", false},
+        [OPT_NO_TTY]    = {"no-tty", NULL, 0, 0, OPTION_FLAG, NULL, "no terminal, even if this is one", false},
+        [OPT_NUM]       = {"num", NULL, 'n', 0, OPTION_NUMBER, "N", "how many lines (100)", false},
+        [OPT_TAIL]      = {"tail", NULL, 't', 0, OPTION_FLAG, NULL, "go on with new lines until Ctrl-C", false},
+        [OPT_PS]        = {"ps", "dyno-name", 'p', 'd', OPTION_TEXT, "TYPE|DYNO", "only lines of this process type or dyno", false},
+        [OPT_SOURCE]    = {"source", NULL, 's', 0, OPTION_TEXT, "app|heroku", "only lines of the app or of dynod", false},
+        [OPT_SINCE]     = {"since", NULL, 0, 0, OPTION_TEXT, "TIME", "only newer lines: 10m, or 2026-11-23T19:19:31Z", false},
+        [OPT_GREP]      = {"grep", NULL, 0, 0, OPTION_TEXT, "RE", "only lines that match an extended regular expression", false},
+        [OPT_STRICT]    = {"strict", NULL, 0, 0, OPTION_FLAG, NULL, "status 1 also for a gap that allow_missing allows", false},
+};
+
+const Command command_table[] = {
+        {
+                .name = "apps", .aliases = {"apps:list", "list"}, .arguments = "",
+                .summary = "list the apps",
+                .examples = {"herokuctl apps", "herokuctl apps --json | jq -r '.[].name'"},
+                .flags = COMMAND_DAILY,
+                .run = cmd_apps,
+        },
+        {
+                .name = "apps:create", .aliases = {"create"}, .arguments = "APP",
+                .summary = "create an app",
+                .text = "Names are 3 to 30 lower-case letters, digits and dashes, a letter first.",
+                .examples = {"herokuctl apps:create shop", "herokuctl create shop --stack debian-12"},
+                .flags = COMMAND_APP_OPTIONAL | COMMAND_DAILY, .max_args = 1,
+                .options = {OPT_STACK},
+                .run = cmd_apps_create,
+        },
+        {
+                .name = "apps:info", .aliases = {"info", "apps:show"}, .arguments = "[APP]",
+                .summary = "show one app: stack, release, formation",
+                .examples = {"herokuctl info -a shop", "herokuctl apps:info shop --json"},
+                .flags = COMMAND_APP, .max_args = 1, .kind = {ARGUMENT_APP},
+                .run = cmd_apps_info,
+        },
+        {
+                .name = "apps:rename", .aliases = {"rename"}, .arguments = "[OLD] NEW",
+                .summary = "give an app another name",
+                .examples = {"herokuctl apps:rename store -a shop", "herokuctl apps:rename shop store"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 2, .kind = {ARGUMENT_APP},
+                .run = cmd_apps_rename,
+        },
+        {
+                .name = "apps:destroy", .aliases = {"destroy", "apps:delete"}, .arguments = "[APP]",
+                .summary = "remove an app with its dynos, releases and logs",
+                .text = "Asks for the app's name on a terminal; --confirm APP answers it.",
+                .examples = {"herokuctl apps:destroy shop", "herokuctl destroy -a shop --confirm shop"},
+                .flags = COMMAND_APP, .max_args = 1, .kind = {ARGUMENT_APP},
+                .options = {OPT_CONFIRM},
+                .run = cmd_apps_destroy,
+        },
+        {
+                .name = "deploy", .arguments = "FILE",
+                .summary = "make a release of a slug and start it",
+                .text = "FILE is a tar archive, plain or gzip, xz or zstd; - is standard input. The "
+                        "first release with a web type starts one web dyno. Ends when all dynos of "
+                        "the release are up; with status 1 and the last log lines of the first one "
+                        "that is not.",
+                .examples = {"herokuctl deploy slug.tgz -a shop",
+                             "herokuctl deploy slug.tgz -a shop --checksum SHA256:9c1f...",
+                             "tar c app | herokuctl deploy - -a shop --process web='python3 app.py'"},
+                .flags = COMMAND_APP | COMMAND_DAILY, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_FILE},
+                .options = {OPT_CHECKSUM, OPT_PROCESS, OPT_NO_WAIT},
+                .run = cmd_deploy,
+        },
+        {
+                .name = "releases", .arguments = "",
+                .summary = "list the releases of an app",
+                .examples = {"herokuctl releases -a shop", "herokuctl releases -a shop --json"},
+                .flags = COMMAND_APP | COMMAND_DAILY,
+                .run = cmd_releases,
+        },
+        {
+                .name = "releases:info", .aliases = {"release"}, .arguments = "[vN]",
+                .summary = "show one release: slug, process types, names of config vars",
+                .examples = {"herokuctl releases:info -a shop", "herokuctl releases:info v14 -a shop"},
+                .flags = COMMAND_APP, .max_args = 1, .kind = {ARGUMENT_RELEASE},
+                .run = cmd_releases_info,
+        },
+        {
+                .name = "releases:rollback", .aliases = {"rollback"}, .arguments = "[vN]",
+                .summary = "go back to the release before, or to vN",
+                .text = "Restores slug and config vars of that release, and is a new release itself.",
+                .examples = {"herokuctl rollback -a shop", "herokuctl rollback v14 -a shop"},
+                .flags = COMMAND_APP | COMMAND_DAILY, .max_args = 1, .kind = {ARGUMENT_RELEASE},
+                .options = {OPT_NO_WAIT},
+                .run = cmd_releases_rollback,
+        },
+        {
+                .name = "config", .arguments = "",
+                .summary = "show the config vars of an app",
+                .examples = {"herokuctl config -a shop", "herokuctl config -s -a shop > .env"},
+                .flags = COMMAND_APP, .options = {OPT_SHELL},
+                .run = cmd_config,
+        },
+        {
+                .name = "config:get", .arguments = "NAME...",
+                .summary = "print the values of config vars",
+                .examples = {"herokuctl config:get REDIS_URL -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_CONFIG, ARGUMENT_CONFIG}, .options = {OPT_SHELL},
+                .run = cmd_config_get,
+        },
+        {
+                .name = "config:set", .aliases = {"config:add"}, .arguments = "[NAME=VALUE...]",
+                .summary = "set config vars: a new release, and a restart",
+                .text = "NAME=- takes the value from standard input, so that no other user of the host "
+                        "sees it in the list of processes.",
+                .examples = {"herokuctl config:set GREETING=hello -a shop",
+                             "herokuctl config:set REDIS_URL=- -a shop < url.txt",
+                             "herokuctl config:set --from-file .env -a shop"},
+                .flags = COMMAND_APP | COMMAND_DAILY, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_CONFIG, ARGUMENT_CONFIG}, .options = {OPT_FROM_FILE},
+                .run = cmd_config_set,
+        },
+        {
+                .name = "config:unset", .aliases = {"config:remove"}, .arguments = "NAME...",
+                .summary = "remove config vars: a new release, and a restart",
+                .examples = {"herokuctl config:unset GREETING -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_CONFIG, ARGUMENT_CONFIG},
+                .run = cmd_config_unset,
+        },
+        {
+                .name = "ps", .aliases = {"ps:list", "dyno"}, .arguments = "[TYPE...]",
+                .summary = "list the dynos: state, memory, and why one is not up",
+                .examples = {"herokuctl ps -a shop", "herokuctl ps web -a shop",
+                             "herokuctl ps -A --json | jq '.[]|select(.state!=\"up\")'"},
+                .flags = COMMAND_APP_OR_ALL | COMMAND_DAILY, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_TYPE, ARGUMENT_TYPE}, .options = {OPT_ALL},
+                .run = cmd_ps,
+        },
+        {
+                .name = "ps:scale", .aliases = {"scale", "dyno:scale"}, .arguments = "[TYPE=N[:SIZE]...]",
+                .summary = "set how many dynos of which size run, or show it",
+                .text = "TYPE=N sets, TYPE+N and TYPE-N change. Without arguments it prints the formation "
+                        "in the form that it takes.",
+                .examples = {"herokuctl ps:scale web=2 -a shop", "herokuctl scale web+1 worker=1:standard-2x -a shop",
+                             "herokuctl ps:scale -a shop"},
+                .flags = COMMAND_APP | COMMAND_DAILY, .max_args = UINT_MAX, .kind = {ARGUMENT_TYPE, ARGUMENT_TYPE},
+                .run = cmd_ps_scale,
+        },
+        {
+                .name = "ps:restart", .aliases = {"restart", "dyno:restart"}, .arguments = "[TYPE|DYNO]",
+                .summary = "restart all dynos of an app, those of a type, or one",
+                .examples = {"herokuctl ps:restart -a shop", "herokuctl restart web -a shop",
+                             "herokuctl ps:restart web.1 -a shop"},
+                .flags = COMMAND_APP | COMMAND_DAILY, .max_args = 1, .kind = {ARGUMENT_DYNO},
+                .run = cmd_ps_restart,
+        },
+        {
+                .name = "ps:stop", .aliases = {"ps:kill", "dyno:stop", "dyno:kill"}, .arguments = "TYPE|DYNO",
+                .summary = "stop dynos; they stay down until restart, scale or release",
+                .examples = {"herokuctl ps:stop run.4821 -a shop", "herokuctl ps:stop worker -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_DYNO},
+                .run = cmd_ps_stop,
+        },
+        {
+                .name = "ps:wait", .arguments = "",
+                .summary = "wait until everything asked for is up",
+                .text = "Status 0 when it is, 1 when a dyno crashed twice on the current release, 5 when "
+                        "the time is over.",
+                .examples = {"herokuctl ps:wait -a shop", "herokuctl ps:wait -a shop --timeout 5m"},
+                .flags = COMMAND_APP, .options = {OPT_TIMEOUT},
+                .run = cmd_ps_wait,
+        },
+        {
+                .name = "ps:inspect", .arguments = "DYNO",
+                .summary = "every isolation layer of a dyno as the kernel reports it",
+                .text = "Status 1 when a layer is not as it was asked for.",
+                .examples = {"herokuctl ps:inspect web.1 -a shop", "herokuctl ps:inspect web.1 -a shop --timing"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_DYNO},
+                .options = {OPT_TIMING},
+                .run = cmd_ps_inspect,
+        },
+        {
+                .name = "ps:exec", .arguments = "DYNO [--] [CMD...]",
+                .summary = "run a command inside a dyno, under the same layers",
+                .text = "Ends with the command's status. Without CMD it is a shell.",
+                .examples = {"herokuctl ps:exec web.1 -a shop", "herokuctl ps:exec -a shop web.1 -- ls -l /app"},
+                .flags = COMMAND_APP | COMMAND_PASS | COMMAND_RUN, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_DYNO}, .options = {OPT_ENV, OPT_NO_TTY},
+                .run = cmd_ps_exec,
+        },
+        {
+                .name = "run", .arguments = "[--] CMD...",
+                .summary = "run a one-off dyno",
+                .text = "Ends with the command's status. A process type as first word stands for its "
+                        "command.",
+                .examples = {"herokuctl run -a shop -- bash", "herokuctl run -a shop --size performance-m -- rake db:migrate",
+                             "herokuctl run:detached -a shop -- python3 nightly.py"},
+                .flags = COMMAND_APP | COMMAND_PASS | COMMAND_RUN | COMMAND_DAILY, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_TYPE}, .options = {OPT_DETACHED, OPT_SIZE, OPT_ENV, OPT_NO_TTY},
+                .run = cmd_run,
+        },
+        {
+                .name = "run:detached", .arguments = "[--] CMD...",
+                .summary = "run a one-off dyno in the background",
+                .examples = {"herokuctl run:detached -a shop -- python3 nightly.py"},
+                .flags = COMMAND_APP | COMMAND_PASS, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_TYPE}, .options = {OPT_SIZE, OPT_ENV},
+                .run = cmd_run_detached,
+        },
+        {
+                .name = "logs", .arguments = "",
+                .summary = "show what the dynos wrote and what happened to them",
+                .examples = {"herokuctl logs -a shop", "herokuctl logs -t -p web -a shop",
+                             "herokuctl logs -a shop --since 10m --source heroku --grep 'R1[45]'"},
+                .flags = COMMAND_APP_OR_ALL | COMMAND_DAILY,
+                .options = {OPT_ALL, OPT_NUM, OPT_TAIL, OPT_PS, OPT_SOURCE, OPT_SINCE, OPT_GREP},
+                .run = cmd_logs,
+        },
+        {
+                .name = "stacks", .aliases = {"stacks:list"}, .arguments = "",
+                .summary = "list the stacks of the host",
+                .examples = {"herokuctl stacks"},
+                .run = cmd_stacks,
+        },
+        {
+                .name = "stacks:import", .arguments = "NAME FILE",
+                .summary = "import a root file system as a stack",
+                .text = "FILE is a tar archive, plain or gzip, xz or zstd; - is standard input. Under a name "
+                        "that exists it becomes the next version.",
+                .examples = {"herokuctl stacks:import debian-12 root.tar.zst",
+                             "mmdebstrap bookworm - | herokuctl stacks:import debian-12 -"},
+                .flags = COMMAND_DAILY, .min_args = 2, .max_args = 2, .kind = {ARGUMENT_STACK, ARGUMENT_FILE},
+                .options = {OPT_CHECKSUM},
+                .run = cmd_stacks_import,
+        },
+        {
+                .name = "stacks:remove", .aliases = {"stacks:destroy"}, .arguments = "NAME[@VERSION]",
+                .summary = "remove a stack that no app uses",
+                .examples = {"herokuctl stacks:remove debian-12@1"},
+                .min_args = 1, .max_args = 1, .kind = {ARGUMENT_STACK},
+                .run = cmd_stacks_remove,
+        },
+        {
+                .name = "stack", .aliases = {"stack:info"}, .arguments = "",
+                .summary = "show which stack an app is on",
+                .examples = {"herokuctl stack -a shop"},
+                .flags = COMMAND_APP,
+                .run = cmd_stack,
+        },
+        {
+                .name = "stack:set", .arguments = "NAME",
+                .summary = "put an app on another stack, from its next release on",
+                .examples = {"herokuctl stack:set debian-12 -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_STACK},
+                .run = cmd_stack_set,
+        },
+        {
+                .name = "sizes", .aliases = {"ps:sizes"}, .arguments = "",
+                .summary = "list the dyno sizes",
+                .examples = {"herokuctl sizes"},
+                .run = cmd_sizes,
+        },
+        {
+                .name = "doctor", .arguments = "",
+                .summary = "check whether dynos can start on this host, and say how to fix it",
+                .text = "Status 1 when they cannot.",
+                .examples = {"herokuctl doctor", "herokuctl doctor --strict && echo all layers are there"},
+                .flags = COMMAND_DAILY, .options = {OPT_STRICT},
+                .run = cmd_doctor,
+        },
+        {
+                .name = "host:info", .aliases = {"host"}, .arguments = "",
+                .summary = "show the host: size, load, what runs",
+                .examples = {"herokuctl host:info"},
+                .run = cmd_host_info,
+        },
+        {
+                .name = "version", .arguments = "",
+                .summary = "show the versions of herokuctl and of the daemon",
+                .examples = {"herokuctl version"},
+                .flags = COMMAND_LOCAL,
+                .run = cmd_version,
+        },
+        {
+                .name = "help", .aliases = {"commands"}, .arguments = "[COMMAND]",
+                .summary = "help for a command or a topic",
+                .examples = {"herokuctl help ps:scale", "herokuctl help ps"},
+                .flags = COMMAND_LOCAL, .max_args = 1, .kind = {ARGUMENT_COMMAND},
+                .run = cmd_help,
+        },
+};
+/* clang-format on */
+
+const size_t command_table_size = ARRAY_SIZE(command_table);
+
+const Command *command_find(const char *name) {
+        for (size_t i = 0; i < ARRAY_SIZE(command_table); i++) {
+                const Command *c = &command_table[i];
+
+                if (strcmp(c->name, name) == 0)
+                        return c;
+                for (const char *const *alias = c->aliases; *alias; alias++)
+                        if (strcmp(*alias, name) == 0)
+                                return c;
+        }
+        return NULL;
+}
+
+bool command_takes(const Command *command, OptionId option) {
+        if (option == OPT_APP)
+                return (command->flags &
+                        (COMMAND_APP | COMMAND_APP_OR_ALL | COMMAND_APP_OPTIONAL)) != 0;
+        if (option > OPT_NONE && option <= OPT_FILE_NAME)
+                return true;
+        for (size_t i = 0; i < COMMAND_OPTIONS_MAX; i++)
+                if (command->options[i] == option && option != OPT_NONE)
+                        return true;
+        return false;
+}

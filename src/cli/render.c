@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The lists and the facts that are plain tables. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/json.h"
+#include "cli/render.h"
+#include "cli/text.h"
+
+#define DIGEST_SHOWN 8 /* characters of a digest that people compare */
+
+/* A table under construction; a failure sticks and is reported by table_print(). */
+typedef struct Table {
+        FILE *stream;
+        char *text;
+        size_t size;
+} Table;
+
+static void table_begin(Table *table) {
+        *table = (Table){};
+        table->stream = open_memstream(&table->text, &table->size);
+}
+
+static void table_cell(Table *table, const char *fmt, ...) _printf_(2, 3);
+static void table_cell(Table *table, const char *fmt, ...) {
+        _cleanup_free_ char *raw = NULL, *clean = NULL;
+        va_list ap;
+        int n;
+
+        if (!table->stream)
+                return;
+        va_start(ap, fmt);
+        n = vasprintf(&raw, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+                raw = NULL;
+        clean = raw ? text_clean(raw, strlen(raw)) : NULL;
+        for (char *p = clean; p && *p; p++)
+                if (*p == '\t')
+                        *p = ' '; /* a tab separates cells */
+        (void)fprintf(table->stream, "%s\t", clean ?: "");
+}
+
+static void table_end_line(Table *table) {
+        /* the tab behind the last cell becomes the end of the line */
+        if (table->stream && fflush(table->stream) == 0 && table->size > 0) {
+                (void)fseeko(table->stream, -1, SEEK_CUR);
+                (void)fputc('\n', table->stream);
+        }
+}
+
+static int table_print(Table *table, const Output *output) {
+        int r = -ENOMEM;
+
+        if (table->stream && fclose(table->stream) == 0)
+                r = render_table(output, table->text);
+        free(table->text);
+        return r;
+}
+
+static void heading(const Output *output, const char *fmt, ...) _printf_(2, 3);
+static void heading(const Output *output, const char *fmt, ...) {
+        va_list ap;
+
+        (void)fprintf(output->out, "=== %s", output_color(output, COLOR_BOLD));
+        va_start(ap, fmt);
+        (void)vfprintf(output->out, fmt, ap);
+        va_end(ap);
+        (void)fprintf(output->out, "%s\n\n", output_plain(output));
+}
+
+static void cell_time(Table *table, const Output *output, struct json_object *o, const char *key) {
+        char when[TEXT_TIME_SIZE] = "";
+        uint64_t usec;
+
+        if (text_parse_time(json_text(o, key), &usec) == 0)
+                text_time_ago(when, usec, output->now_usec);
+        table_cell(table, "%s", when);
+}
+
+static void cell_bytes(Table *table, uint64_t bytes) {
+        char text[TEXT_NUMBER_SIZE];
+
+        text_bytes(text, bytes);
+        table_cell(table, "%s", text);
+}
+
+int render_apps(const Output *output, struct json_object *apps) {
+        Table table;
+
+        heading(output, "Apps");
+        table_begin(&table);
+        for (size_t i = 0; i < json_length(apps); i++) {
+                struct json_object *app = json_at(apps, i);
+                uint64_t release = json_number(app, "release");
+
+                table_cell(&table, "%s", json_text(app, "name"));
+                if (release > 0)
+                        table_cell(&table, "v%" PRIu64, release);
+                else
+                        table_cell(&table, "not deployed");
+                table_cell(&table, "%s", json_text(app, "stack"));
+                table_cell(
+                        &table,
+                        "%" PRIu64 " of %" PRIu64 " dynos up",
+                        json_number(app, "up"),
+                        json_number(app, "dynos"));
+                table_end_line(&table);
+        }
+        return table_print(&table, output);
+}
+
+int render_formation(const Output *output, struct json_object *formation) {
+        for (size_t i = 0; i < json_length(formation); i++) {
+                struct json_object *f = json_at(formation, i);
+
+                (void)fprintf(
+                        output->out,
+                        "%s%s=%" PRIu64 ":%s",
+                        i > 0 ? " " : "",
+                        json_text(f, "type"),
+                        json_number(f, "quantity"),
+                        json_text(f, "size"));
+        }
+        (void)fputc('\n', output->out);
+        return 0;
+}
+
+static void info_line(Table *table, const char *name, const char *fmt, ...) _printf_(3, 4);
+static void info_line(Table *table, const char *name, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vasprintf(&text, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+                text = NULL;
+        table_cell(table, "%s:", name);
+        table_cell(table, "%s", text ?: "");
+        table_end_line(table);
+}
+
+static void info_time(
+        Table *table,
+        const Output *output,
+        const char *name,
+        struct json_object *o,
+        const char *key) {
+        table_cell(table, "%s:", name);
+        cell_time(table, output, o, key);
+        table_end_line(table);
+}
+
+int render_app_info(const Output *output, struct json_object *app) {
+        struct json_object *formation = json_get(app, "formation");
+        char size[TEXT_NUMBER_SIZE];
+        Table table;
+
+        heading(output, "%s", json_text(app, "name"));
+        table_begin(&table);
+        info_line(
+                &table,
+                "Dynos",
+                "%" PRIu64 " of %" PRIu64 " up",
+                json_number(app, "up"),
+                json_number(app, "dynos"));
+        for (size_t i = 0; i < json_length(formation); i++) {
+                struct json_object *f = json_at(formation, i);
+
+                info_line(
+                        &table,
+                        i == 0 ? "Formation" : "",
+                        "%s=%" PRIu64 ":%s",
+                        json_text(f, "type"),
+                        json_number(f, "quantity"),
+                        json_text(f, "size"));
+        }
+        info_line(&table, "Stack", "%s", json_text(app, "stack"));
+        if (json_number(app, "release") > 0)
+                info_line(
+                        &table,
+                        "Release",
+                        "v%" PRIu64 " on %s@%" PRIu64,
+                        json_number(app, "release"),
+                        json_text(app, "stack"),
+                        json_number(app, "stack_version"));
+        else
+                info_line(
+                        &table,
+                        "Release",
+                        "none yet: herokuctl deploy FILE -a %s",
+                        json_text(app, "name"));
+        if (json_has(app, "slug")) {
+                text_bytes(size, json_number(app, "slug_bytes"));
+                info_line(
+                        &table,
+                        "Slug",
+                        "%.*s, %s unpacked",
+                        DIGEST_SHOWN,
+                        json_text(app, "slug"),
+                        size);
+        }
+        info_time(&table, output, "Created", app, "created");
+        return table_print(&table, output);
+}
+
+int render_stacks(const Output *output, struct json_object *stacks) {
+        Table table;
+
+        heading(output, "Stacks");
+        table_begin(&table);
+        for (size_t i = 0; i < json_length(stacks); i++) {
+                struct json_object *stack = json_at(stacks, i);
+                _cleanup_free_ char *apps = json_join(json_get(stack, "apps"), ", ");
+
+                table_cell(
+                        &table,
+                        "%s@%" PRIu64,
+                        json_text(stack, "name"),
+                        json_number(stack, "version"));
+                cell_bytes(&table, json_number(stack, "bytes"));
+                table_cell(&table, "%.*s", DIGEST_SHOWN, json_text(stack, "digest"));
+                cell_time(&table, output, stack, "imported");
+                table_cell(&table, "%s%s", apps && *apps ? "used by " : "not used", apps ?: "");
+                table_end_line(&table);
+        }
+        return table_print(&table, output);
+}
+
+int render_releases(const Output *output, struct json_object *releases, const char *app) {
+        uint64_t current = 0;
+        Table table;
+
+        for (size_t i = 0; i < json_length(releases); i++)
+                if (json_flag(json_at(releases, i), "current"))
+                        current = json_number(json_at(releases, i), "release");
+
+        heading(output, "%s Releases - Current: v%" PRIu64, app, current);
+        table_begin(&table);
+        for (size_t i = 0; i < json_length(releases); i++) {
+                struct json_object *release = json_at(releases, i);
+
+                table_cell(&table, "v%" PRIu64, json_number(release, "release"));
+                table_cell(&table, "%s", json_text(release, "description"));
+                table_cell(&table, "%s", json_text(release, "user"));
+                cell_time(&table, output, release, "created");
+                table_end_line(&table);
+        }
+        return table_print(&table, output);
+}
+
+static int render_processes(const Output *output, struct json_object *processes) {
+        Table table;
+
+        if (!json_object_is_type(processes, json_type_object) ||
+            json_object_object_length(processes) == 0)
+                return 0;
+        (void)fputc('\n', output->out);
+        heading(output, "Process types");
+        table_begin(&table);
+        json_object_object_foreach(processes, type, command)
+                info_line(&table, type, "%s", json_object_get_string(command));
+        return table_print(&table, output);
+}
+
+int render_release_info(const Output *output, struct json_object *release, const char *app) {
+        _cleanup_free_ char *keys = json_join(json_get(release, "config_keys"), ", ");
+        Table table;
+        int r;
+
+        heading(output, "Release v%" PRIu64 " of %s", json_number(release, "release"), app);
+        table_begin(&table);
+        info_line(&table, "Change", "%s", json_text(release, "description"));
+        info_line(&table, "By", "%s", json_text(release, "user"));
+        info_time(&table, output, "When", release, "created");
+        info_line(&table, "Current", "%s", json_flag(release, "current") ? "yes" : "no");
+        if (json_has(release, "slug"))
+                info_line(&table, "Slug", "%s", json_text(release, "slug"));
+        if (json_has(release, "stack"))
+                info_line(
+                        &table,
+                        "Stack",
+                        "%s@%" PRIu64,
+                        json_text(release, "stack"),
+                        json_number(release, "stack_version"));
+        info_line(&table, "Config", "%s", keys && *keys ? keys : "none");
+        r = table_print(&table, output);
+        if (r < 0)
+                return r;
+        return render_processes(output, json_get(release, "processes"));
+}
+
+int render_config(const Output *output, struct json_object *config, const char *app) {
+        Table table;
+
+        heading(output, "%s Config Vars", app);
+        table_begin(&table);
+        json_object_object_foreach(config, name, value)
+                info_line(&table, name, "%s", json_object_get_string(value));
+        return table_print(&table, output);
+}
+
+int render_config_shell(const Output *output, struct json_object *config) {
+        json_object_object_foreach(config, name, value) {
+                _cleanup_free_ char *quoted = NULL;
+                int r = text_append_quoted(&quoted, json_object_get_string(value));
+
+                if (r < 0)
+                        return r;
+                (void)fprintf(output->out, "%s=%s\n", name, quoted);
+        }
+        return 0;
+}
+
+int render_sizes(const Output *output, struct json_object *sizes) {
+        Table table;
+
+        heading(output, "Dyno sizes");
+        table_begin(&table);
+        table_cell(&table, "name");
+        table_cell(&table, "memory");
+        table_cell(&table, "killed at");
+        table_cell(&table, "cpu weight");
+        table_cell(&table, "processes");
+        table_end_line(&table);
+        for (size_t i = 0; i < json_length(sizes); i++) {
+                struct json_object *size = json_at(sizes, i);
+
+                table_cell(&table, "%s", json_text(size, "name"));
+                cell_bytes(&table, json_number(size, "memory_quota"));
+                cell_bytes(&table, json_number(size, "memory_kill"));
+                table_cell(&table, "%" PRIu64, json_number(size, "cpu_weight"));
+                table_cell(&table, "%" PRIu64, json_number(size, "process_limit"));
+                table_end_line(&table);
+        }
+        return table_print(&table, output);
+}
+
+int render_host(const Output *output, struct json_object *host) {
+        char promised[TEXT_NUMBER_SIZE], limit[TEXT_NUMBER_SIZE], memory[TEXT_NUMBER_SIZE];
+        Table table;
+
+        heading(output, "%s", json_text(host, "hostname"));
+        text_bytes(memory, json_number(host, "memory"));
+        text_bytes(promised, json_number(host, "memory_promised"));
+        text_bytes(limit, json_number(host, "memory_limit"));
+        table_begin(&table);
+        info_line(
+                &table, "System", "%s, Linux %s", json_text(host, "os"), json_text(host, "kernel"));
+        info_line(&table, "Hardware", "%" PRIu64 " cores, %s", json_number(host, "cores"), memory);
+        info_line(
+                &table,
+                "dynod",
+                "%s, instance %s",
+                json_text(host, "version"),
+                json_text(host, "instance"));
+        info_line(
+                &table,
+                "Runs",
+                "%" PRIu64 " dynos of %" PRIu64 " apps",
+                json_number(host, "dynos"),
+                json_number(host, "apps"));
+        info_line(&table, "Memory", "%s of %s promised to dynos", promised, limit);
+        return table_print(&table, output);
+}
