@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Which dynos there are: folders below /run, and spools that an earlier logger left.
+ *
+ * A dyno that has a spool belongs to the app whose folder that is in, whatever its
+ * state file says: the app may have been renamed since. A spool whose dyno is gone is
+ * made into lines and removed.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+
+#include "base/log.h"
+#include "ipc/launch_proto.h"
+#include "logs/logger_internal.h"
+
+static Capture *find_capture(const Logger *logger, const char *id) {
+        for (size_t i = 0; i < logger->n_captures; i++)
+                if (strcmp(capture_id(logger->captures[i]), id) == 0)
+                        return logger->captures[i];
+        return NULL;
+}
+
+static int add_capture(Logger *logger, AppLog *app, const char *id, Capture **ret) {
+        _cleanup_(capture_freep) Capture *capture = NULL;
+        Capture **captures;
+        int r;
+
+        captures =
+                reallocarray(logger->captures, logger->n_captures + 1, sizeof(*logger->captures));
+        if (!captures)
+                return -ENOMEM;
+        logger->captures = captures;
+
+        r = capture_new(&capture, &logger->context, app, id);
+        if (r < 0)
+                return r;
+        *ret = logger->captures[logger->n_captures++] = TAKE_PTR(capture);
+        return 0;
+}
+
+static void remove_capture(Logger *logger, size_t i) {
+        (void)capture_free(logger->captures[i]);
+        logger->captures[i] = logger->captures[--logger->n_captures];
+}
+
+void logger_turn(Logger *logger, Capture *capture) {
+        int r = capture_turn(capture);
+
+        if (r < 0 && !logger->failing) {
+                logger->failing = true;
+                log_error_errno(
+                        r,
+                        "%s: cannot store its output, which waits in its FIFO: %m",
+                        capture_id(capture));
+        }
+}
+
+void logger_retry(Logger *logger) {
+        bool failing = false;
+
+        for (size_t i = 0; i < logger->n_captures; i++) {
+                if (!capture_has_failed(logger->captures[i]))
+                        continue;
+                logger_turn(logger, logger->captures[i]);
+                failing = failing || capture_has_failed(logger->captures[i]);
+        }
+        logger_store_held(logger);
+        failing = failing || logger->held.n > 0;
+
+        if (logger->failing && !failing)
+                log_notice("The output of dynos is stored again.");
+        logger->failing = failing;
+}
+
+void logger_reap(Logger *logger) {
+        for (size_t i = logger->n_captures; i > 0; i--)
+                if (capture_is_over(logger->captures[i - 1]))
+                        remove_capture(logger, i - 1);
+}
+
+/* The facts that root wrote down about a dyno, as far as they are used here. */
+static int read_facts(int dir_fd, const char *id, LaunchDynoFacts *ret) {
+        _cleanup_close_ int fd = -EBADF;
+        ssize_t n;
+
+        fd = openat(dir_fd, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0)
+                return -errno;
+        n = pread(fd, ret, sizeof(*ret), 0);
+        if (n < 0)
+                return -errno;
+        if (n != sizeof(*ret) || ret->header.type != LAUNCH_DYNO ||
+            !field_is_clean(ret->start.id, sizeof(ret->start.id)) ||
+            !field_is_clean(ret->start.app, sizeof(ret->start.app)) ||
+            strcmp(ret->start.id, id) != 0 || !app_name_is_valid(ret->start.app))
+                return -EBADMSG;
+        return 0;
+}
+
+static int attach(Logger *logger, const char *id) {
+        _cleanup_close_ int dir_fd = -EBADF;
+        LaunchDynoFacts facts;
+        Capture *capture;
+        AppLog *app;
+        int r;
+
+        dir_fd = openat(logger->dynos_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir_fd < 0)
+                return -errno;
+
+        capture = find_capture(logger, id);
+        if (!capture) {
+                r = read_facts(dir_fd, id, &facts);
+                if (r < 0)
+                        return r;
+                r = logger_find_app(logger, facts.start.app, true, &app);
+                if (r < 0)
+                        return r;
+                r = add_capture(logger, app, id, &capture);
+                if (r < 0)
+                        return r;
+        } else if (capture_is_attached(capture)) {
+                return 0; /* found twice: by the scan and by its event */
+        }
+
+        r = capture_attach(capture, dir_fd);
+        if (r < 0)
+                capture_note_gone(capture);
+        return r;
+}
+
+/* One dyno that cannot be captured must not stop the others. */
+static void try_attach(Logger *logger, const char *id) {
+        int r;
+
+        if (!dyno_id_is_valid(id))
+                return;
+        r = attach(logger, id);
+        if (r < 0 && r != -ENOENT)
+                log_error_errno(r, "%s: cannot read its output: %m", id);
+}
+
+static int scan_dynos(Logger *logger) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct dirent *entry;
+
+        fd = openat(logger->dynos_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+
+        while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): one thread */
+                try_attach(logger, entry->d_name);
+        return 0;
+}
+
+/* Opens the spool that a file of an app's folder is, if it is one. */
+static int take_over_file(Logger *logger, AppLog *app, const char *name) {
+        char id[DYNO_ID_SIZE] = "";
+        const char *suffix = strrchr(name, '.');
+        Capture *capture;
+
+        if (name[0] == '.' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
+                /* A replacement that was not finished: what it was to replace is there. */
+                (void)unlinkat(app_log_dir_fd(app), name, 0);
+                return 0;
+        }
+        if (!suffix || (strcmp(suffix, ".app") != 0 && strcmp(suffix, ".log") != 0) ||
+            (size_t)(suffix - name) >= sizeof(id))
+                return 0;
+        memcpy(id, name, (size_t)(suffix - name));
+        if (!dyno_id_is_valid(id) || find_capture(logger, id))
+                return 0;
+
+        return add_capture(logger, app, id, &capture);
+}
+
+static int take_over_app(Logger *logger, const char *name) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct dirent *entry;
+        AppLog *app;
+        int r;
+
+        r = logger_find_app(logger, name, true, &app);
+        if (r < 0)
+                return r;
+        fd = openat(app_log_dir_fd(app), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+
+        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
+                r = take_over_file(logger, app, entry->d_name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int logger_take_over(Logger *logger) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct dirent *entry;
+        int r;
+
+        app_log_clean(logger->logs_fd);
+        fd = openat(logger->logs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+
+        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
+                if (!app_name_is_valid(entry->d_name))
+                        continue;
+                r = take_over_app(logger, entry->d_name);
+                if (r < 0)
+                        log_error_errno(r, "%s: cannot take over its logs: %m", entry->d_name);
+        }
+
+        r = scan_dynos(logger);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < logger->n_captures; i++)
+                if (!capture_is_attached(logger->captures[i])) {
+                        capture_note_gone(logger->captures[i]);
+                        logger_turn(logger, logger->captures[i]);
+                }
+        logger_reap(logger);
+        return 0;
+}
+
+static void on_folder_event(Logger *logger, const struct inotify_event *event) {
+        Capture *capture;
+
+        if (event->mask & IN_Q_OVERFLOW) {
+                /* Dynos that ended meanwhile end by their FIFOs. */
+                if (scan_dynos(logger) < 0)
+                        log_error("The folder of dynos cannot be read.");
+                return;
+        }
+        if (event->len == 0 || !dyno_id_is_valid(event->name))
+                return;
+        if (event->mask & IN_MOVED_TO) {
+                try_attach(logger, event->name);
+                return;
+        }
+
+        capture = find_capture(logger, event->name);
+        if (capture) {
+                capture_note_gone(capture);
+                logger_turn(logger, capture);
+        }
+}
+
+int logger_on_folder(Logger *logger) {
+        _Alignas(struct inotify_event) char buf[16384];
+        ssize_t n;
+
+        do
+                n = read(logger->inotify_fd, buf, sizeof(buf));
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return errno == EAGAIN ? 0 : -errno;
+
+        for (ssize_t pos = 0; pos < n;) {
+                const struct inotify_event *event = (const struct inotify_event *)(buf + pos);
+
+                on_folder_event(logger, event);
+                pos += (ssize_t)(sizeof(*event) + event->len);
+        }
+        return 0;
+}

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs dynod-logger as the launcher does, with dynos that are FIFOs held by the test."""
+
+import fcntl
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+LOGGER_UID = 61001
+DYNO_UID = 61002
+MAGIC = 0x44594C52
+RECORD = struct.Struct("=IHHQ32s80s")
+START = struct.Struct("=II6I2Q32s32s88s32s64s32s")  # LaunchStart
+LAUNCH_DYNO = 15  # checked against the header by the first test
+LINE, STREAM, FORGET, RENAME = 1, 2, 3, 4
+SOURCES = {1: "app", 2: "heroku"}
+
+
+def text_of(field):
+    return field.rstrip(b"\0").decode()
+
+
+class Line(tuple):
+    """(source, procid, text), with app and usec beside it."""
+
+    def __new__(cls, source, procid, text, app="", usec=0):
+        line = super().__new__(cls, (source, procid, text))
+        line.app, line.usec = app, usec
+        return line
+
+
+class Dyno:
+    """A dyno's folder with both FIFOs, and dyno-init's hold on them."""
+
+    def __init__(self, harness, dyno_id, app):
+        self.id, self.app = dyno_id, app
+        self.folder = harness.dynos / dyno_id
+        hidden = harness.dynos / f".{dyno_id}"
+        hidden.mkdir(mode=0o755)
+        for name in ("app", "log"):
+            os.mkfifo(hidden / name)
+            os.chown(hidden / name, DYNO_UID, LOGGER_UID)
+            os.chmod(hidden / name, 0o240)
+        kind, number = dyno_id.rsplit("-", 1)[0].split(".")
+        start = START.pack(0, 0, 0, int(number), 1, 0, 100, 256, 0, 0, bytes(32), bytes(32),
+                           dyno_id.encode(), app.encode(), kind.encode(), b"Standard-1X")
+        facts = struct.pack("=II", harness.launch_dyno, 0) + start
+        facts += struct.pack("=IIIIQ", 1, DYNO_UID, 0, 0, 1)
+        (hidden / "state").write_bytes(facts)
+        (hidden / "state").chmod(0o444)
+        self.fds = {name: os.open(hidden / name, os.O_RDWR) for name in ("app", "log")}
+        hidden.rename(self.folder)
+
+    def write(self, data, fifo="app"):
+        """Blocks as an app does when the FIFO is full."""
+        view = memoryview(data if isinstance(data, bytes) else data.encode())
+        while view:
+            view = view[os.write(self.fds[fifo], view):]
+
+    def say(self, text):
+        self.write(text + "\n", "log")
+
+    def waiting(self, fifo="app"):
+        buf = bytearray(4)
+        fcntl.ioctl(self.fds[fifo], 0x541B, buf)  # FIONREAD
+        return struct.unpack("i", buf)[0]
+
+    def end(self, remove=True):
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds = {}
+        if remove:
+            shutil.rmtree(self.folder)
+
+
+class Stream:
+    """A client's end of a log stream."""
+
+    def __init__(self, fd):
+        self.fd, self.buf, self.eof = fd, b"", False
+        os.set_blocking(fd, False)
+
+    def read(self, until, timeout=20):
+        """Lines up to the first for which until(line) is true, or to the end of file."""
+        lines, deadline = [], time.monotonic() + timeout
+        while True:
+            while len(self.buf) >= RECORD.size:
+                magic, source, size, usec, app, procid = RECORD.unpack_from(self.buf)
+                assert magic == MAGIC
+                if len(self.buf) < RECORD.size + size:
+                    break
+                text = self.buf[RECORD.size:RECORD.size + size]
+                self.buf = self.buf[RECORD.size + size:]
+                lines.append(Line(SOURCES[source], text_of(procid), text, text_of(app), usec))
+                if until(lines[-1]):
+                    return lines
+            left = deadline - time.monotonic()
+            assert left > 0, f"nothing more after {len(lines)} lines: {lines[-3:]}"
+            if not select.select([self.fd], [], [], left)[0]:
+                continue
+            data = os.read(self.fd, 1 << 20)
+            if not data:
+                self.eof = True
+                return lines
+            self.buf += data
+
+    def history(self):
+        lines = self.read(lambda line: line[1] == "-live-")
+        assert lines and lines[-1][1] == "-live-", "the stream ended without the mark"
+        return lines[:-1]
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Harness:
+    def __init__(self, build, launch_dyno):
+        self.launch_dyno = launch_dyno
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="dynod-logs-"))
+        self.root.chmod(0o755)
+        self.program = self.root / "dynod-logger"
+        shutil.copy(pathlib.Path(build) / "bin" / "dynod-logger", self.program)
+        self.logs = self.root / "state" / "logs"
+        self.logs.mkdir(parents=True)
+        os.chown(self.logs, LOGGER_UID, LOGGER_UID)
+        self.dynos = self.root / "run" / "dynos"
+        self.dynos.mkdir(parents=True)
+        os.chown(self.dynos, 0, LOGGER_UID)
+        self.dynos.chmod(0o750)
+        self.process, self.channel, self.held = None, None, []
+
+    def start(self):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = os.memfd_create("config")
+        os.write(config, (f"instance = tlogs\nstate_dir = {self.root}/state\n"
+                          f"run_dir = {self.root}/run\nlogger_user = {LOGGER_UID}\n"
+                          "supervisor_user = 61003\ncontrol_group = 61003\n").encode())
+        # Above 4, so that bash can put them there without overwriting one with the other.
+        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (theirs.fileno(), config)]
+        command = ["setpriv", f"--reuid={LOGGER_UID}", f"--regid={LOGGER_UID}", "--clear-groups",
+                   "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
+                   str(self.program), "--instance", "tlogs"]
+        shell = f'exec 3<&{passed[0]} 4<&{passed[1]} {passed[0]}<&- {passed[1]}<&- && exec "$@"'
+        self.process = subprocess.Popen(["bash", "-c", shell, "bash", *command],
+                                        pass_fds=passed,
+                                        stderr=(self.root / "stderr").open("ab"))
+        for fd in (config, *passed):
+            os.close(fd)
+        theirs.close()
+        self.channel = ours
+
+    def kill(self, signo=signal.SIGKILL):
+        self.process.send_signal(signo)
+        status = self.process.wait(20)
+        self.channel.close()
+        return status
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        print(self.errors())
+        shutil.rmtree(self.root)
+
+    def errors(self):
+        return (self.root / "stderr").read_text()
+
+    def line(self, app, procid, text):
+        record = RECORD.pack(MAGIC, 2, len(text), 1, app.encode(), procid.encode())
+        self.channel.send(struct.pack("=II", LINE, 0) + record + text.encode())
+
+    def forget(self, app):
+        self.channel.send(struct.pack("=II32s32s", FORGET, 0, app.encode(), b""))
+
+    def rename(self, app, new):
+        self.channel.send(struct.pack("=II32s32s", RENAME, 0, app.encode(), new.encode()))
+
+    def stream(self, app="", follow=True, pipe=False):
+        if pipe:
+            ours, theirs = os.pipe()
+        else:
+            left, right = socket.socketpair()
+            ours, theirs = left.detach(), right.detach()
+        message = struct.pack("=II32s", STREAM, int(follow), app.encode())
+        socket.send_fds(self.channel, [message], [theirs])
+        os.close(theirs)
+        return Stream(ours)
+
+    def history(self, app=""):
+        stream = self.stream(app, follow=False)
+        lines = stream.history()
+        stream.close()
+        return lines
+
+    def wait_for(self, app, text, timeout=20):
+        """Waits until a line with that text is there; returns all lines."""
+        stream = self.stream(app)
+        lines = stream.read(lambda line: line[2] == text, timeout)
+        stream.close()
+        return [line for line in lines if line[1] != "-live-"]
+
+    def dyno(self, dyno_id, app="shop"):
+        return Dyno(self, dyno_id, app)

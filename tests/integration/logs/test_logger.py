@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dynod-logger against FIFOs as the launcher makes them, killed at any moment."""
+
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from logger_harness import Harness
+
+pytestmark = pytest.mark.native
+SOURCE = pathlib.Path(__file__).resolve().parents[3] / "src"
+
+
+def launch_dyno():
+    """The value of LAUNCH_DYNO, counted in its header."""
+    text = (SOURCE / "ipc" / "launch_proto.h").read_text()
+    enum = re.search(r"typedef enum LaunchType \{(.*?)\} LaunchType;", text, re.S).group(1)
+    enum = re.sub(r"/\*.*?\*/", "", enum, flags=re.S)
+    return [name.strip() for name in enum.split(",")].index("LAUNCH_DYNO")
+
+
+@pytest.fixture
+def logger():
+    build = os.environ.get("DYNOD_BUILD")
+    if not build or os.geteuid() != 0:
+        pytest.skip("needs root and DYNOD_BUILD")
+    harness = Harness(build, launch_dyno())
+    try:
+        harness.start()
+        yield harness
+    finally:
+        harness.close()
+
+
+def texts(lines):
+    return [line[2] for line in lines]
+
+
+def until(condition, timeout=20):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_lines_have_source_procid_and_order(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.say("Starting process with command `true`")
+    dyno.write("one\ntwo\n\nthree\n")
+    until(lambda: dyno.waiting() == 0)
+    dyno.say("Process exited with status 0")
+    lines = logger.wait_for("shop", b"Process exited with status 0")
+    assert [tuple(line) for line in lines] == [
+        ("heroku", "web.1", b"Starting process with command `true`"),
+        ("app", "web.1", b"one"), ("app", "web.1", b"two"), ("app", "web.1", b""),
+        ("app", "web.1", b"three"),
+        ("heroku", "web.1", b"Process exited with status 0")]
+    assert all(line.app == "shop" for line in lines)
+    assert lines == sorted(lines, key=lambda line: line.usec)
+    assert abs(lines[-1].usec / 1e6 - time.time()) < 20
+    dyno.end()
+
+
+def test_dyno_that_was_there_before_the_logger_is_found(logger):
+    logger.kill()
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("early\n")
+    dyno.say("Starting process")
+    logger.start()
+    assert texts(logger.wait_for("shop", b"early")) == [b"Starting process", b"early"]
+    dyno.end()
+
+
+def test_bytes_are_kept_as_they_are(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    raw = bytes(range(256)).replace(b"\n", b"")
+    dyno.write(raw + b"\n\xff\xfe\x00\nend\n")
+    assert texts(logger.wait_for("shop", b"end")) == [raw, b"\xff\xfe\x00", b"end"]
+    dyno.end()
+
+
+def test_line_of_10001_bytes_is_split(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write(b"a" * 10000 + b"\n" + b"b" * 10001 + b"\n" + b"c" * 25000 + b"\nend\n")
+    lines = texts(logger.wait_for("shop", b"end"))
+    assert [len(text) for text in lines] == [10000, 10000, 1, 10000, 10000, 5000, 3]
+    dyno.end()
+
+
+def test_part_of_a_line_becomes_a_line_at_exit(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.say("Starting process")
+    dyno.write("whole\npart")
+    logger.wait_for("shop", b"whole")
+    dyno.write(" of a line")
+    until(lambda: dyno.waiting() == 0)
+    dyno.say("Process exited with status 1")
+    assert texts(logger.wait_for("shop", b"Process exited with status 1")) == [
+        b"Starting process", b"whole", b"part of a line", b"Process exited with status 1"]
+    dyno.end()
+
+
+def test_part_of_a_line_becomes_a_line_when_the_dyno_is_killed(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("whole\npart")
+    logger.wait_for("shop", b"whole")
+    dyno.end(remove=False)
+    assert texts(logger.wait_for("shop", b"part")) == [b"whole", b"part"]
+    until(lambda: not list(logger.logs.glob("shop/web.1*")))
+
+
+def test_spools_go_with_the_dynos_folder(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("line\n")
+    logger.wait_for("shop", b"line")
+    assert len(list(logger.logs.glob("shop/web.1-7f3a9c.*"))) == 2
+    keeper = os.dup(dyno.fds["app"])  # a writer is left: only the folder says that it is over
+    dyno.end()
+    until(lambda: not list(logger.logs.glob("shop/web.1*")))
+    os.close(keeper)
+
+
+def test_lines_of_the_supervisor_come_behind_what_they_speak_of(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("before\n")
+    until(lambda: dyno.waiting() == 0)
+    logger.line("shop", "web.1", "State changed from up to crashed")
+    logger.line("shop", "api", "Release v2 created")
+    lines = logger.wait_for("shop", b"Release v2 created")
+    assert [tuple(line) for line in lines] == [
+        ("app", "web.1", b"before"),
+        ("heroku", "web.1", b"State changed from up to crashed"),
+        ("heroku", "api", b"Release v2 created")]
+    dyno.end()
+
+
+def test_history_is_1500_lines_and_survives(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    for i in range(4000):
+        dyno.write(f"line {i}\n")
+    logger.wait_for("shop", b"line 3999")
+    want = [f"line {i}".encode() for i in range(2500, 4000)]
+    assert texts(logger.history("shop")) == want
+    logger.kill()
+    logger.start()
+    assert texts(logger.history("shop")) == want
+    dyno.end()
+
+
+def test_history_stays_below_4_mb(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    line = b"x" * 9000 + b"\n"
+    for _ in range(40):
+        dyno.write(line * 20)
+    dyno.write("end\n")
+    logger.wait_for("shop", b"end")
+    size = sum(path.stat().st_size for path in logger.logs.glob("shop/history.*"))
+    assert 3_500_000 < size <= 4 * 1024 * 1024
+    assert len(logger.history("shop")) > 380
+    dyno.end()
+
+
+def number_lines(dyno, first, last, stop=None):
+    """Writes numbered lines in pieces that do not end at lines."""
+    data = b"".join(b"%07d %s\n" % (i, b"." * (i % 90)) for i in range(first, last))
+    step = random.Random(first)
+    while data and not (stop and stop.is_set()):
+        n = step.randrange(1, 9000)
+        dyno.write(data[:n])
+        data = data[n:]
+
+
+@pytest.mark.parametrize("rounds,lines", [(70, 1400)])
+def test_kill_9_at_any_moment_loses_and_doubles_nothing(logger, rounds, lines):
+    """About 100,000 lines; what the history holds after each round is compared exactly."""
+    dyno = logger.dyno("web.1-7f3a9c")
+    chance = random.Random(4)
+    for i in range(rounds):
+        first, last = i * lines, (i + 1) * lines
+        writer = threading.Thread(target=number_lines, args=(dyno, first, last))
+        writer.start()
+        for _ in range(4):
+            time.sleep(chance.random() * 0.012)
+            logger.kill()
+            if chance.random() < 0.3:
+                time.sleep(0.002)
+            logger.start()
+        writer.join(60)
+        assert not writer.is_alive()
+        seen = logger.wait_for("shop", b"%07d %s" % (last - 1, b"." * ((last - 1) % 90)))
+        numbers = [int(line[2][:7]) for line in seen if int(line[2][:7]) >= first]
+        assert numbers == list(range(first, last))
+    dyno.end()
+
+
+def test_kill_9_under_several_dynos_and_rotation(logger):
+    """Four dynos of one app: each one's last lines are there in order, none twice."""
+    dynos = [logger.dyno(f"worker.{i}-00000{i}") for i in range(1, 5)]
+    chance = random.Random(5)
+    for _ in range(15):
+        stop = threading.Event()
+        writers = [threading.Thread(target=number_lines, args=(dyno, 0, 350)) for dyno in dynos]
+        for writer in writers:
+            writer.start()
+        for _ in range(3):
+            time.sleep(chance.random() * 0.01)
+            logger.kill()
+            logger.start()
+        for writer in writers:
+            writer.join(60)
+        for dyno in dynos:
+            until(lambda dyno=dyno: dyno.waiting() == 0)
+        logger.line("shop", "api", "round")
+        lines = logger.wait_for("shop", b"round")
+        for dyno in dynos:
+            name = dyno.id.rsplit("-", 1)[0]
+            numbers = [int(line[2][:7]) for line in lines if line[1] == name]
+            assert numbers == list(range(350))
+        assert stop
+        logger.forget("shop")  # a fresh history for the next round …
+        for dyno in dynos:
+            dyno.end()
+        dynos = [logger.dyno(f"worker.{i}-{random.randrange(1 << 24):06x}") for i in range(1, 5)]
+    for dyno in dynos:
+        dyno.end()
+
+
+def test_live_tail_begins_where_history_ends(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    stop = threading.Event()
+
+    def write():
+        i = 0
+        while not stop.is_set() and i < 60000:
+            dyno.write("".join(f"line {n}\n" for n in range(i, i + 10)))
+            i += 10
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(10):
+        stream = logger.stream("shop")
+        history = stream.history()
+        live = [stream.read(lambda line: True)[-1] for _ in range(50)]
+        numbers = [int(line[2].split()[1]) for line in history + live]
+        if numbers:
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        stream.close()
+    stop.set()
+    writer.join(30)
+    dyno.end()
+
+
+def test_pipe_is_a_stream_too(logger):
+    logger.line("shop", "api", "hello")
+    stream = logger.stream("shop", follow=False, pipe=True)
+    assert texts(stream.history()) == [b"hello"]
+    assert stream.read(lambda line: False) == [] and stream.eof
+
+
+def test_slow_reader_loses_lines_and_is_told(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    stream = logger.stream("shop")
+    stream.history()
+    for i in range(300):
+        dyno.write(b"".join(b"%07d %s\n" % (n, b"x" * 92) for n in range(i * 100, i * 100 + 100)))
+    until(lambda: dyno.waiting() == 0)
+    lines = stream.read(lambda line: line[1] == "logplex")
+    notice = lines[-1]
+    assert notice[0] == "heroku"
+    match = re.fullmatch(rb"Error L11 \(Tail buffer overflow\) -> This tail session dropped (\d+) "
+                         rb"messages since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\.", notice[2])
+    assert match, notice
+    numbers = [int(line[2][:7]) for line in lines[:-1]]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) + int(match.group(1)) == 30000
+    dyno.write("after\n")
+    assert texts(stream.read(lambda line: True)) == [b"after"]
+    dyno.end()
+
+
+def test_stuck_reader_holds_nobody_up(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    stuck = [logger.stream("shop") for _ in range(20)]
+    dyno.write(b"y" * 99 + b"\n")
+    for _ in range(50):
+        dyno.write((b"x" * 99 + b"\n") * 1000)
+    dyno.write("end\n")
+    assert texts(logger.wait_for("shop", b"end"))[-1] == b"end"
+    for stream in stuck:
+        stream.close()
+    logger.line("shop", "api", "alive")
+    logger.wait_for("shop", b"alive")
+    dyno.end()
+
+
+def test_streams_are_bounded(logger):
+    streams = [logger.stream("shop") for _ in range(64)]
+    for stream in streams:
+        stream.history()
+    refused = logger.stream("shop")
+    assert refused.read(lambda line: False) == [] and refused.eof
+    streams.pop().close()
+    until(lambda: try_stream(logger))
+
+
+def try_stream(logger):
+    stream = logger.stream("shop", follow=False)
+    lines = stream.read(lambda line: line[1] == "-live-")
+    stream.close()
+    return bool(lines)
+
+
+def test_stream_of_all_apps_is_merged_by_time(logger):
+    dynos = {app: logger.dyno(f"web.1-00000{i}", app) for i, app in enumerate(("aaa", "bbb", "ccc"))}
+    for i in range(60):
+        app = ("ccc", "aaa", "bbb")[i % 3]
+        dynos[app].write(f"{i}\n")
+        until(lambda app=app: dynos[app].waiting() == 0)
+    for app in dynos:
+        logger.wait_for(app, {"ccc": b"57", "aaa": b"58", "bbb": b"59"}[app])
+    lines = logger.history()
+    assert texts(lines) == [b"%d" % i for i in range(60)]
+    stream = logger.stream()
+    assert texts(stream.history()) == texts(lines)
+    dynos["bbb"].write("live\n")
+    line = stream.read(lambda line: True)[0]
+    assert (line.app, line[2]) == ("bbb", b"live")
+    for dyno in dynos.values():
+        dyno.end()
+
+
+def test_flood_does_not_starve_others(logger):
+    noisy, quiet = logger.dyno("web.1-000001", "noisy"), logger.dyno("web.1-000002", "quiet")
+    stop = threading.Event()
+
+    def flood():
+        block = (b"z" * 99 + b"\n") * 600
+        while not stop.is_set():
+            noisy.write(block)
+
+    writer = threading.Thread(target=flood)
+    writer.start()
+    stream = logger.stream("quiet")
+    stream.history()
+    waits = []
+    for i in range(100):
+        begin = time.monotonic()
+        quiet.write(f"{i}\n")
+        stream.read(lambda line, i=i: line[2] == b"%d" % i)
+        waits.append(time.monotonic() - begin)
+    stop.set()
+    writer.join(30)
+    waits.sort()
+    assert waits[50] < 0.05 and waits[-1] < 1, waits[-5:]
+    noisy.end()
+    quiet.end()
+
+
+def test_rename_takes_history_and_living_dynos_along(logger):
+    dyno = logger.dyno("web.1-7f3a9c", "old-name")
+    dyno.write("before\npart")
+    logger.wait_for("old-name", b"before")
+    stream = logger.stream("old-name")
+    stream.history()
+    logger.rename("old-name", "new-name")
+    dyno.write(" done\n")
+    line = stream.read(lambda line: True)[0]
+    assert (line.app, line[2]) == ("new-name", b"part done")
+    logger.kill()
+    logger.start()  # the state file still has the old name
+    dyno.write("after\n")
+    lines = logger.wait_for("new-name", b"after")
+    assert texts(lines) == [b"before", b"part done", b"after"]
+    assert {line.app for line in lines} == {"new-name"}
+    assert logger.history("old-name") == []
+    assert not (logger.logs / "old-name").exists()
+    dyno.end()
+
+
+def test_forget_removes_history_and_lets_dynos_write_on(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("line\n")
+    stream = logger.stream("shop")
+    stream.read(lambda line: line[2] == b"line")
+    logger.forget("shop")
+    stream.read(lambda line: False)
+    assert stream.eof
+    assert logger.history("shop") == []
+    dyno.write(b"x" * 500_000)  # more than the FIFO holds
+    until(lambda: dyno.waiting() == 0)
+    assert not (logger.logs / "shop").exists()
+    dyno.end()
+    logger.line("shop", "api", "a new app of that name")
+    assert texts(logger.wait_for("shop", b"a new app of that name")) == [b"a new app of that name"]
+
+
+def test_sigterm_ends_it_and_nothing_is_lost(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("one\n")
+    logger.wait_for("shop", b"one")
+    dyno.write("two\nthr")
+    assert logger.kill(signal.SIGTERM) == 0
+    dyno.write("ee\n")
+    logger.start()
+    assert texts(logger.wait_for("shop", b"three")) == [b"one", b"two", b"three"]
+    dyno.end()
+
+
+def test_it_ends_when_the_supervisor_is_gone(logger):
+    logger.wait_ready = logger.line("shop", "api", "up")
+    logger.wait_for("shop", b"up")
+    logger.channel.close()
+    assert logger.process.wait(20) == 0
+
+
+def test_broken_message_ends_it(logger):
+    logger.channel.send(b"nonsense that is no message")
+    assert logger.process.wait(20) == 1
+
+
+def test_files_and_sockets_of_other_kinds_are_no_streams(logger, tmp_path):
+    import struct  # noqa: PLC0415
+    target = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [target])
+    logger.line("shop", "api", "still there")
+    logger.wait_for("shop", b"still there")
+    assert os.fstat(target).st_size == 0
+    os.close(target)
+
+
+def test_it_holds_no_privilege(logger):
+    logger.line("shop", "api", "up")
+    logger.wait_for("shop", b"up")
+    status = pathlib.Path(f"/proc/{logger.process.pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert {int(uid) for uid in fields["Uid"].split()} == {61001}
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(fields[name], 16) == 0
+    assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
