@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * libarchive reads the tar; what becomes of an entry is decided here and made by
+ * tree_writer.c. archive_write_disk(3) is not used: its checks look at paths, ours are
+ * the kernel's at each step.
+ */
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "image/archive_source.h"
+#include "image/entry_name.h"
+#include "image/extract.h"
+#include "image/tree_writer.h"
+
+typedef struct Extract {
+        ArchiveSource *source;
+        struct archive *tar;
+        TreeWriter *writer;
+        UnpackReport *report;
+        const UnpackLimits *limits;
+        ExtractKind kind;
+        uint64_t outside_app;
+        ssize_t source_result; /* carried through libarchive's callback */
+
+        EntryName name; /* of the current entry */
+        const char *raw_name;
+} Extract;
+
+static int refuse(Extract *x, UnpackReason reason, int error) {
+        const char *text = x->raw_name;
+
+        return report_refuse(x->report, reason, error, text, text ? strlen(text) : 0);
+}
+
+/* A positive reason becomes a refusal that names the entry. */
+static int settle(Extract *x, int r) {
+        return r > 0 ? refuse(x, (UnpackReason)r, 0) : r;
+}
+
+static la_ssize_t source_read(struct archive *a, void *userdata, const void **ret) {
+        Extract *x = userdata;
+
+        x->source_result = archive_source_read(x->source, ret);
+        if (x->source_result < 0) {
+                archive_set_error(a, (int)-x->source_result, "read");
+                return ARCHIVE_FATAL;
+        }
+        return x->source_result;
+}
+
+static int tar_failed(Extract *x) {
+        if (x->source_result < 0)
+                return (int)x->source_result;
+        if (archive_errno(x->tar) == ENOMEM)
+                return -ENOMEM;
+        return refuse(x, UNPACK_CORRUPT, 0);
+}
+
+static int count_bytes(Extract *x, uint64_t size) {
+        UnpackCounts *counts = &x->report->counts;
+
+        if (size > x->limits->max_bytes - counts->tree_bytes)
+                return refuse(x, UNPACK_TOO_LARGE, 0);
+        counts->tree_bytes += size;
+        return archive_source_check_ratio(x->source, counts->tree_bytes);
+}
+
+static int write_block(int fd, const char *data, size_t size, off_t offset) {
+        while (size > 0) {
+                ssize_t n = pwrite(fd, data, size, offset);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                data += n;
+                size -= (size_t)n;
+                offset += n;
+        }
+        return 0;
+}
+
+/* Writes the entry's blocks; holes of sparse files stay holes. */
+static int copy_data(Extract *x, int fd, uint64_t size) {
+        uint64_t end = 0;
+        int r;
+
+        for (;;) {
+                const void *data;
+                size_t n;
+                la_int64_t offset;
+
+                r = archive_read_data_block(x->tar, &data, &n, &offset);
+                if (r == ARCHIVE_EOF)
+                        break;
+                if (r != ARCHIVE_OK)
+                        return tar_failed(x);
+                /* The size was counted against the limit: no byte may lie behind it. */
+                if (offset < 0 || (uint64_t)offset > size || n > size - (uint64_t)offset)
+                        return refuse(x, UNPACK_CORRUPT, 0);
+                r = write_block(fd, data, n, offset);
+                if (r < 0)
+                        return r;
+                end = (uint64_t)offset + n;
+                report_progress(x->report);
+        }
+        if (end < size && ftruncate(fd, (off_t)size) < 0)
+                return -errno;
+        return 0;
+}
+
+static int extract_file(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
+        const struct timespec times[2] = {what->mtime, what->mtime};
+        _cleanup_close_ int fd = -EBADF;
+        la_int64_t size = archive_entry_size(entry);
+        int r;
+
+        if (size < 0)
+                return refuse(x, UNPACK_CORRUPT, 0);
+        r = count_bytes(x, (uint64_t)size);
+        if (r < 0)
+                return r;
+        r = tree_writer_file(x->writer, what, &fd);
+        if (r != 0)
+                return settle(x, r);
+        if (size > 0) {
+                r = copy_data(x, fd, (uint64_t)size);
+                if (r < 0)
+                        return r;
+        }
+        return futimens(fd, times) < 0 ? -errno : 0;
+}
+
+static int extract_hardlink(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
+        const char *raw = archive_entry_hardlink(entry);
+        EntryName target;
+        UnpackReason reason;
+        int r;
+
+        reason = entry_name_parse(&target, raw);
+        if (reason != UNPACK_OK)
+                return refuse(
+                        x, reason == UNPACK_NAME_DOTDOT ? UNPACK_HARDLINK_OUTSIDE : reason, 0);
+
+        r = tree_writer_hardlink(x->writer, what, target.path);
+        if (r == UNPACK_HARDLINK_OUTSIDE && entry_name_is_below(target.path, "dev") &&
+            entry_name_is_below(what->path, "dev")) {
+                x->report->counts.devices++; /* a second name of a device that was skipped */
+                return 0;
+        }
+        return settle(x, r);
+}
+
+/* Folders that dynod mounts over or puts files into: a link there would redirect it. */
+static bool must_be_folder(ExtractKind kind, const char *path) {
+        static const char *const stack_folders[] = {
+                "dev", "proc", "sys", "app", "tmp", "var", "etc"};
+
+        if (kind == EXTRACT_SLUG)
+                return strcmp(path, "app") == 0;
+        for (size_t i = 0; i < ARRAY_SIZE(stack_folders); i++)
+                if (strcmp(path, stack_folders[i]) == 0)
+                        return true;
+        return false;
+}
+
+static int extract_symlink(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
+        const char *target = archive_entry_symlink(entry);
+
+        if (!target || *target == '\0')
+                return refuse(x, UNPACK_CORRUPT, 0);
+        if (must_be_folder(x->kind, what->path))
+                return refuse(
+                        x,
+                        x->kind == EXTRACT_SLUG ? UNPACK_SLUG_APP_IS_LINK
+                                                : UNPACK_STACK_DIR_IS_LINK,
+                        0);
+        return settle(x, tree_writer_symlink(x->writer, what, target));
+}
+
+static int extract_special(Extract *x, const TreeEntry *what) {
+        if (!entry_name_is_below(what->path, "dev"))
+                return refuse(x, UNPACK_SPECIAL_FILE, 0);
+        x->report->counts.devices++;
+        return 0;
+}
+
+static int extract_by_type(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
+        mode_t type = archive_entry_filetype(entry);
+
+        /* The top is a folder whatever its entry says. */
+        if (*what->path == '\0' && (type != AE_IFDIR || archive_entry_hardlink(entry)))
+                return refuse(x, UNPACK_CORRUPT, 0);
+        if (archive_entry_hardlink(entry))
+                return extract_hardlink(x, entry, what);
+
+        switch (type) {
+        case AE_IFDIR:
+                return settle(x, tree_writer_folder(x->writer, what));
+        case AE_IFREG:
+                return extract_file(x, entry, what);
+        case AE_IFLNK:
+                return extract_symlink(x, entry, what);
+        case AE_IFCHR:
+        case AE_IFBLK:
+        case AE_IFIFO:
+        case AE_IFSOCK:
+                return extract_special(x, what);
+        default:
+                return refuse(x, UNPACK_CORRUPT, 0);
+        }
+}
+
+/* What is dropped from an entry, and with how many. */
+static void count_changes(Extract *x, struct archive_entry *entry) {
+        UnpackCounts *counts = &x->report->counts;
+        unsigned long set, clear;
+
+        archive_entry_fflags(entry, &set, &clear);
+        if (archive_entry_xattr_count(entry) > 0 || archive_entry_acl_types(entry) != 0 ||
+            set != 0 || archive_entry_fflags_text(entry))
+                counts->xattrs++;
+        if (archive_entry_perm(entry) & 07000 && archive_entry_filetype(entry) != AE_IFLNK &&
+            !archive_entry_hardlink(entry))
+                counts->mode_bits++;
+        if (x->name.absolute)
+                counts->absolute++;
+        if (*x->name.path != '\0' && !entry_name_is_below(x->name.path, "app"))
+                x->outside_app++;
+}
+
+static int extract_entry(Extract *x, struct archive_entry *entry) {
+        TreeEntry what = {.path = x->name.path};
+        UnpackReason reason;
+        int r;
+
+        x->raw_name = archive_entry_pathname(entry);
+        if (x->report->counts.entries >= x->limits->max_entries)
+                return refuse(x, UNPACK_TOO_MANY_ENTRIES, 0);
+        if (!x->raw_name)
+                return refuse(x, UNPACK_CORRUPT, 0);
+        reason = entry_name_parse(&x->name, x->raw_name);
+        if (reason != UNPACK_OK)
+                return refuse(x, reason, 0);
+        count_changes(x, entry);
+
+        what.mode = archive_entry_perm(entry) & 0777;
+        what.mtime.tv_sec = archive_entry_mtime(entry);
+        what.mtime.tv_nsec = archive_entry_mtime_nsec(entry);
+        r = extract_by_type(x, entry, &what);
+        if (r == -ENAMETOOLONG)
+                r = refuse(x, UNPACK_NAME_TOO_LONG, 0);
+        if (r < 0)
+                return r;
+
+        x->report->counts.entries++;
+        report_progress(x->report);
+        return 0;
+}
+
+static int extract_entries(Extract *x) {
+        struct archive_entry *entry;
+        bool first = true;
+        int r;
+
+        for (;; first = false) {
+                x->raw_name = NULL;
+                r = archive_read_next_header(x->tar, &entry);
+                if (r == ARCHIVE_EOF)
+                        return 0;
+                /* A warning is a time or a name that it had to guess: GNU tar goes on too. */
+                if (r != ARCHIVE_OK && r != ARCHIVE_WARN) {
+                        if (first && x->source_result >= 0)
+                                return refuse(x, UNPACK_NOT_AN_ARCHIVE, 0);
+                        return tar_failed(x);
+                }
+                r = extract_entry(x, entry);
+                if (r < 0)
+                        return r;
+        }
+}
+
+/*
+ * A tar ends with zeroes; one that just stops was cut off. What follows them is read to
+ * its end, since the checksums of the packed archive stand there.
+ */
+static int check_end(Extract *x) {
+        int64_t end = archive_read_header_position(x->tar);
+        const void *data;
+        ssize_t n;
+
+        do
+                n = archive_source_read(x->source, &data);
+        while (n > 0);
+        if (n < 0)
+                return (int)n;
+        if (end < 0 || archive_source_position(x->source) < (uint64_t)end + 512)
+                return refuse(x, UNPACK_CORRUPT, 0);
+        return 0;
+}
+
+static int open_tar(Extract *x, int root_fd) {
+        int r;
+
+        r = tree_writer_new(&x->writer, root_fd);
+        if (r < 0)
+                return r;
+        x->tar = archive_read_new();
+        if (!x->tar)
+                return -ENOMEM;
+        if (archive_read_support_format_tar(x->tar) != ARCHIVE_OK)
+                return -EOPNOTSUPP;
+        if (archive_read_open(x->tar, x, NULL, source_read, NULL) != ARCHIVE_OK)
+                return x->source_result < 0 ? (int)x->source_result
+                                            : refuse(x, UNPACK_NOT_AN_ARCHIVE, 0);
+        return 0;
+}
+
+int extract_tree(
+        int archive_fd,
+        int root_fd,
+        ExtractKind kind,
+        const UnpackLimits *limits,
+        UnpackReport *report,
+        ExtractResult *ret) {
+        Extract x = {.report = report, .limits = limits, .kind = kind};
+        int r;
+
+        assert(limits->max_ratio > 0);
+
+        r = archive_source_new(&x.source, archive_fd, report, limits->max_ratio);
+        if (r == 0)
+                r = open_tar(&x, root_fd);
+        if (r == 0)
+                r = extract_entries(&x);
+        if (r == 0)
+                r = check_end(&x);
+        if (r == 0)
+                r = tree_writer_finish(x.writer);
+        if (r == 0)
+                ret->outside_app = x.outside_app;
+
+        if (x.tar)
+                (void)archive_read_free(x.tar);
+        tree_writer_free(x.writer);
+        archive_source_free(x.source);
+        return r;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <assert.h>
+#include <errno.h>
+#include <isa-l/igzip_lib.h>
+
+#include "image/gzip_stream.h"
+
+typedef enum GzipPlace {
+        GZIP_IN_MEMBER,
+        GZIP_BEHIND_MEMBER, /* another member, padding, or the end */
+        GZIP_IN_PADDING,
+} GzipPlace;
+
+struct GzipStream {
+        struct inflate_state state;
+        GzipPlace place;
+};
+
+int gzip_stream_new(GzipStream **ret) {
+        GzipStream *stream = malloc(sizeof(*stream));
+
+        if (!stream)
+                return -ENOMEM;
+
+        isal_inflate_init(&stream->state);
+        stream->state.crc_flag = ISAL_GZIP; /* reads the header, checks CRC and length behind */
+        stream->place = GZIP_IN_MEMBER;
+        *ret = stream;
+        return 0;
+}
+
+GzipStream *gzip_stream_free(GzipStream *stream) {
+        free(stream);
+        return NULL;
+}
+
+/* Decides by the next byte. Return: 0 or -EBADMSG. */
+static int leave_member(GzipStream *stream, uint8_t next) {
+        if (next == 0) {
+                stream->place = GZIP_IN_PADDING;
+                return 0;
+        }
+        if (next != 0x1f || stream->place == GZIP_IN_PADDING)
+                return -EBADMSG;
+
+        isal_inflate_reset(&stream->state);
+        stream->state.crc_flag = ISAL_GZIP;
+        stream->place = GZIP_IN_MEMBER;
+        return 0;
+}
+
+int gzip_stream_inflate(
+        GzipStream *stream,
+        const uint8_t **in,
+        size_t *n_in,
+        uint8_t *out,
+        size_t n_out,
+        size_t *ret_n) {
+        struct inflate_state *state = &stream->state;
+        size_t before = *n_in;
+
+        assert(before <= UINT32_MAX && n_out <= UINT32_MAX);
+
+        *ret_n = 0;
+        while (stream->place != GZIP_IN_MEMBER) {
+                if (*n_in == 0)
+                        return 0;
+                if (leave_member(stream, **in) < 0)
+                        return -EBADMSG;
+                if (stream->place == GZIP_IN_PADDING) {
+                        (*in)++;
+                        (*n_in)--;
+                }
+        }
+
+        before = *n_in;
+        state->next_in = (uint8_t *)(uintptr_t)*in; /* not written to */
+        state->avail_in = (uint32_t)before;
+        state->next_out = out;
+        state->avail_out = (uint32_t)n_out;
+        /* Above zero it only says how far it came, such as ISAL_END_INPUT. */
+        if (isal_inflate(state) < 0)
+                return -EBADMSG;
+
+        /* It takes all input that it can, so standing still is damage that it did not name. */
+        if (state->avail_in == before && state->avail_out == n_out && before > 0 &&
+            state->block_state != ISAL_BLOCK_FINISH)
+                return -EBADMSG;
+
+        *in += before - state->avail_in;
+        *n_in = state->avail_in;
+        *ret_n = n_out - state->avail_out;
+        if (state->block_state == ISAL_BLOCK_FINISH)
+                stream->place = GZIP_BEHIND_MEMBER;
+        return 0;
+}
+
+bool gzip_stream_is_complete(const GzipStream *stream) {
+        return stream->place != GZIP_IN_MEMBER;
+}

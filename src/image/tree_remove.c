@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A tree may be as deep as a path is long, so descriptors and stack are kept bounded:
+ * what lies deeper than DEPTH_MAX is moved up to the top and met there again.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "image/tree_remove.h"
+#include "image/tree_writer.h"
+
+#define DEPTH_MAX 32
+
+typedef struct Removal {
+        int root_fd;
+        unsigned n_moved;
+} Removal;
+
+static int remove_contents(Removal *removal, int dir_fd, const char *name, unsigned depth);
+
+/* Moves a folder to the top under a name that the tree itself cannot have by accident. */
+static int move_up(Removal *removal, int dir_fd, const char *name) {
+        char moved[32];
+
+        for (;;) {
+                (void)snprintf(moved, sizeof(moved), ".removed-%u", removal->n_moved++);
+                if (renameat(dir_fd, name, removal->root_fd, moved) == 0)
+                        return 0;
+                if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+                        return -errno;
+        }
+}
+
+static int remove_entry(Removal *removal, int dir_fd, const char *name, unsigned depth) {
+        int r;
+
+        if (unlinkat(dir_fd, name, 0) == 0)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return -errno;
+        /* Also before moving it: its ".." changes, which needs write permission. */
+        if (fchmodat(dir_fd, name, 0700, 0) < 0)
+                return -errno;
+        if (depth == DEPTH_MAX)
+                return move_up(removal, dir_fd, name);
+
+        r = remove_contents(removal, dir_fd, name, depth + 1);
+        if (r < 0)
+                return r;
+        return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX bounds it */
+static int remove_contents(Removal *removal, int dir_fd, const char *name, unsigned depth) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int fd, r;
+
+        fd = tree_open_folder(dir_fd, name, O_RDONLY);
+        if (fd < 0)
+                return fd;
+        dir = fdopendir(fd);
+        if (!dir) {
+                r = -errno;
+                safe_close(fd);
+                return r;
+        }
+
+        while ((errno = 0, entry = readdir(dir))) { // NOLINT(concurrency-mt-unsafe)
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                r = remove_entry(removal, dirfd(dir), entry->d_name, depth);
+                if (r < 0)
+                        return r;
+        }
+        return -errno;
+}
+
+static bool is_empty(int root_fd, int *ret_error) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int fd = tree_open_folder(root_fd, "", O_RDONLY);
+
+        *ret_error = 0;
+        if (fd >= 0)
+                dir = fdopendir(fd);
+        if (!dir) {
+                *ret_error = fd < 0 ? fd : -errno;
+                safe_close(fd);
+                return false;
+        }
+        while ((entry = readdir(dir))) // NOLINT(concurrency-mt-unsafe)
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                        return false;
+        return true;
+}
+
+int tree_remove(int root_fd) {
+        Removal removal = {.root_fd = root_fd};
+        int r;
+
+        assert(root_fd >= 0);
+
+        /* A name that was moved up may or may not be seen by a listing that is under way. */
+        while (!is_empty(root_fd, &r)) {
+                if (r < 0)
+                        return r;
+                r = remove_contents(&removal, root_fd, "", 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Making files below one folder, as the entries of an archive ask for them.
+ *
+ * Every entry is resolved anew below the folder with openat2(2), and no link is ever
+ * followed: an archive cannot reach out, nor reach one of its own entries through another
+ * one. A later entry replaces an earlier one of the same name, as with GNU tar.
+ *
+ * Return of all: 0, a positive UnpackReason, or a negative errno.
+ */
+
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "ipc/unpack_proto.h"
+
+typedef struct TreeWriter TreeWriter;
+
+typedef struct TreeEntry {
+        const char *path; /* normalised; "" is the folder itself */
+        mode_t mode;      /* 0777 at most */
+        struct timespec mtime;
+} TreeEntry;
+
+/* @root_fd: the folder, O_PATH; borrowed. Return: 0 or -ENOMEM. */
+int tree_writer_new(TreeWriter **ret, int root_fd) _must_check_;
+TreeWriter *tree_writer_free(TreeWriter *writer);
+DEFINE_CLEANUP(TreeWriter, tree_writer_free)
+
+/* Missing parents are made with mode 0755. A folder's mode and time are set at the end. */
+int tree_writer_folder(TreeWriter *writer, const TreeEntry *entry) _must_check_;
+/* @ret_fd: open for writing, owned by the caller, who sets the time when it is written. */
+int tree_writer_file(TreeWriter *writer, const TreeEntry *entry, int *ret_fd) _must_check_;
+int tree_writer_symlink(TreeWriter *writer, const TreeEntry *entry, const char *target)
+        _must_check_;
+/* @target: normalised; an earlier entry, not a folder, else UNPACK_HARDLINK_OUTSIDE. */
+int tree_writer_hardlink(TreeWriter *writer, const TreeEntry *entry, const char *target)
+        _must_check_;
+
+/* Sets the modes and times of all folders. */
+int tree_writer_finish(TreeWriter *writer) _must_check_;
+
+/* Opens a folder below @root_fd without following links. Return: a descriptor or a negative errno. */
+int tree_open_folder(int root_fd, const char *path, int flags) _must_check_;
