@@ -197,13 +197,12 @@ int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
         return 0;
 }
 
-int child_wait(int pidfd, int *ret_status) {
+int child_wait(int pidfd) {
         siginfo_t si = {0};
 
         while (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED) < 0)
                 if (errno != EINTR)
                         return -errno;
 
-        *ret_status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
-        return 0;
+        return si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
 }

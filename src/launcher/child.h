@@ -39,10 +39,9 @@ typedef struct ChildSpec {
 int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) _must_check_;
 
 /**
- * child_wait() - wait for a short-lived child
- * @pidfd:       from child_spawn()
- * @ret_status:  0 to 255, 128+n for signal n
+ * child_wait() - wait for the end of a child
+ * @pidfd:  from child_spawn()
  *
- * Return: 0 or a negative errno.
+ * Return: its status, 0 to 255, 128+n for signal n; or a negative errno.
  */
-int child_wait(int pidfd, int *ret_status) _must_check_;
+int child_wait(int pidfd);

@@ -166,6 +166,15 @@ static void find_exit_status(Dyno *dyno) {
         dyno->exit_flags |= EXITED_UNKNOWN;
 }
 
+void dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd) {
+        int r = cgroup_fd >= 0 ? cgroup_kill(cgroup_fd) : 0;
+
+        if (r == 0)
+                r = cgroup_remove(launcher->cgroup_fd, id);
+        if (r < 0 && r != -ENOENT)
+                (void)log_warning_errno(r, "%s: cannot remove its cgroup: %m", id);
+}
+
 void dyno_ended(Dyno *dyno) {
         Launcher *launcher = dyno->launcher;
         CgroupCounters counters = {0};
@@ -183,12 +192,7 @@ void dyno_ended(Dyno *dyno) {
         dyno->exit_source = source_free(dyno->exit_source);
 
         /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
-        if (dyno->process.cgroup_fd >= 0)
-                (void)cgroup_kill(dyno->process.cgroup_fd);
-        r = cgroup_remove(launcher->cgroup_fd, dyno->facts.start.id);
-        if (r < 0 && r != -ENOENT)
-                (void)log_warning_errno(
-                        r, "%s: cannot remove its cgroup: %m", dyno->facts.start.id);
+        dyno_group_end(launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
 
         announce_exit(dyno);
         dyno->drain_wait_usec = DRAIN_FIRST_USEC;
@@ -387,9 +391,11 @@ static int make_known(Dyno *dyno) {
         if (r < 0 && dyno->exit_source)
                 dyno->exit_source = source_free(dyno->exit_source);
         if (r < 0) {
-                (void)cgroup_kill(dyno->process.cgroup_fd);
-                (void)waitid(P_PIDFD, (id_t)dyno->process.pidfd, &(siginfo_t){0}, WEXITED);
-                (void)cgroup_remove(dyno->launcher->cgroup_fd, dyno->facts.start.id);
+                int killed = cgroup_kill(dyno->process.cgroup_fd);
+
+                if (killed == 0)
+                        (void)waitid(P_PIDFD, (id_t)dyno->process.pidfd, &(siginfo_t){0}, WEXITED);
+                dyno_group_end(dyno->launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
                 dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
         }
 

@@ -21,11 +21,10 @@
 #include "launcher/slots.h"
 #include "sandbox/cgroup.h"
 
-static void kill_group(const Launcher *launcher, const char *id) {
+static void end_group(const Launcher *launcher, const char *id) {
         _cleanup_close_ int fd = cgroup_open(launcher->cgroup_fd, id);
 
-        if (fd >= 0)
-                (void)cgroup_kill(fd);
+        dyno_group_end(launcher, id, fd); /* if it is busy still: swept at the next start */
 }
 
 static int adopt_one(Launcher *launcher, const char *id) {
@@ -73,8 +72,7 @@ static int adopt_one(Launcher *launcher, const char *id) {
 }
 
 static void remove_leftover(Launcher *launcher, const char *folder, const char *id) {
-        kill_group(launcher, id);
-        (void)cgroup_remove(launcher->cgroup_fd, id); /* if it is busy still: swept next time */
+        end_group(launcher, id);
         dyno_folder_remove(launcher, folder);
 }
 
@@ -106,8 +104,7 @@ static int sweep_groups(Launcher *launcher) {
                     dyno_find(launcher, entry->d_name))
                         continue;
                 log_warning("Removing cgroup %s, which belongs to no dyno.", entry->d_name);
-                kill_group(launcher, entry->d_name);
-                (void)cgroup_remove(launcher->cgroup_fd, entry->d_name);
+                end_group(launcher, entry->d_name);
         }
 
         return 0;

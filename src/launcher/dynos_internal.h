@@ -47,6 +47,9 @@ bool dyno_is_drained(const Dyno *dyno);
 
 /* ---- dynos.c ---- */
 
+/* Kills what is in the group and removes it; what cannot be removed yet is logged. */
+void dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd);
+
 Dyno *dyno_new(Launcher *launcher); /* not linked yet; NULL: no memory */
 Dyno *dyno_free(Dyno *dyno);        /* unlinks and closes; the dyno itself runs on */
 DEFINE_CLEANUP(Dyno, dyno_free)

@@ -36,7 +36,7 @@ static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
         char program[] = "dynod-scope", instance[INSTANCE_NAME_SIZE], timeout[24];
         char *argv[] = {program, instance, timeout, NULL};
         ChildSpec child = {.argv = argv, .fds = &write_fd, .n_fds = 1, .outlives_us = true};
-        int pipe_fds[2], status, r;
+        int pipe_fds[2], r;
         ssize_t n;
         pid_t pid;
 
@@ -62,10 +62,8 @@ static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
         write_fd = safe_close(write_fd);
 
         n = read(read_fd, ret, size - 1);
-        r = child_wait(pidfd, &status);
-        if (r < 0)
-                return r;
-        if (status != 0 || n <= 0 || ret[0] != '/')
+        r = child_wait(pidfd);
+        if (r != 0 || n <= 0 || ret[0] != '/')
                 return -EIO; /* it has said why */
         ret[n] = '\0';
         return 0;
@@ -216,17 +214,24 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
 
 /* Waits for one group to empty, and removes it. */
 static void remove_group(int root_fd, const char *name) {
-        _cleanup_close_ int fd = cgroup_open(root_fd, name), events_fd = -EBADF;
+        _cleanup_close_ int fd = cgroup_open(root_fd, name);
+        int r;
 
         if (fd < 0)
                 return;
-        (void)cgroup_kill(fd);
+        r = cgroup_kill(fd);
         /* The kernel empties it within milliseconds; a process in D state may take longer. */
-        for (int i = 0; i < 500 && cgroup_remove(root_fd, name) == -EBUSY; i++) {
+        for (int i = 0; r == 0 && i < 500; i++) {
                 struct timespec pause = {.tv_nsec = 10000000};
 
+                r = cgroup_remove(root_fd, name);
+                if (r != -EBUSY)
+                        break;
+                r = 0;
                 (void)nanosleep(&pause, NULL);
         }
+        if (r < 0 && r != -ENOENT)
+                (void)log_warning_errno(r, "Cannot remove cgroup %s: %m", name);
 }
 
 int host_purge(Launcher *launcher) {

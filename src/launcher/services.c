@@ -178,9 +178,8 @@ static int on_restart_timer(void *userdata, uint32_t events) {
 
 static int on_service_exit(Launcher *launcher, Service *service) {
         uint64_t now = clock_boottime_usec();
-        int status = 0;
+        int status = child_wait(service->pidfd);
 
-        (void)child_wait(service->pidfd, &status);
         service->exit_source = source_free(service->exit_source);
         service->pidfd = safe_close(service->pidfd);
         if (service == &launcher->supervisor)
@@ -270,7 +269,6 @@ void services_restart_supervisor(Launcher *launcher) {
 
 static void stop_service(Service *service) {
         struct pollfd poll_fd = {.fd = service->pidfd, .events = POLLIN};
-        int status;
 
         service->exit_source = source_free(service->exit_source);
         service->restart_timer = source_free(service->restart_timer);
@@ -280,7 +278,7 @@ static void stop_service(Service *service) {
         (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGTERM, NULL, 0);
         if (poll(&poll_fd, 1, SERVICE_STOP_MSEC) <= 0)
                 (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
-        (void)child_wait(service->pidfd, &status);
+        (void)child_wait(service->pidfd);
         service->pidfd = safe_close(service->pidfd);
 }
 
