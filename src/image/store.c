@@ -1,388 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * An import is a folder in tmp/ and the children that work on it:
- *
- *   fetch ── sync of the archive ─────────────┐
- *        └── extract ── (request to commit) ──┴── rename, sync of archives/ ── clearing
- *
- * A rebuild is one without a fetch: it extracts the store's own archive and at the same
- * time hashes it anew, so that a damaged archive is noticed. Whatever fails or is
- * abandoned ends in clearing: remove mode deletes the object's contents, root the folders
- * that it made itself.
- */
+/* The requests, and what the end of each child leads to: see store_internal.h. */
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "config/config.h"
-#include "image/store.h"
-#include "image/store_place.h"
+#include "image/store_internal.h"
 #include "ipc/unpack_proto.h"
 
-#define IMPORTS_MAX 64  /* at once, with those that are being cleared: descriptors of root */
-#define CLEARING_MAX 2  /* removals at once: they only compete for the disk */
+#define IMPORTS_MAX 64  /* at once: descriptors of root */
 #define DISPATCH_MAX 64 /* events handled before the launcher's loop has its turn */
-
-typedef enum ImportState {
-        IMPORT_FETCHING,
-        IMPORT_FETCHED,
-        IMPORT_EXTRACTING,
-        IMPORT_EXTRACTED,
-        IMPORT_COMMITTING,
-        IMPORT_FAILED, /* waits to be abandoned */
-        IMPORT_CLEARING,
-} ImportState;
-
-typedef struct Import {
-        struct Import *next;
-        ImportState state;
-        uint32_t id; /* 0 for rebuilds, and for what is only cleared */
-        uint32_t seq;
-        char name[48]; /* below tmp/ */
-        int dir_fd;
-        int record_fd; /* pipe from the fetching process */
-        ObjectKind kind;
-        bool has_digest; /* of a fetched archive, or of the one to be rebuilt */
-        uint8_t digest[DIGEST_SIZE];
-        uint64_t bytes;
-        bool tree_is_there; /* EXTRACT answered -EEXIST */
-        bool archive_synced;
-        int result; /* first failure of several children */
-        unsigned n_children;
-        bool removing; /* a child clears it */
-} Import;
-
-typedef enum ChildRole {
-        CHILD_FETCH,
-        CHILD_VERIFY,
-        CHILD_EXTRACT,
-        CHILD_SYNC_ARCHIVE,
-        CHILD_SYNC_FOLDER,
-        CHILD_SYNC_TREES, /* has no import */
-        CHILD_REMOVE,
-} ChildRole;
-
-typedef struct Child {
-        struct Child *next;
-        ChildRole role;
-        UnpackChild process;
-        Import *import;
-        /* CHILD_SYNC_TREES */
-        ObjectKind kind;
-        uint8_t digest[DIGEST_SIZE];
-        char marker[MARKER_SIZE];
-} Child;
-
-struct Store {
-        StorePlace place;
-        int epoll_fd;
-        int program_fd;
-        char *profile;
-        uint32_t uid_base;
-        uint32_t n_uids; /* handed out so far */
-        uint64_t n_names;
-        StoreHandler handler;
-        void *userdata;
-        Import *imports;
-        Child *children;
-        unsigned n_removing;
-};
-
-static int next_uid(Store *store, uid_t *ret) {
-        /* Far more uids than children at once, so one comes back only long after its end. */
-        *ret = store->uid_base + CONFIG_UID_IMPORTS + store->n_uids++ % CONFIG_IMPORT_UIDS;
-        return 0;
-}
-
-/* --- imports --- */
-
-static Import *find_import(const Store *store, uint32_t id) {
-        for (Import *import = store->imports; import; import = import->next)
-                if (id != 0 && import->id == id && import->state != IMPORT_CLEARING)
-                        return import;
-        return NULL;
-}
-
-static unsigned count_imports(const Store *store) {
-        unsigned n = 0;
-
-        for (const Import *import = store->imports; import; import = import->next)
-                n += import->state != IMPORT_CLEARING;
-        return n;
-}
-
-static Import *import_free(Import *import) {
-        if (!import)
-                return NULL;
-        safe_close(import->dir_fd);
-        safe_close(import->record_fd);
-        free(import);
-        return NULL;
-}
-DEFINE_CLEANUP(Import, import_free)
-
-static void unlink_import(Store *store, Import *import) {
-        for (Import **p = &store->imports; *p; p = &(*p)->next)
-                if (*p == import) {
-                        *p = import->next;
-                        break;
-                }
-        import_free(import);
-}
-
-/* A folder below tmp/ that exists becomes an import. */
-static int adopt_folder(Store *store, const char *name, Import **ret) {
-        _cleanup_(import_freep) Import *import = calloc(1, sizeof(*import));
-
-        if (!import)
-                return -ENOMEM;
-        import->record_fd = -EBADF;
-        import->dir_fd =
-                openat(store->place.tmp_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (import->dir_fd < 0)
-                return -errno;
-        (void)snprintf(import->name, sizeof(import->name), "%s", name);
-        import->next = store->imports;
-        store->imports = import;
-        *ret = TAKE_PTR(import);
-        return 0;
-}
-
-static int new_import(Store *store, Import **ret) {
-        char name[48];
-        int r;
-
-        /* Unlike any that an earlier dynod may have left behind. */
-        (void)snprintf(
-                name,
-                sizeof(name),
-                "%llx-%llu",
-                (unsigned long long)clock_realtime_usec(),
-                (unsigned long long)store->n_names++);
-        if (mkdirat(store->place.tmp_fd, name, 0700) < 0)
-                return -errno;
-        r = adopt_folder(store, name, ret);
-        if (r < 0)
-                (void)unlinkat(store->place.tmp_fd, name, AT_REMOVEDIR);
-        return r;
-}
-
-/* --- children --- */
-
-static int watch_child(Store *store, ChildRole role, Import *import, UnpackChild *process) {
-        struct epoll_event event = {.events = EPOLLIN};
-        Child *child = calloc(1, sizeof(*child));
-
-        if (child) {
-                *child = (Child){.role = role, .process = *process, .import = import};
-                event.data.ptr = child;
-        }
-        if (!child || epoll_ctl(store->epoll_fd, EPOLL_CTL_ADD, process->pidfd, &event) < 0) {
-                int r = child ? -errno : -ENOMEM;
-
-                free(child);
-                unpack_child_kill(process);
-                return r;
-        }
-        child->next = store->children;
-        store->children = child;
-        if (import)
-                import->n_children++;
-        *process = (UnpackChild)UNPACK_CHILD_INIT;
-        return 0;
-}
-
-static int spawn_unpacker(Store *store, ChildRole role, Import *import, UnpackJob *job) {
-        UnpackChild process = UNPACK_CHILD_INIT;
-        int r;
-
-        job->tree_uid = store->uid_base + CONFIG_UID_TREES;
-        r = next_uid(store, &job->uid);
-        if (r == 0)
-                r = unpack_spawn(store->program_fd, store->profile, job, &process);
-        return r < 0 ? r : watch_child(store, role, import, &process);
-}
-
-/* In the child: waits for the disk, with nothing of the launcher's kept open meanwhile. */
-static _Noreturn void run_sync(int fd, bool whole) {
-        int r;
-
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        if (dup2(fd, 0) < 0 || syscall(SYS_close_range, 1U, ~0U, 0) < 0)
-                _exit(EIO);
-        r = whole ? syncfs(0) : fsync(0);
-        _exit(r < 0 ? errno : 0);
-}
-
-static int spawn_sync(Store *store, ChildRole role, Import *import, int fd) {
-        int pidfd = -EBADF;
-        struct clone_args args = {
-                .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-                .pidfd = (uint64_t)(uintptr_t)&pidfd,
-                .exit_signal = SIGCHLD,
-        };
-        UnpackChild process;
-        pid_t pid;
-
-        pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-        if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                run_sync(fd, role == CHILD_SYNC_TREES);
-        process = (UnpackChild){.pid = pid, .pidfd = pidfd};
-        return watch_child(store, role, import, &process);
-}
-
-static void signal_children(const Store *store, const Import *import) {
-        for (const Child *child = store->children; child; child = child->next)
-                if (child->import == import)
-                        (void)syscall(
-                                SYS_pidfd_send_signal, child->process.pidfd, SIGKILL, NULL, 0);
-}
-
-/* --- clearing --- */
-
-static int spawn_removal(Store *store, Import *import) {
-        _cleanup_close_ int object_fd = -EBADF;
-        UnpackJob job = {
-                .mode = UNPACK_REMOVE,
-                .archive_fd = -EBADF,
-                .report_fd = -EBADF,
-                .record_fd = -EBADF,
-        };
-
-        object_fd = openat(import->dir_fd, "object", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (object_fd < 0)
-                return -errno;
-        job.out_fd = object_fd;
-        return spawn_unpacker(store, CHILD_REMOVE, import, &job);
-}
-
-/* Goes on with @import as far as it can; frees it at its end. */
-static void clear_import(Store *store, Import *import) {
-        int r;
-
-        if (import->n_children > 0 || import->removing)
-                return;
-
-        (void)unlinkat(import->dir_fd, "archive", 0);
-        if (unlinkat(import->dir_fd, "object", AT_REMOVEDIR) < 0 && errno != ENOENT) {
-                if (store->n_removing >= CLEARING_MAX)
-                        return; /* clear_next() comes back to it */
-                r = spawn_removal(store, import);
-                if (r == 0) {
-                        import->removing = true;
-                        store->n_removing++;
-                        return;
-                }
-                /* It stays in tmp/ for the next start. */
-        }
-        (void)unlinkat(store->place.tmp_fd, import->name, AT_REMOVEDIR);
-        unlink_import(store, import);
-}
-
-static void begin_clearing(Store *store, Import *import) {
-        import->state = IMPORT_CLEARING;
-        signal_children(store, import);
-        clear_import(store, import);
-}
-
-static void clear_next(Store *store) {
-        Import *next;
-
-        for (Import *import = store->imports; import; import = next) {
-                next = import->next;
-                if (import->state == IMPORT_CLEARING)
-                        clear_import(store, import);
-        }
-}
-
-static void removal_ended(Store *store, Import *import, int result) {
-        import->removing = false;
-        store->n_removing--;
-        /* What cannot be removed now is left for the next start, not tried again for ever. */
-        if (result < 0)
-                unlink_import(store, import);
-        clear_next(store);
-}
-
-/* Every name in @dir_fd, through @found, which may take it away. */
-static int for_each_name(
-        Store *store,
-        int dir_fd,
-        int (*found)(Store *, const char *name, unsigned arg),
-        unsigned arg) {
-        _cleanup_closedir_ DIR *dir = NULL;
-        struct dirent *entry;
-        int fd, r = 0;
-
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                safe_close(fd);
-                return r;
-        }
-        while (r == 0 && (errno = 0, entry = readdir(dir))) // NOLINT(concurrency-mt-unsafe)
-                if (entry->d_name[0] != '.')
-                        r = found(store, entry->d_name, arg);
-        return r < 0 ? r : -errno;
-}
-
-static int found_leftover(Store *store, const char *name, unsigned arg) {
-        Import *import;
-        int r;
-
-        (void)arg;
-        r = adopt_folder(store, name, &import);
-        if (r == 0)
-                import->state = IMPORT_CLEARING;
-        else if (r == -ENOTDIR)
-                r = unlinkat(store->place.tmp_fd, name, 0) < 0 ? -errno : 0;
-        return r;
-}
-
-/* An object without its archive: the commit that moved it there was cut off. */
-static int found_object(Store *store, const char *name, unsigned kind) {
-        struct stat st;
-        Import *import;
-        int r;
-
-        if (fstatat(store->place.archives_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                return 0;
-        r = new_import(store, &import);
-        if (r < 0)
-                return r;
-        import->state = IMPORT_CLEARING;
-        return renameat(store->place.kind_fd[kind], name, import->dir_fd, "object") < 0 ? -errno
-                                                                                        : 0;
-}
-
-/* --- open and close --- */
-
-static int clear_leftovers(Store *store) {
-        int r;
-
-        r = for_each_name(store, store->place.tmp_fd, found_leftover, 0);
-        for (unsigned kind = 0; kind < _OBJECT_KIND_MAX && r == 0; kind++)
-                r = for_each_name(store, store->place.kind_fd[kind], found_object, kind);
-        if (r == 0)
-                clear_next(store);
-        return r;
-}
 
 int store_open(Store **ret, const StoreOptions *options) {
         _cleanup_(store_closep) Store *store = NULL;
@@ -415,7 +47,7 @@ int store_open(Store **ret, const StoreOptions *options) {
                 return -errno;
         r = store_place_open(&store->place, options->state_fd);
         if (r == 0)
-                r = clear_leftovers(store);
+                r = store_clear_leftovers(store);
         if (r < 0)
                 return r;
 
@@ -434,7 +66,7 @@ Store *store_close(Store *store) {
                 free(child);
         }
         while (store->imports)
-                unlink_import(store, store->imports);
+                import_unlink(store, store->imports);
         store_place_close(&store->place);
         safe_close(store->epoll_fd);
         safe_close(store->program_fd);
@@ -485,11 +117,11 @@ int store_remove(Store *store, ObjectKind kind, const uint8_t digest[DIGEST_SIZE
 
         assert(kind < _OBJECT_KIND_MAX);
 
-        r = new_import(store, &import);
+        r = import_new(store, &import);
         if (r < 0)
                 return r;
         r = store_place_remove(&store->place, kind, digest, import->dir_fd);
-        begin_clearing(store, import);
+        import_discard(store, import);
         return r;
 }
 
@@ -513,7 +145,7 @@ static int start_fetch(Store *store, Import *import, UnpackJob *job) {
 
         job->out_fd = out_fd;
         job->record_fd = write_fd;
-        return spawn_unpacker(store, CHILD_FETCH, import, job);
+        return child_spawn(store, CHILD_FETCH, import, job);
 }
 
 int store_fetch(
@@ -534,12 +166,12 @@ int store_fetch(
 
         if (import_id == 0)
                 return -EINVAL;
-        if (find_import(store, import_id))
+        if (import_find(store, import_id))
                 return -EEXIST;
-        if (count_imports(store) >= IMPORTS_MAX)
+        if (import_count(store) >= IMPORTS_MAX)
                 return -EBUSY;
 
-        r = new_import(store, &import);
+        r = import_new(store, &import);
         if (r < 0)
                 return r;
         import->id = import_id;
@@ -547,7 +179,7 @@ int store_fetch(
         import->state = IMPORT_FETCHING;
         r = start_fetch(store, import, &job);
         if (r < 0)
-                begin_clearing(store, import);
+                import_discard(store, import);
         return r;
 }
 
@@ -573,7 +205,7 @@ static int start_extract(
         if (fchown(object_fd, owner, owner) < 0)
                 return -errno;
         job.out_fd = object_fd;
-        return spawn_unpacker(store, CHILD_EXTRACT, import, &job);
+        return child_spawn(store, CHILD_EXTRACT, import, &job);
 }
 
 static bool is_rebuilding(const Store *store, const StoreExtract *request) {
@@ -597,7 +229,7 @@ static int start_verify(Store *store, Import *import, int archive_fd) {
         write_fd = fds[1];
         job.out_fd = null_fd;
         job.record_fd = write_fd;
-        return spawn_unpacker(store, CHILD_VERIFY, import, &job);
+        return child_spawn(store, CHILD_VERIFY, import, &job);
 }
 
 static int open_archive(const Store *store, const uint8_t digest[DIGEST_SIZE], int *ret_fd) {
@@ -621,13 +253,13 @@ static int rebuild(Store *store, const StoreExtract *request, int report_fd) {
 
         if (is_rebuilding(store, request))
                 return -EALREADY;
-        if (count_imports(store) >= IMPORTS_MAX)
+        if (import_count(store) >= IMPORTS_MAX)
                 return -EBUSY;
         r = open_archive(store, request->digest, &extract_fd);
         if (r == 0)
                 r = open_archive(store, request->digest, &verify_fd);
         if (r == 0)
-                r = new_import(store, &import);
+                r = import_new(store, &import);
         if (r < 0)
                 return r;
 
@@ -640,7 +272,7 @@ static int rebuild(Store *store, const StoreExtract *request, int report_fd) {
         if (r == 0)
                 r = start_verify(store, import, verify_fd);
         if (r < 0)
-                begin_clearing(store, import);
+                import_discard(store, import);
         return r;
 }
 
@@ -652,7 +284,7 @@ int store_extract(Store *store, const StoreExtract *request, int report_fd) {
         if (request->kind >= _OBJECT_KIND_MAX || request->limits.max_ratio == 0)
                 return -EINVAL;
         if (request->import != 0) {
-                import = find_import(store, request->import);
+                import = import_find(store, request->import);
                 if (!import)
                         return -ENOENT;
                 if (import->state != IMPORT_FETCHED)
@@ -682,11 +314,11 @@ int store_extract(Store *store, const StoreExtract *request, int report_fd) {
 }
 
 void store_abandon(Store *store, uint32_t import_id) {
-        Import *import = find_import(store, import_id);
+        Import *import = import_find(store, import_id);
 
         /* One that is being committed is past the point of return; its event follows. */
         if (import && import->state != IMPORT_COMMITTING)
-                begin_clearing(store, import);
+                import_discard(store, import);
 }
 
 /* --- the end of children --- */
@@ -731,7 +363,7 @@ static int take_fetched(Store *store, Import *import) {
         memcpy(import->digest, record.digest, DIGEST_SIZE);
         import->has_digest = true;
         /* Goes on while the tree is made. */
-        return spawn_sync(store, CHILD_SYNC_ARCHIVE, import, fd);
+        return child_spawn_sync(store, CHILD_SYNC_ARCHIVE, import, fd);
 }
 
 static void fetch_ended(Store *store, Import *import, int result) {
@@ -748,7 +380,7 @@ static void sync_trees(Store *store, const Import *import) {
         if (store_place_read_marker(&store->place, import->kind, import->digest, marker) < 0)
                 return;
         /* If it cannot be started, the tree is made anew after a reboot: slower, not wrong. */
-        if (spawn_sync(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
+        if (child_spawn_sync(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
                 return;
         /* watch_child() has put it in front. */
         store->children->kind = import->kind;
@@ -772,7 +404,7 @@ static void rebuild_ended(Store *store, Import *import, int result) {
         /* Before the handler, which may ask for the same again. */
         import->state = IMPORT_CLEARING;
         emit(store, STORE_EXTRACTED, import, result);
-        begin_clearing(store, import);
+        import_discard(store, import);
 }
 
 static void verify_ended(Store *store, Import *import, int result) {
@@ -800,7 +432,7 @@ static void commit_ended(Store *store, Import *import, int result) {
         /* Out of reach of the handler, who may abandon what it has just heard of. */
         import->state = IMPORT_CLEARING;
         emit(store, STORE_COMMITTED, import, result);
-        begin_clearing(store, import);
+        import_discard(store, import);
 }
 
 /* The tree first: an object whose archive never came is found at the next start. */
@@ -813,12 +445,12 @@ static int install(Store *store, Import *import) {
         if (r == 0)
                 r = store_place_install_archive(&store->place, import->digest, import->dir_fd);
         if (r == 0)
-                r = spawn_sync(store, CHILD_SYNC_FOLDER, import, store->place.archives_fd);
+                r = child_spawn_sync(store, CHILD_SYNC_FOLDER, import, store->place.archives_fd);
         return r;
 }
 
 int store_commit(Store *store, uint32_t seq, uint32_t import_id) {
-        Import *import = find_import(store, import_id);
+        Import *import = import_find(store, import_id);
         int r;
 
         if (!import)
@@ -866,11 +498,11 @@ static void child_ended(Store *store, const Child *child, int result) {
         if (import)
                 import->n_children--;
         if (child->role == CHILD_REMOVE) {
-                removal_ended(store, import, result);
+                import_removal_ended(store, import, result);
                 return;
         }
         if (import && import->state == IMPORT_CLEARING) {
-                clear_import(store, import);
+                import_clear(store, import);
                 return;
         }
 
