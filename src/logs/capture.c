@@ -177,6 +177,7 @@ int capture_attach(Capture *capture, int dir_fd) {
                 r = watch(capture, source);
                 if (r < 0)
                         return r;
+                source->readable = true; /* and what the spool holds comes first */
         }
         return 0;
 }

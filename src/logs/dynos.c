@@ -237,11 +237,12 @@ int logger_take_over(Logger *logger) {
         if (r < 0)
                 return r;
 
-        for (size_t i = 0; i < logger->n_captures; i++)
-                if (!capture_is_attached(logger->captures[i])) {
+        /* Attached or not, an earlier logger may have taken bytes that are not lines yet. */
+        for (size_t i = 0; i < logger->n_captures; i++) {
+                if (!capture_is_attached(logger->captures[i]))
                         capture_note_gone(logger->captures[i]);
-                        logger_turn(logger, logger->captures[i]);
-                }
+                logger_turn(logger, logger->captures[i]);
+        }
         logger_reap(logger);
         return 0;
 }

@@ -167,14 +167,15 @@ def test_history_stays_below_4_mb(logger):
     dyno.end()
 
 
-def number_lines(dyno, first, last, stop=None):
+def number_lines(dyno, first, last):
     """Writes numbered lines in pieces that do not end at lines."""
     data = b"".join(b"%07d %s\n" % (i, b"." * (i % 90)) for i in range(first, last))
     step = random.Random(first)
-    while data and not (stop and stop.is_set()):
+    while data:
         n = step.randrange(1, 9000)
         dyno.write(data[:n])
         data = data[n:]
+        time.sleep(0.002)  # so that kills fall between and into the writes
 
 
 @pytest.mark.parametrize("rounds,lines", [(70, 1400)])
@@ -205,7 +206,6 @@ def test_kill_9_under_several_dynos_and_rotation(logger):
     dynos = [logger.dyno(f"worker.{i}-00000{i}") for i in range(1, 5)]
     chance = random.Random(5)
     for _ in range(15):
-        stop = threading.Event()
         writers = [threading.Thread(target=number_lines, args=(dyno, 0, 350)) for dyno in dynos]
         for writer in writers:
             writer.start()
@@ -223,10 +223,10 @@ def test_kill_9_under_several_dynos_and_rotation(logger):
             name = dyno.id.rsplit("-", 1)[0]
             numbers = [int(line[2][:7]) for line in lines if line[1] == name]
             assert numbers == list(range(350))
-        assert stop
-        logger.forget("shop")  # a fresh history for the next round …
+        logger.forget("shop")  # a fresh history for the next round
         for dyno in dynos:
             dyno.end()
+        until(lambda: not (logger.logs / "shop").exists())
         dynos = [logger.dyno(f"worker.{i}-{random.randrange(1 << 24):06x}") for i in range(1, 5)]
     for dyno in dynos:
         dyno.end()
