@@ -192,11 +192,11 @@ static int batch_send(Firewall *fw, Batch *b) {
         return drain(fw, NULL, NULL);
 }
 
-static struct nftnl_set *set_with(const Firewall *fw, const char *name, const FirewallKey *key) {
+static struct nftnl_set *set_with(const char *table, const char *name, const FirewallKey *key) {
         _cleanup_(set_putp) struct nftnl_set *set = nftnl_set_alloc();
         struct nftnl_set_elem *elem;
 
-        if (!set || nftnl_set_set_str(set, NFTNL_SET_TABLE, fw->table) < 0 ||
+        if (!set || nftnl_set_set_str(set, NFTNL_SET_TABLE, table) < 0 ||
             nftnl_set_set_str(set, NFTNL_SET_NAME, name) < 0)
                 return NULL;
 
@@ -220,7 +220,7 @@ static int change(Firewall *fw, int type, const char *name, const FirewallKey *k
         assert(fw);
         assert(key);
 
-        set = set_with(fw, name, key);
+        set = set_with(fw->table, name, key);
         if (!set)
                 return -ENOMEM;
         r = batch_begin(fw, &b);
@@ -249,20 +249,64 @@ int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key)
         return r == -ENOENT ? 0 : r;
 }
 
-int firewall_check(Firewall *firewall, const char *name, const FirewallKey *key) {
-        _cleanup_(set_putp) struct nftnl_set *set = NULL;
+static int check_in(Firewall *fw, const char *table, const char *name, const FirewallKey *key) {
+        _cleanup_(set_putp) struct nftnl_set *set = set_with(table, name, key);
         _Alignas(struct nlmsghdr) char request[1024];
+        struct nlmsghdr *h;
+
+        if (!set)
+                return -ENOMEM;
+
+        h = begin_message(fw, request, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_ACK);
+        nftnl_set_elems_nlmsg_build_payload(h, set);
+        return query(fw, h, NULL, NULL);
+}
+
+int firewall_check(Firewall *firewall, const char *set, const FirewallKey *key) {
+        assert(firewall);
+        return check_in(firewall, firewall->table, set, key);
+}
+
+/* The inet tables of a host: other instances have no other family. */
+#define TABLES_MAX 64
+
+typedef struct Tables {
+        char name[TABLES_MAX][INSTANCE_NAME_SIZE];
+        size_t n;
+} Tables;
+
+static int collect_table(const struct nlmsghdr *answer, void *userdata) {
+        struct nftnl_table *table = nftnl_table_alloc();
+        Tables *tables = userdata;
+        const char *name;
+
+        if (!table)
+                return MNL_CB_ERROR;
+        if (nftnl_table_nlmsg_parse(answer, table) >= 0) {
+                name = nftnl_table_get_str(table, NFTNL_TABLE_NAME);
+                if (name && instance_name_is_valid(name) && tables->n < TABLES_MAX)
+                        strcpy(tables->name[tables->n++], name);
+        }
+        nftnl_table_free(table);
+        return MNL_CB_OK;
+}
+
+bool firewall_others_have(Firewall *firewall, const char *set, const FirewallKey *key) {
+        _Alignas(struct nlmsghdr) char request[512];
+        Tables tables = {.n = 0};
         struct nlmsghdr *h;
 
         assert(firewall);
 
-        set = set_with(firewall, name, key);
-        if (!set)
-                return -ENOMEM;
+        h = begin_message(firewall, request, NFT_MSG_GETTABLE, NFPROTO_INET, NLM_F_DUMP);
+        if (query(firewall, h, collect_table, &tables) < 0)
+                return false;
 
-        h = begin_message(firewall, request, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_ACK);
-        nftnl_set_elems_nlmsg_build_payload(h, set);
-        return query(firewall, h, NULL, NULL);
+        for (size_t i = 0; i < tables.n; i++)
+                if (strcmp(tables.name[i], firewall->table) != 0 &&
+                    check_in(firewall, tables.name[i], set, key) == 0)
+                        return true;
+        return false;
 }
 
 int firewall_check_table(Firewall *firewall) {

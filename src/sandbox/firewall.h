@@ -46,6 +46,9 @@ int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key)
 /* 0, or -ENOENT if the element, the set or the table is not there. */
 int firewall_check(Firewall *firewall, const char *set, const FirewallKey *key) _must_check_;
 
+/* True if another table of the inet family, another instance's, has the element. */
+bool firewall_others_have(Firewall *firewall, const char *set, const FirewallKey *key);
+
 /* Is the table loaded? 0, -ENOENT, or a negative errno. */
 int firewall_check_table(Firewall *firewall) _must_check_;
 

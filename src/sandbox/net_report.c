@@ -10,12 +10,16 @@
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 
-/* Ours if the table says so: that survives a restart. */
+/*
+ * Ours if the table says so, which survives a restart. Instances share an uplink that one
+ * of them turned on: each lists it, and the last one turns it off.
+ */
 static bool is_own_uplink(Net *net, const char *link) {
         FirewallKey key = firewall_key_uplink(link);
 
         return net_uplinks_contain(&net->own_uplinks, link) ||
-               firewall_check(net->firewall, FIREWALL_SET_UPLINKS, &key) == 0;
+               firewall_check(net->firewall, FIREWALL_SET_UPLINKS, &key) == 0 ||
+               firewall_others_have(net->firewall, FIREWALL_SET_UPLINKS, &key);
 }
 
 int net_find_uplinks(Net *net) {
@@ -169,6 +173,27 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
         return 0;
 }
 
+static int disable_uplinks(Net *net) {
+        int r;
+
+        r = net_find_uplinks(net);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < net->own_uplinks.n; i++) {
+                const char *link = net->own_uplinks.name[i];
+                FirewallKey key = firewall_key_uplink(link);
+
+                if (firewall_others_have(net->firewall, FIREWALL_SET_UPLINKS, &key))
+                        continue;
+                r = net_host_set_forwarding(link, false);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+        }
+        net->own_uplinks.n = 0;
+        return 0;
+}
+
 static int remove_links(Net *net) {
         _cleanup_free_ NetOwnLink *links = NULL;
         _cleanup_free_ int *ifindex = NULL;
@@ -188,20 +213,12 @@ static int remove_links(Net *net) {
 }
 
 int net_purge(Net *net) {
-        NetUplinks own = {.n = 0};
         int result, r;
 
         assert(net);
 
         /* The table knows what to turn off again, so it is asked before it goes. */
-        result = net_find_uplinks(net);
-        if (result >= 0)
-                own = net->own_uplinks;
-        for (size_t i = 0; i < own.n; i++) {
-                r = net_host_set_forwarding(own.name[i], false);
-                if (r < 0 && r != -ENOENT && result == 0)
-                        result = r;
-        }
+        result = disable_uplinks(net);
 
         r = remove_links(net);
         if (r < 0 && result == 0)
