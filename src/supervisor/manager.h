@@ -125,11 +125,10 @@ typedef struct JobResult {
 } JobResult;
 
 typedef struct JobProgress {
-        const char *phase; /* "read", "unpack", "release", "start", "stop" */
-        uint64_t done,
-                total;  /* bytes for read and unpack, dynos for start and stop; total 0: unknown */
-        uint64_t files; /* extracted so far */
-        uint64_t bytes; /* unpacked so far */
+        const char *phase;        /* "read", "unpack", "release", "start", "stop" */
+        uint64_t done, total;     /* bytes; for start and stop dynos; total 0: unknown */
+        uint64_t files;           /* extracted so far */
+        uint64_t bytes;           /* unpacked so far */
         const char *text;         /* what to show, or empty */
         const char *const *dynos; /* "start", "stop": their names; else NULL */
         const JobResult *result;  /* "release": what there is so far; else NULL */

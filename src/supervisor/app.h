@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* App: one app in memory, with its current release. Belongs to the Manager. */
+
+#include "supervisor/model.h"
+#include "supervisor/store.h"
+
+#define APP_CONFIG_MAX (64 * 1024) /* bytes of all names and values: Heroku's limit */
+#define APP_DYNOS_MAX 100          /* of its formation: Heroku's limit */
+#define APPS_MAX 1000              /* per instance: a listing must stay cheap */
+
+typedef struct App {
+        struct App *next; /* sorted by name */
+        AppRow row;
+        Release *release;     /* current; NULL: none yet */
+        Formation *formation; /* sorted by type */
+        bool destroying;      /* its dynos are on their way out */
+} App;
+
+App *app_free(App *app);
+DEFINE_CLEANUP(App, app_free)
+
+/* Something was deployed. */
+static inline bool app_is_deployed(const App *app) {
+        return app->release && app->release->has_slug;
+}
+
+/* The formation of @type; NULL if it was never scaled. */
+Formation *app_find_formation(App *app, const char *type);
+/* How many dynos of @type there should be: 0 for a type that the release does not have. */
+uint32_t app_quantity(App *app, const char *type);
+/* Sets it in memory. Return: 0 or -ENOMEM. */
+int app_set_formation(App *app, const Formation *formation) _must_check_;

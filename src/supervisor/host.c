@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the launcher reports of a dyno's layers and of the host's; logs; figures. */
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+
+#include "base/build_config.h"
+#include "supervisor/dyno.h"
+
+typedef struct InspectCall {
+        Manager *manager;
+        char id[DYNO_ID_SIZE];
+        InspectDone done;
+        void *userdata;
+} InspectCall;
+
+static const char *layer_fix(const LaunchLayerReport *report) {
+        return report->verdict == VERDICT_FAILED ? "herokuctl doctor" : "";
+}
+
+static void fill_layers(const LaunchInspected *inspected, LayerInfo layers[_LAYER_MAX]) {
+        for (unsigned i = 0; i < _LAYER_MAX; i++)
+                layers[i] = (LayerInfo){
+                        .layer = launch_layer_to_string((LaunchLayer)i),
+                        .verdict =
+                                layer_verdict_to_string((LayerVerdict)inspected->layers[i].verdict),
+                        .detail = inspected->layers[i].detail,
+                        .fix = layer_fix(&inspected->layers[i]),
+                };
+}
+
+static void on_inspected(const LaunchMessage *msg, void *userdata) {
+        const LaunchInspected *inspected = &msg->inspected;
+        InspectCall *call = userdata;
+        Dyno *dyno = manager_dyno_by_id(call->manager, call->id);
+        char address[DYNO_ADDRESS_SIZE];
+        ManagerError error = {0};
+        InspectInfo info = {0};
+
+        if (!dyno || msg->header.type != LAUNCH_INSPECTED || inspected->result < 0) {
+                (void)refuse(
+                        &error,
+                        DYNOD_ERROR_NO_SUCH_DYNO,
+                        "%s does not run any more: there is nothing to inspect.",
+                        call->id);
+                call->done(&error, NULL, call->userdata);
+                free(call);
+                return;
+        }
+
+        dyno_info(dyno, &info.dyno, address);
+        fill_layers(inspected, info.layers);
+        memcpy(info.phase_usec, inspected->phase_usec, sizeof(info.phase_usec));
+        info.duration_usec = inspected->duration_usec;
+        call->done(NULL, &info, call->userdata);
+        free(call);
+}
+
+static int
+inspect(Manager *manager,
+        const char *app,
+        const char *name,
+        InspectCall *call,
+        ManagerError *reterr) {
+        LaunchMessage msg;
+        App *found = NULL;
+        Dyno *dyno = NULL;
+        int r;
+
+        r = manager_find_app(manager, app, &found, reterr);
+        if (r == 0)
+                r = manager_find_dyno(found, name, manager, &dyno, reterr);
+        if (r != 0)
+                return r;
+        if (dyno->place != DYNO_PLACE_RUNNING)
+                return refuse(
+                        reterr,
+                        DYNOD_ERROR_NO_SUCH_DYNO,
+                        "%s is %s: there is no process to inspect.",
+                        dyno->name,
+                        dyno_state_to_string(dyno->state));
+
+        memcpy(call->id, dyno->id, sizeof(call->id));
+        memset(&msg, 0, sizeof(msg));
+        msg.dyno.header.type = LAUNCH_INSPECT;
+        field_set(msg.dyno.id, sizeof(msg.dyno.id), dyno->id);
+        return launch_client_send(manager->launch, &msg, NULL, on_inspected, call);
+}
+
+void manager_inspect_query(
+        Manager *manager, const char *app, const char *dyno, InspectDone done, void *userdata) {
+        _cleanup_free_ InspectCall *call = calloc(1, sizeof(*call));
+        ManagerError error = {0};
+        int r = -ENOMEM;
+
+        if (call) {
+                *call = (InspectCall){.manager = manager, .done = done, .userdata = userdata};
+                r = inspect(manager, app, dyno, call, &error);
+        }
+        if (r == 0) {
+                (void)TAKE_PTR(call); /* on_inspected() frees it */
+                return;
+        }
+        if (r < 0)
+                (void)refuse_errno(&error, r, "the dyno cannot be inspected");
+        done(&error, NULL, userdata);
+}
+
+/* ---- doctor ---- */
+
+typedef struct DoctorCall {
+        Manager *manager;
+        DoctorDone done;
+        void *userdata;
+} DoctorCall;
+
+static void
+add_check(DoctorInfo *info, const char *check, bool ok, const char *bad, const char *detail) {
+        if (info->n_checks < ARRAY_SIZE(info->checks))
+                info->checks[info->n_checks++] = (CheckInfo){
+                        .check = check,
+                        .verdict = ok ? "ok" : bad,
+                        .detail = detail,
+                        .fix = "",
+                };
+}
+
+#define MB(bytes) ((unsigned long long)((bytes) / (1024 * 1024)))
+#define DISK_LOW_BYTES (UINT64_C(1024) * 1024 * 1024) /* a stack alone takes some hundred MB */
+
+static void check_memory(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        uint64_t wanted = manager_memory_wanted(manager);
+        bool ok = manager->memory_total == 0 || wanted <= manager->memory_total;
+
+        (void)snprintf(
+                text,
+                size,
+                "formations and one-offs ask for %llu of %llu MB",
+                MB(wanted),
+                MB(manager->memory_total));
+        add_check(info, "memory", ok, "warning", text);
+        if (!ok)
+                info->checks[info->n_checks - 1].fix =
+                        "herokuctl ps:scale, or memory_overcommit in dynod.conf";
+}
+
+static void check_disk(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        struct statvfs st;
+        uint64_t room;
+        char path[512];
+
+        /* Its own folder: the rest of the state folder is not ours to see. */
+        (void)snprintf(path, sizeof(path), "%s/supervisor", manager->config->state_dir);
+        if (statvfs(path, &st) < 0)
+                return;
+        room = (uint64_t)st.f_bavail * st.f_frsize;
+        (void)snprintf(text, size, "%llu MB free in %s", MB(room), manager->config->state_dir);
+        add_check(info, "disk", room >= DISK_LOW_BYTES, "warning", text);
+}
+
+static void check_resolvers(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        (void)snprintf(text, size, "%zu usable", manager->config->n_resolvers);
+        add_check(info, "resolvers", manager->config->n_resolvers > 0, "failed", text);
+        if (manager->config->n_resolvers == 0)
+                info->checks[info->n_checks - 1].fix =
+                        "Set resolvers = 9.9.9.9 in dynod.conf, then: systemctl reload dynod";
+}
+
+static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        unsigned n = 0;
+
+        for (const Stack *stack = manager->stacks; stack; stack = stack->next)
+                n++;
+        (void)snprintf(text, size, "%u imported", n);
+        add_check(info, "stacks", n > 0, "warning", text);
+        if (n == 0)
+                info->checks[info->n_checks - 1].fix =
+                        "herokuctl stacks:import debian-12 ROOT.tar.zst";
+}
+
+static void on_hosted(const LaunchMessage *msg, void *userdata) {
+        DoctorCall *call = userdata;
+        const Manager *manager = call->manager;
+        char memory[160], disk[400], resolvers[80], stacks[80];
+        ManagerError error = {0};
+        DoctorInfo info = {.can_start = true};
+
+        if (msg->header.type != LAUNCH_HOSTED || msg->inspected.result < 0) {
+                (void)refuse(&error, DYNOD_ERROR_FAILED, "The launcher cannot look at the host.");
+                call->done(&error, NULL, call->userdata);
+                free(call);
+                return;
+        }
+
+        fill_layers(&msg->inspected, info.layers);
+        for (unsigned i = 0; i < _LAYER_MAX; i++) {
+                info.layers[i].fix = "";
+                info.can_start =
+                        info.can_start && msg->inspected.layers[i].verdict != VERDICT_FAILED;
+                info.gaps = info.gaps || msg->inspected.layers[i].verdict == VERDICT_ALLOWED;
+        }
+        check_memory(manager, &info, memory, sizeof(memory));
+        check_disk(manager, &info, disk, sizeof(disk));
+        check_resolvers(manager, &info, resolvers, sizeof(resolvers));
+        check_stacks(manager, &info, stacks, sizeof(stacks));
+        call->done(NULL, &info, call->userdata);
+        free(call);
+}
+
+void manager_doctor_query(Manager *manager, DoctorDone done, void *userdata) {
+        DoctorCall *call = calloc(1, sizeof(*call));
+        ManagerError error = {0};
+        LaunchMessage msg;
+        int r = -ENOMEM;
+
+        if (call) {
+                *call = (DoctorCall){.manager = manager, .done = done, .userdata = userdata};
+                memset(&msg, 0, sizeof(msg));
+                msg.header.type = LAUNCH_HOST;
+                r = launch_client_send(manager->launch, &msg, NULL, on_hosted, call);
+        }
+        if (r < 0) {
+                free(call);
+                (void)refuse_errno(&error, r, "the host cannot be looked at");
+                done(&error, NULL, userdata);
+        }
+}
+
+/* ---- logs, host ---- */
+
+int manager_logs(
+        Manager *manager, const char *app, bool follow, int *ret_fd, ManagerError *reterr) {
+        App *found = NULL;
+        int fd[2], r;
+
+        if (app[0] != '\0') {
+                r = manager_find_app(manager, app, &found, reterr);
+                if (r != 0)
+                        return r;
+        }
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+                return -errno;
+        (void)shutdown(fd[0], SHUT_WR); /* it only reads */
+        r = log_client_stream(manager->log, app, follow, fd[1]);
+        if (r < 0) {
+                (void)safe_close(fd[0]);
+                return r;
+        }
+
+        *ret_fd = fd[0];
+        return 0;
+}
+
+void manager_host_info(Manager *manager, HostInfo *ret) {
+        *ret = (HostInfo){
+                .instance = manager->config->instance,
+                .version = DYNOD_VERSION,
+                .started_usec = manager->started_usec,
+                .dynos_max = manager->config->max_dynos,
+                .memory_total = manager->memory_total,
+                .memory_promised = manager_memory_promised(manager),
+                .allow_missing = manager->allow_missing,
+        };
+        for (const App *app = manager->apps; app; app = app->next)
+                ret->apps++;
+        for (const Stack *stack = manager->stacks; stack; stack = stack->next)
+                ret->stacks++;
+        for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
+                ret->dynos += dyno_is_alive(dyno);
+}
