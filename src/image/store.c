@@ -543,12 +543,15 @@ int store_dispatch(Store *store) {
                 if (n <= 0)
                         return 0;
 
+                /*
+                 * Out of the set before the descriptor is closed: a child that was started
+                 * meanwhile may still hold a copy, and would keep the entry alive.
+                 */
                 child = event.data.ptr;
+                (void)epoll_ctl(store->epoll_fd, EPOLL_CTL_DEL, child->process.pidfd, NULL);
                 r = unpack_reap(&child->process);
-                if (r == -EAGAIN) {
-                        TAKE_PTR(child);
-                        continue;
-                }
+                if (r == -EAGAIN) /* cannot be: the descriptor is readable */
+                        unpack_child_kill(&child->process);
                 for (Child **p = &store->children; *p; p = &(*p)->next)
                         if (*p == child) {
                                 *p = child->next;
