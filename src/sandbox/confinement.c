@@ -75,6 +75,8 @@ static int arrange_fds(Confinement *c) {
                 r = move_up(&c->proc_fd);
         if (r == 0)
                 r = move_up(&c->userns_fd);
+        if (r == 0)
+                r = move_up(&c->init_fd);
         if (r < 0)
                 return r;
 
@@ -169,6 +171,6 @@ int confinement_exec(const Confinement *c, SandboxError *reterr) {
         char name[] = "dyno-init";
         char *const argv[] = {name, NULL}, *const envp[] = {NULL};
 
-        (void)execveat(c->host->init_fd, "", argv, envp, AT_EMPTY_PATH);
+        (void)execveat(c->init_fd, "", argv, envp, AT_EMPTY_PATH);
         return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot execute dyno-init");
 }

@@ -21,6 +21,7 @@ typedef struct Confinement {
         int userns_fd;            /* the dyno's user namespace */
         int proc_fd;              /* procfs of the dyno's pid namespace */
         int fds[CONFINEMENT_FDS]; /* become 0 to INIT_FD_MAX; negative: /dev/null */
+        int init_fd;              /* dyno-init */
         int report_fd;            /* for the caller's report; closed by the exec */
 } Confinement;
 

@@ -64,6 +64,7 @@ static int inner_run(Joining *j, ChildReport *report) {
                                 [INIT_FD_ATTACH] = j->exec->attach_fd,
                                 [INIT_FD_DEATH] = j->exec->death_fd,
                         },
+                .init_fd = j->host->init_fd,
                 .report_fd = j->pipes.report_write,
         };
         int r;

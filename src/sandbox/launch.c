@@ -175,6 +175,7 @@ static int child_run(Start *s, ChildReport *report) {
                                 [INIT_FD_ATTACH] = launch->attach_fd,
                                 [INIT_FD_DEATH] = -EBADF,
                         },
+                .init_fd = s->host->init_fd,
                 .report_fd = s->pipes.report_write,
         };
         int r;

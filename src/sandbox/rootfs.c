@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The child works in a staging tmpfs that it mounts over its copy of the host's "/":
+ * The child works in a staging tmpfs that it mounts over its copy of the templates:
  *
  *   root/     the stack, with everything below: the new root
  *   slug/     the slug, idmapped. overlayfs of Linux 6.1 wants it attached
@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -171,6 +172,7 @@ static int make_staging(Build *b) {
                 "files/memory",
                 ("files/" MASK_DIR_NAME)};
         _cleanup_close_ int ro_fd = -EBADF;
+        char path[PATH_MAX];
         int r;
 
         /* Nothing of this namespace may reach the host's, whatever the host shares. */
@@ -180,7 +182,8 @@ static int make_staging(Build *b) {
         b->staging_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_STRICT);
         if (b->staging_fd < 0)
                 return fail(b, b->staging_fd, "the staging folder");
-        if (move_mount(b->staging_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+        (void)snprintf(path, sizeof(path), "%s/" ROOTFS_TEMPLATES, b->host->config->run_dir);
+        if (move_mount(b->staging_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
             fchdir(b->staging_fd) < 0)
                 return fail(b, -errno, "the staging folder");
 

@@ -16,7 +16,8 @@
 #include "base/cleanup.h"
 #include "sandbox/sandbox_internal.h"
 
-#define ROOTFS_HOSTNAME_SIZE 37 /* a UUID and a NUL */
+#define ROOTFS_TEMPLATES ".sandbox" /* mount point in config's run_dir */
+#define ROOTFS_HOSTNAME_SIZE 37     /* a UUID and a NUL */
 
 /* Detached mounts, owned. */
 typedef struct RootfsParts {

@@ -18,7 +18,6 @@
 #include "sandbox/mount.h"
 #include "sandbox/rootfs.h"
 
-#define TEMPLATES_NAME ".sandbox"
 #define CPU_FOLDER "/sys/devices/system/cpu"
 
 static int make_dirs(int dir_fd, const char *const *names, size_t n) {
@@ -118,13 +117,13 @@ int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0)
                 return -errno;
-        if (mkdirat(dir_fd, TEMPLATES_NAME, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(dir_fd, ROOTFS_TEMPLATES, 0700) < 0 && errno != EEXIST)
                 return -errno;
 
         fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID);
         if (fd < 0)
                 return fd;
-        r = mount_attach(fd, dir_fd, TEMPLATES_NAME);
+        r = mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
         if (r == 0)
                 r = make_template(fd, "dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, fill_dev);
         if (r == 0)

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Drives the sandbox room as the launcher does, for test_sandbox.py.
+ *
+ *      sandbox_driver CONFIG WORK CGROUP COMMAND [ARGUMENT]
+ *
+ * WORK holds stack/ (tree, passwd, group), slug/ and net (a network namespace). Output:
+ * lines of the probe inside, then "name=value" lines of this program.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "config/config.h"
+#include "ipc/init_fds.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/sandbox_internal.h"
+
+#define DYNO_ID "web.1-7f3a9c"
+
+typedef struct Driver {
+        Config *config;
+        SandboxHost *host;
+        SandboxSlot slot;
+        LaunchStart start;
+        const char *work;
+        int cgroup_fd, stack_fd, slug_fd, status_fd, app_fd, log_fd;
+} Driver;
+
+static _Noreturn void die(const char *what, int r) {
+        (void)fprintf(stderr, "%s: %s\n", what, strerror(r < 0 ? -r : r));
+        exit(2);
+}
+
+static _Noreturn void die_of(const char *what, const SandboxError *error) {
+        (void)fprintf(
+                stderr, "%s: %s: %s\n", what, launch_layer_to_string(error->layer), error->detail);
+        exit(2);
+}
+
+static int open_below(const char *dir, const char *name, int flags) {
+        char path[512];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+        fd = open(path, flags | O_CLOEXEC, 0600);
+        if (fd < 0)
+                die(path, errno);
+        return fd;
+}
+
+static int make_fifo(const char *dir, const char *name, uid_t uid) {
+        char path[512];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+        (void)unlink(path);
+        if (mkfifo(path, 0240) < 0 || chown(path, uid, 0) < 0 || chmod(path, 0240) < 0)
+                die(path, errno);
+        return open_below(dir, name, O_RDWR | O_NONBLOCK);
+}
+
+static int make_spec(const char *text) {
+        int fd = memfd_create("spec", MFD_CLOEXEC);
+
+        if (fd < 0 || write(fd, text, strlen(text)) < 0)
+                die("spec", errno);
+        return fd;
+}
+
+static void set_up(Driver *d, const char *config, const char *work, const char *cgroup) {
+        ConfigError config_error = {.line = 0};
+        SandboxError error = {.error = 0};
+        int r;
+
+        r = sandbox_isolate_mounts();
+        if (r < 0)
+                die("mounts", r);
+        r = config_read(&d->config, "sbx", config, &config_error);
+        if (r < 0)
+                die(config_error.text, r);
+        d->work = work;
+        d->cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (d->cgroup_fd < 0)
+                die(cgroup, errno);
+        r = sandbox_host_new(&d->host, d->config, d->cgroup_fd, &error);
+        if (r < 0)
+                die_of("host", &error);
+        r = sandbox_slot_prepare(d->host, 0, &d->slot, &error);
+        if (r < 0)
+                die_of("slot", &error);
+        d->slot.netns_fd = open_below(work, "net", O_RDONLY);
+        d->slot.address.s_addr = htonl(0xac10001e); /* 172.16.0.30 */
+
+        d->stack_fd = open_below(work, "stack", O_RDONLY | O_DIRECTORY);
+        d->slug_fd = open_below(work, "slug", O_RDONLY | O_DIRECTORY);
+        d->status_fd = open_below(work, "status", O_RDWR | O_CREAT);
+        d->app_fd = make_fifo(work, "app", d->slot.uid);
+        d->log_fd = make_fifo(work, "log", d->slot.uid);
+
+        d->start = (LaunchStart){
+                .number = 1,
+                .release = 1,
+                .web_port = 5000,
+                .cpu_weight = 100,
+                .process_limit = 256,
+                .memory_quota = UINT64_C(512) << 20,
+                .memory_kill = UINT64_C(1) << 30,
+                .id = DYNO_ID,
+        };
+}
+
+static int try_launch(Driver *d, const char *spec, SandboxDyno *ret, SandboxError *reterr) {
+        SandboxLaunch launch = {
+                .slot = &d->slot,
+                .start = &d->start,
+                .received_usec = clock_boottime_usec(),
+                .stack_fd = d->stack_fd,
+                .slug_fd = d->slug_fd,
+                .spec_fd = make_spec(spec),
+                .attach_fd = -EBADF,
+                .status_fd = d->status_fd,
+                .app_fifo_fd = d->app_fd,
+                .log_fifo_fd = d->log_fd,
+        };
+        int r;
+
+        r = sandbox_launch(d->host, &launch, ret, reterr);
+        (void)close(launch.spec_fd);
+        return r;
+}
+
+static SandboxDyno launch_or_die(Driver *d, const char *spec) {
+        SandboxDyno dyno = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+
+        if (try_launch(d, spec, &dyno, &error) < 0)
+                die_of("launch", &error);
+        return dyno;
+}
+
+/* Copies what is in @fd now to standard output. */
+static void drain(int fd) {
+        char buf[65536];
+        ssize_t n;
+
+        while ((n = read(fd, buf, sizeof(buf))) > 0)
+                (void)!write(STDOUT_FILENO, buf, (size_t)n);
+}
+
+/* Waits for the end, copying output meanwhile. Returns the status as a shell has it. */
+static int wait_end(SandboxDyno *dyno, int out_fd) {
+        siginfo_t si = {.si_pid = 0};
+
+        for (;;) {
+                struct pollfd p[] = {
+                        {.fd = dyno->pidfd, .events = POLLIN},
+                        {.fd = out_fd, .events = POLLIN},
+                };
+
+                if (poll(p, out_fd < 0 ? 1 : 2, 20000) <= 0)
+                        die("wait", ETIMEDOUT);
+                if (out_fd >= 0)
+                        drain(out_fd);
+                if (p[0].revents != 0)
+                        break;
+        }
+        if (waitid(P_PIDFD, (id_t)dyno->pidfd, &si, WEXITED) < 0)
+                die("waitid", errno);
+        return si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+}
+
+static void end(Driver *d, SandboxDyno *dyno) {
+        int r;
+
+        r = cgroup_kill(dyno->cgroup_fd);
+        if (r < 0)
+                die("cgroup_kill", r);
+        printf("killed=%d\n", wait_end(dyno, d->app_fd));
+        sandbox_dyno_clear(dyno);
+        r = cgroup_remove(d->cgroup_fd, DYNO_ID);
+        printf("removed=%d\n", r);
+}
+
+static int run(Driver *d, const char *spec) {
+        SandboxDyno dyno = launch_or_die(d, spec);
+        int events_fd = cgroup_open_events(dyno.cgroup_fd);
+        int status = wait_end(&dyno, d->app_fd);
+
+        printf("exit=%d\n", status);
+        for (int i = 0; i < _PHASE_MAX; i++)
+                printf("phase_%s=%u\n", launch_phase_to_string((LaunchPhase)i), dyno.phase_usec[i]);
+        printf("populated=%d\n", cgroup_is_populated(events_fd));
+        sandbox_dyno_clear(&dyno);
+        printf("removed=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        return 0;
+}
+
+static void print_reports(const LaunchLayerReport *reports) {
+        for (int i = 0; i < _LAYER_MAX; i++)
+                printf("%s=%s %s\n",
+                       launch_layer_to_string((LaunchLayer)i),
+                       layer_verdict_to_string((LayerVerdict)reports[i].verdict),
+                       reports[i].detail);
+}
+
+static int inspect(Driver *d, const char *what) {
+        SandboxDyno dyno = launch_or_die(d, "hold"), again = SANDBOX_DYNO_INIT;
+        SandboxExpect expect = {
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .address = d->slot.address,
+                .netns_fd = d->slot.netns_fd,
+                .userns_fd = d->slot.userns_fd,
+        };
+        LaunchLayerReport reports[_LAYER_MAX];
+        uint64_t before;
+        int r;
+
+        (void)what;
+        before = clock_boottime_usec();
+        r = sandbox_inspect(d->host, &dyno, &expect, reports);
+        printf("inspect=%d\nusec=%u\n", r, (unsigned)(clock_boottime_usec() - before));
+        print_reports(reports);
+
+        printf("adopt=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
+        printf("adopt_pid=%d\n", again.pid == dyno.pid);
+        sandbox_dyno_clear(&again);
+        r = sandbox_adopt(d->host, DYNO_ID, d->slot.uid + 1, dyno.pid, &again);
+        printf("adopt_other_uid=%d\n", r);
+        printf("adopt_self=%d\n", sandbox_adopt(d->host, DYNO_ID, 0, getpid(), &again));
+        end(d, &dyno);
+        printf("inspect_gone=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
+        return 0;
+}
+
+static int exec_in(Driver *d, const char *spec) {
+        SandboxDyno dyno = launch_or_die(d, "hold"), process = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+        int pair[2];
+        SandboxExec exec = {
+                .dyno = &dyno,
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .spec_fd = make_spec(spec),
+                .death_fd = -EBADF,
+        };
+        uint64_t before;
+        int r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                die("socketpair", errno);
+        if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+                die("fcntl", errno);
+        exec.attach_fd = pair[1];
+        before = clock_boottime_usec();
+        r = sandbox_exec(d->host, &exec, &process, &error);
+        if (r < 0)
+                die_of("exec", &error);
+        printf("exec_usec=%u\n", (unsigned)(clock_boottime_usec() - before));
+        (void)close(pair[1]);
+        printf("exec_exit=%d\n", wait_end(&process, pair[0]));
+        sandbox_dyno_clear(&process);
+        end(d, &dyno);
+
+        r = sandbox_exec(d->host, &exec, &process, &error);
+        printf("exec_gone=%d\n", r);
+        return 0;
+}
+
+/* Breaks one layer and says how the start failed. */
+static int sabotage(Driver *d, const char *what) {
+        SandboxDyno dyno = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+        int r;
+
+        if (strcmp(what, "seccomp") == 0)
+                d->host->seccomp_levels++;
+        else if (strcmp(what, "user") == 0)
+                d->slot.uid++;
+        else if (strcmp(what, "network") == 0)
+                d->slot.netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+        else if (strcmp(what, "namespaces") == 0)
+                d->host->namespaces[NAMESPACE_IPC] = 0, d->slot.userns_fd = d->slot.slug_idmap_fd;
+        else if (strcmp(what, "apparmor") == 0)
+                d->host->missing &= ~(UINT32_C(1) << MISSING_APPARMOR);
+        else if (strcmp(what, "filter") == 0)
+                d->host->filter.n_code = 0;
+        else if (strcmp(what, "store") == 0)
+                d->stack_fd = d->slug_fd;
+
+        r = try_launch(d, "hold", &dyno, &error);
+        printf("launch=%s\n", r < 0 ? strerrorname_np(-r) : "0");
+        printf("layer=%s\n", launch_layer_to_string(error.layer));
+        printf("detail=%s\n", error.detail);
+        printf("left=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        printf("children=%d\n", waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD ? 0 : 1);
+        return 0;
+}
+
+static unsigned count_fds(void) {
+        unsigned n = 0;
+
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+static int by_number(const void *a, const void *b) {
+        const unsigned *x = a, *y = b;
+
+        return (*x > *y) - (*x < *y);
+}
+
+/* Launches @count dynos one after another; the time is until the read-back is done. */
+static int bench(Driver *d, const char *count) {
+        size_t n = (size_t)atoi(count);
+        unsigned *usec = calloc(n, sizeof(*usec)), *fork_usec = calloc(n, sizeof(*fork_usec));
+        unsigned phases[_PHASE_MAX] = {0}, fds = 0;
+        char init[512];
+
+        (void)snprintf(init, sizeof(init), "%s/dyno-init", d->config->libexec_dir);
+        for (size_t i = 0; i < n; i++) {
+                uint64_t before = clock_boottime_usec();
+                SandboxDyno dyno = launch_or_die(d, "exit 0");
+                int status[2];
+                char byte;
+                pid_t pid;
+
+                usec[i] = (unsigned)(clock_boottime_usec() - before);
+                for (int k = 0; k < _PHASE_MAX; k++)
+                        phases[k] += dyno.phase_usec[k];
+                (void)wait_end(&dyno, -1);
+                sandbox_dyno_clear(&dyno);
+                (void)!cgroup_remove(d->cgroup_fd, DYNO_ID);
+                if (i == 0)
+                        fds = count_fds();
+
+                /* fork and exec of the same program, for comparison: to its exec. */
+                if (pipe2(status, O_CLOEXEC) < 0)
+                        die("pipe", errno);
+                before = clock_boottime_usec();
+                pid = fork();
+                if (pid == 0) {
+                        (void)close(INIT_FD_GO); /* it ends at once */
+                        (void)execl(init, "dyno-init", (char *)NULL);
+                        _exit(1);
+                }
+                (void)close(status[1]);
+                (void)!read(status[0], &byte, 1);
+                fork_usec[i] = (unsigned)(clock_boottime_usec() - before);
+                (void)close(status[0]);
+                (void)waitpid(pid, NULL, 0);
+        }
+        printf("fds_leaked=%d\n", (int)count_fds() - (int)fds);
+        qsort(usec, n, sizeof(*usec), by_number);
+        qsort(fork_usec, n, sizeof(*fork_usec), by_number);
+        printf("launch_usec=%u\nlaunch_p99_usec=%u\nfork_exec_usec=%u\n",
+               usec[n / 2],
+               usec[n * 99 / 100],
+               fork_usec[n / 2]);
+        for (int k = 0; k < _PHASE_MAX; k++)
+                printf("mean_%s=%u\n",
+                       launch_phase_to_string((LaunchPhase)k),
+                       (unsigned)(phases[k] / n));
+        free(usec);
+        free(fork_usec);
+        return 0;
+}
+
+static int host(Driver *d, const char *what) {
+        LaunchLayerReport reports[_LAYER_MAX];
+
+        (void)what;
+        sandbox_host_report(d->host, reports);
+        print_reports(reports);
+        return 0;
+}
+
+int main(int argc, char **argv) {
+        static const struct {
+                const char *name;
+                int (*call)(Driver *d, const char *argument);
+        } commands[] = {
+                {"run", run},
+                {"inspect", inspect},
+                {"exec", exec_in},
+                {"sabotage", sabotage},
+                {"bench", bench},
+                {"host", host},
+        };
+        Driver d = {.slot = SANDBOX_SLOT_INIT};
+
+        if (argc != 6)
+                return 2;
+        (void)setvbuf(stdout, NULL, _IONBF, 0);
+        set_up(&d, argv[1], argv[2], argv[3]);
+        if (getenv("CONFINE") && sandbox_confine_self(d.host) < 0)
+                die("own filter", EINVAL);
+        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+                if (strcmp(argv[4], commands[i].name) == 0) {
+                        int r = commands[i].call(&d, argv[5]);
+
+                        sandbox_slot_release(&d.slot);
+                        d.host = sandbox_host_free(d.host);
+                        d.config = config_free(d.config);
+                        return r;
+                }
+        return 2;
+}

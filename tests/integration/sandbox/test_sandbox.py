@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch path alone: a probe in dyno-init's place says what a dyno is like inside.
+
+Needs root and DYNOD_BUILD. No daemon, no real stack: sandbox_driver links the room.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+UID_BASE = 1610612736
+TREES = UID_BASE + 1
+DYNO = UID_BASE + 1024
+SOURCE = pathlib.Path(__file__).resolve().parents[3]
+
+
+def cgroup2_mount():
+    for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="ascii").splitlines():
+        if " - cgroup2 " in line:
+            return pathlib.Path(line.split()[4])
+    pytest.exit("no cgroup2 is mounted", 4)
+
+
+def fill(path, files):
+    """Makes files (text) and folders (None) that belong to the owner of all trees."""
+    path.mkdir()
+    os.chown(path, TREES, TREES)
+    for name, text in files.items():
+        if text is None:
+            (path / name).mkdir()
+        else:
+            (path / name).write_text(text, encoding="ascii")
+        os.chown(path / name, TREES, TREES)
+
+
+class Lab:
+    """A store with a tiny stack and slug, a cgroup, a network namespace, and the driver."""
+
+    def __init__(self, work, build):
+        self.work, self.build = work, build
+        fill(work / "stack", {"passwd": "root:x:0:0::/:\nu10000:x:10000:10000::/app:/bin/sh\n",
+                              "group": "u10000:x:10000:\n"})
+        fill(work / "stack" / "tree", {name: None for name in (
+            "app", "dev", "etc", "proc", "sys", "tmp", "var", "var/tmp")} | {
+            "etc/" + name: "of the stack\n" for name in (
+                "passwd", "group", "hosts", "hostname", "resolv.conf")})
+        fill(work / "slug", {"hello": "world\n", "dir": None, "dir/file": "x\n"})
+        (work / "run").mkdir()
+        libexec = work / "libexec"
+        libexec.mkdir(mode=0o755)
+        shutil.copy(build / "tests/sandbox-libexec/dyno-init", libexec)
+        self.cgroup = cgroup2_mount() / f"sandbox-test-{os.getpid()}"
+        self.cgroup.mkdir()
+        self.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io quota tc")
+        self.net = subprocess.Popen(
+            ["unshare", "-n", "sh", "-c",
+             "ip link set lo up && ip link add eth0 type bridge && echo ready && exec sleep 10000"],
+            stdout=subprocess.PIPE, text=True)
+        assert self.net.stdout.readline() == "ready\n"
+        (work / "net").symlink_to(f"/proc/{self.net.pid}/ns/net")
+
+    def config(self, allow_missing):
+        (self.work / "dynod.conf").write_text(
+            f"state_dir = {self.work}\nrun_dir = {self.work}/run\n"
+            f"libexec_dir = {self.work}/libexec\ndata_dir = {SOURCE}/profiles\n"
+            "supervisor_user = 1000\nlogger_user = 1001\ncontrol_group = 1000\n"
+            f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nresolvers = 9.9.9.9\n",
+            encoding="ascii")
+
+    def drive(self, command, argument="-", timeout=60, **env):
+        """Runs the driver and returns what it printed, by name."""
+        done = subprocess.run(
+            [self.build / "tests/sandbox_driver", self.work / "dynod.conf", self.work, self.cgroup,
+             command, argument], capture_output=True, text=True, timeout=timeout, check=False,
+            env=os.environ | env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    def close(self):
+        self.net.send_signal(signal.SIGKILL)
+        self.net.wait()
+        self.net.stdout.close()
+        left = [p.name for p in self.cgroup.iterdir() if p.is_dir()]
+        assert left == []
+        self.cgroup.rmdir()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    build = os.environ.get("DYNOD_BUILD")
+    if not build:
+        pytest.exit("DYNOD_BUILD names no build folder", 4)
+    work = tmp_path_factory.mktemp("sandbox")
+    for folder in (work, *work.parents):  # a dyno's user must reach dyno-init
+        if folder.stat().st_uid == os.getuid() and folder != pathlib.Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o755)
+    lab = Lab(work, pathlib.Path(build))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def facts(lab):
+    return lab.drive("run", "facts")
+
+
+def status_of(facts):
+    return dict(line.split(":\t", 1) for line in facts["status"].split("|") if ":\t" in line)
+
+
+def test_launch_leaves_nothing(facts):
+    assert (facts["exit"], facts["populated"], facts["removed"]) == ("0", "0", "0")
+
+
+def test_identity(facts):
+    assert facts["pid"] == "1"
+    assert facts["ids"] == "10000:10000"
+    assert facts["umask"] == "022"
+    assert facts["cwd"] == "/app"
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+                        facts["host"])
+    assert facts["hostname"] == facts["host"] + "|"
+    assert facts["fds"].split() == [str(fd) for fd in range(10)]
+
+
+def test_user_namespace(facts):
+    wanted = [["0", str(UID_BASE), "1"], ["10000", str(DYNO), "1"]]
+    assert [line.split() for line in facts["uid_map"].strip("|").split("|")] == wanted
+    assert [line.split() for line in facts["gid_map"].strip("|").split("|")] == wanted
+    assert facts["setgroups"] == "deny|"
+    assert status_of(facts)["Groups"].strip() == ""
+    assert facts["setuid_0"] == "EPERM"
+
+
+def test_capabilities_and_no_new_privs(facts):
+    status = status_of(facts)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert facts["securebits"] == "0xef"
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_seccomp(facts):
+    status = status_of(facts)
+    assert status["Seccomp"] == "2"
+    for call in ("mount", "unshare_user", "setns", "chroot", "bpf", "keyctl", "io_uring", "ptrace",
+                 "userfaultfd", "reboot", "ioctl_tiocsti", "ioctl_tiocsti_high", "prlimit_other",
+                 "personality", "clone_newuser"):
+        assert facts[call] == "EPERM", call
+    for call in ("unknown_call", "clone3"):
+        assert facts[call] == "ENOSYS", call
+    for call in ("socket_unix", "socket_inet", "socket_route", "prlimit_self"):
+        assert facts[call] == "0", call
+    for call in ("socket_packet", "socket_vsock", "socket_alg"):
+        assert facts[call] == "EAFNOSUPPORT", call
+    for call in ("socket_netfilter", "socket_sctp"):
+        assert facts[call] == "EPROTONOSUPPORT", call
+    if os.uname().machine == "x86_64":
+        assert facts["i386"] == facts["x32"] == f"signal {int(signal.SIGSYS)}"
+
+
+def test_only_known_mounts(facts, lab):
+    lines = [line.split() for line in facts["mountinfo"].strip("|").split("|")]
+    points = [line[4] for line in lines]
+    assert len(points) == len(set(points))
+    assert {"/", "/app", "/tmp", "/var/tmp", "/dev", "/dev/pts", "/dev/shm", "/proc", "/proc/sys",
+            "/sys", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/sys/fs/cgroup/memory",
+            "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/hostname",
+            "/etc/resolv.conf"} <= set(points)
+    for line in lines:
+        assert "nosuid" in line[5], line
+        assert "shared:" not in " ".join(line) and "master:" not in " ".join(line), line
+        if line[4] not in ("/app", "/tmp", "/var/tmp", "/dev/pts", "/dev/shm", "/proc"):
+            assert line[5].split(",")[0] == "ro", line
+    assert not any(str(lab.work) in line[4] for line in lines)
+
+
+def test_files(facts):
+    for name in ("write_root", "write_etc", "write_dev", "write_sys", "write_sysctl",
+                 "write_cgroup"):
+        assert facts[name] in ("EROFS", "EACCES"), name
+    assert facts["write_sysrq"] in ("EROFS", "EACCES", "ENOENT")  # not every kernel has it
+    for name in ("write_app", "write_slug", "write_tmp", "write_var_tmp", "write_shm", "write_ptmx",
+                 "write_null", "rename_dir"):
+        assert facts[name] == "0", name
+    assert facts["read_kcore"] in ("0", "EACCES", "ENOENT")
+    assert facts["read_bus"] == "ENOENT"
+    assert facts["kallsyms"] == "" and facts["sysrq"] in ("", "ENOENT")
+    assert facts["app_owner"] == facts["slug_owner"] == "10000:10000"
+    assert facts["etc_owner"] == "0:0"
+    assert "u10000:x:10000:10000" in facts["passwd"]
+    assert facts["hosts"].endswith(f"172.16.0.30 {facts['host']}|")
+    assert facts["resolv_conf"] == "nameserver 9.9.9.9|"
+    assert facts["memory_limit"] == "536870912|"
+    assert facts["cpu_online"].startswith("0")
+    assert facts["cgroup"].split("|")[0].startswith("0::/") or "0::/|" in facts["cgroup"]
+
+
+def test_slug_is_untouched(facts, lab):
+    assert facts["write_slug"] == "0"
+    assert (lab.work / "slug/hello").read_text(encoding="ascii") == "world\n"
+    assert (lab.work / "slug/dir/file").exists()
+    assert (lab.work / "stack/tree/etc/passwd").read_text(encoding="ascii") == "of the stack\n"
+
+
+def test_two_dynos_share_nothing_written(lab, facts):
+    assert facts["write_app"] == "0"
+    assert lab.drive("run", "facts")["write_app"] == "0"  # O_CREAT of a fresh file again
+
+
+def test_limits(facts):
+    limits = {line[:26].strip(): line[26:].split() for line in facts["limits"].split("|")}
+    assert limits["Max processes"][:2] == ["256", "256"]
+    assert limits["Max open files"][:2] == ["10000", "10000"]
+    assert limits["Max core file size"][:2] == ["0", "0"]
+
+
+def test_exit_status(lab):
+    assert lab.drive("run", "exit 7")["exit"] == "7"
+
+
+def test_inspect_and_adopt(lab):
+    told = lab.drive("inspect")
+    assert told["inspect"] == "0"
+    for layer in ("namespaces", "user", "seccomp", "capabilities", "no_new_privs", "rootfs",
+                  "network", "limits"):
+        assert told[layer].startswith("ok"), (layer, told[layer])
+    for layer in ("cgroup", "apparmor"):
+        assert not told[layer].startswith("failed"), (layer, told[layer])
+    assert (told["adopt"], told["adopt_pid"]) == ("0", "1")
+    assert (told["adopt_other_uid"], told["adopt_self"], told["inspect_gone"]) == ("-3",) * 3
+    assert (told["killed"], told["removed"]) == ("137", "0")
+
+
+def test_exec_is_confined_alike(lab, facts):
+    told = lab.drive("exec", "exec ")
+    assert told["exec_exit"] == "0"
+    assert told["exec_gone"].startswith("-")
+    assert told["pid"] != "1"
+    for name in ("ids", "cwd", "securebits", "uid_map", "gid_map", "setgroups", "limits", "fds",
+                 "write_root", "mount", "clone3", "clone_newuser", "unknown_call", "umask"):
+        assert told[name] == facts[name], name
+    inside, alone = status_of(told), status_of(facts)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
+                 "Seccomp_filters", "Uid", "Gid", "Groups"):
+        assert inside[name] == alone[name], name
+    assert [line.split()[4] for line in told["mountinfo"].strip("|").split("|")] == \
+        [line.split()[4] for line in facts["mountinfo"].strip("|").split("|")]
+
+
+@pytest.mark.parametrize("what,layer", [
+    ("seccomp", "seccomp"), ("user", "user"), ("network", "namespaces"),
+    ("namespaces", "user"), ("filter", "seccomp"), ("store", "store"), ("apparmor", "apparmor")])
+def test_broken_layer_refuses_the_start(lab, what, layer):
+    told = lab.drive("sabotage", what)
+    assert told["launch"] != "0"
+    assert told["layer"] == layer, told
+    assert told["detail"]
+    assert told["left"] == "-2"  # ENOENT: the cgroup is gone
+    assert told["children"] == "0"
+
+
+def test_missing_layer_is_refused_unless_allowed(lab):
+    missing = [line for line in lab.drive("host").values() if line.startswith("allowed")]
+    if not missing:
+        return  # this kernel lacks nothing
+    lab.config("")
+    try:
+        told = lab.drive("sabotage", "none")
+    finally:
+        lab.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io quota tc")
+    assert told["launch"] == "ENOPROTOOPT"
+    assert "missing" in told["detail"]
+    assert (told["left"], told["children"]) == ("-2", "0")
+
+
+def test_dynods_own_filter_is_inherited(lab, facts):
+    told = lab.drive("run", "facts", CONFINE="1")
+    assert int(status_of(told)["Seccomp_filters"]) == int(status_of(facts)["Seccomp_filters"]) + 1
+    assert lab.drive("exec", "exec ", CONFINE="1")["exec_exit"] == "0"
+
+
+def test_no_descriptor_leaks(lab):
+    assert lab.drive("bench", "20")["fds_leaked"] == "0"
