@@ -145,7 +145,7 @@ static int start_fetch(Store *store, Import *import, UnpackJob *job) {
 
         job->out_fd = out_fd;
         job->record_fd = write_fd;
-        return child_spawn(store, CHILD_FETCH, import, job);
+        return store_child_spawn(store, CHILD_FETCH, import, job);
 }
 
 int store_fetch(
@@ -205,7 +205,7 @@ static int start_extract(
         if (fchown(object_fd, owner, owner) < 0)
                 return -errno;
         job.out_fd = object_fd;
-        return child_spawn(store, CHILD_EXTRACT, import, &job);
+        return store_child_spawn(store, CHILD_EXTRACT, import, &job);
 }
 
 static bool is_rebuilding(const Store *store, const StoreExtract *request) {
@@ -229,7 +229,7 @@ static int start_verify(Store *store, Import *import, int archive_fd) {
         write_fd = fds[1];
         job.out_fd = null_fd;
         job.record_fd = write_fd;
-        return child_spawn(store, CHILD_VERIFY, import, &job);
+        return store_child_spawn(store, CHILD_VERIFY, import, &job);
 }
 
 static int open_archive(const Store *store, const uint8_t digest[DIGEST_SIZE], int *ret_fd) {
@@ -363,7 +363,7 @@ static int take_fetched(Store *store, Import *import) {
         memcpy(import->digest, record.digest, DIGEST_SIZE);
         import->has_digest = true;
         /* Goes on while the tree is made. */
-        return child_spawn_sync(store, CHILD_SYNC_ARCHIVE, import, fd);
+        return store_child_spawn_sync(store, CHILD_SYNC_ARCHIVE, import, fd);
 }
 
 static void fetch_ended(Store *store, Import *import, int result) {
@@ -380,7 +380,7 @@ static void sync_trees(Store *store, const Import *import) {
         if (store_place_read_marker(&store->place, import->kind, import->digest, marker) < 0)
                 return;
         /* If it cannot be started, the tree is made anew after a reboot: slower, not wrong. */
-        if (child_spawn_sync(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
+        if (store_child_spawn_sync(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
                 return;
         /* watch_child() has put it in front. */
         store->children->kind = import->kind;
@@ -445,7 +445,8 @@ static int install(Store *store, Import *import) {
         if (r == 0)
                 r = store_place_install_archive(&store->place, import->digest, import->dir_fd);
         if (r == 0)
-                r = child_spawn_sync(store, CHILD_SYNC_FOLDER, import, store->place.archives_fd);
+                r = store_child_spawn_sync(
+                        store, CHILD_SYNC_FOLDER, import, store->place.archives_fd);
         return r;
 }
 

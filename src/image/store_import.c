@@ -120,7 +120,7 @@ static int watch_child(Store *store, ChildRole role, Import *import, UnpackChild
         return 0;
 }
 
-int child_spawn(Store *store, ChildRole role, Import *import, UnpackJob *job) {
+int store_child_spawn(Store *store, ChildRole role, Import *import, UnpackJob *job) {
         UnpackChild process = UNPACK_CHILD_INIT;
         int r;
 
@@ -141,7 +141,7 @@ static _Noreturn void run_sync(int fd, bool whole) {
         _exit(r < 0 ? errno : 0);
 }
 
-int child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) {
+int store_child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) {
         int pidfd = -EBADF;
         struct clone_args args = {
                 .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
@@ -182,7 +182,7 @@ static int spawn_removal(Store *store, Import *import) {
         if (object_fd < 0)
                 return -errno;
         job.out_fd = object_fd;
-        return child_spawn(store, CHILD_REMOVE, import, &job);
+        return store_child_spawn(store, CHILD_REMOVE, import, &job);
 }
 
 /* Goes on with @import as far as it can; frees it at its end. */

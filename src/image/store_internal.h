@@ -99,8 +99,8 @@ void import_removal_ended(Store *store, Import *import, int result);
 void import_unlink(Store *store, Import *import); /* frees it and leaves its folder */
 
 /* Start a child for @import, which is then in front of store->children. 0 or a negative errno. */
-int child_spawn(Store *store, ChildRole role, Import *import, UnpackJob *job) _must_check_;
-int child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) _must_check_;
+int store_child_spawn(Store *store, ChildRole role, Import *import, UnpackJob *job) _must_check_;
+int store_child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) _must_check_;
 
 /* Begins to clear what an earlier dynod left under way. Return: 0 or a negative errno. */
 int store_clear_leftovers(Store *store) _must_check_;
