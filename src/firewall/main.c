@@ -19,7 +19,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define RULES_SIZE (4U * 1024 * 1024) /* bytes: 16384 dynos need about 1 MB */
+#define RULES_SIZE ((size_t)4 * 1024 * 1024) /* bytes: 16384 dynos need about 1 MB */
 
 /* Nothing but the right to change the packet filter. */
 static int drop_privileges(void) {

@@ -45,10 +45,9 @@ static void key_append(FirewallKey *key, const void *data, size_t size) {
 }
 
 static void key_append_link(FirewallKey *key, const char *link) {
-        char name[IFNAMSIZ] = {0};
+        char name[IFNAMSIZ];
 
-        assert(strlen(link) < IFNAMSIZ);
-        memcpy(name, link, strlen(link));
+        field_set(name, sizeof(name), link);
         key_append(key, name, sizeof(name));
 }
 
@@ -77,8 +76,18 @@ FirewallKey firewall_key_uplink(const char *link) {
         return key;
 }
 
+static int connect_socket(Firewall *fw) {
+        fw->sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+        if (!fw->sock || mnl_socket_bind(fw->sock, 0, MNL_SOCKET_AUTOPID) < 0)
+                return -errno;
+
+        fw->portid = mnl_socket_get_portid(fw->sock);
+        return 0;
+}
+
 int firewall_open(Firewall **ret, const char *instance) {
         _cleanup_(firewall_freep) Firewall *fw = NULL;
+        int r;
 
         assert(ret);
         assert(instance_name_is_valid(instance));
@@ -86,12 +95,10 @@ int firewall_open(Firewall **ret, const char *instance) {
         fw = calloc(1, sizeof(*fw));
         if (!fw)
                 return -ENOMEM;
-        strncpy(fw->table, instance, sizeof(fw->table) - 1);
-
-        fw->sock = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-        if (!fw->sock || mnl_socket_bind(fw->sock, 0, MNL_SOCKET_AUTOPID) < 0)
-                return -errno;
-        fw->portid = mnl_socket_get_portid(fw->sock);
+        field_set(fw->table, sizeof(fw->table), instance);
+        r = connect_socket(fw);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(fw);
         return 0;
@@ -285,7 +292,7 @@ static int collect_table(const struct nlmsghdr *answer, void *userdata) {
         if (nftnl_table_nlmsg_parse(answer, table) >= 0) {
                 name = nftnl_table_get_str(table, NFTNL_TABLE_NAME);
                 if (name && instance_name_is_valid(name) && tables->n < TABLES_MAX)
-                        strcpy(tables->name[tables->n++], name);
+                        field_set(tables->name[tables->n++], INSTANCE_NAME_SIZE, name);
         }
         nftnl_table_free(table);
         return MNL_CB_OK;

@@ -77,7 +77,7 @@ int net_open(Net **ret, const Config *config) {
                 return r;
 
         net->ipv6 = net_host_has_ipv6();
-        net->tc_error = tc_program_load(&net->tc, net->marks);
+        net->tc_error = tc_program_load(&net->tc, net->marks, net->resolvers, net->n_resolvers);
         r = net_find_overlaps(net);
         if (r < 0)
                 return r;

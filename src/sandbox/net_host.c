@@ -95,15 +95,14 @@ static void hand_over(const RouteWalk *walk, NetRoute *route, int ifindex) {
         walk->handler(route, walk->userdata);
 }
 
-static int walk_route(const struct nlmsghdr *answer, void *userdata) {
+static int walk_route(struct nlmsghdr *answer, void *userdata) {
         const RouteWalk *walk = userdata;
         const struct rtmsg *rtm = nlmsg_data(answer);
         struct nlattr *attrs[RTA_MAX + 1] = {0};
         NetRoute route = {0};
 
         if (answer->nlmsg_type != RTM_NEWROUTE ||
-            nlmsg_parse((struct nlmsghdr *)(uintptr_t)answer, sizeof(*rtm), attrs, RTA_MAX, NULL) <
-                    0)
+            nlmsg_parse(answer, sizeof(*rtm), attrs, RTA_MAX, NULL) < 0)
                 return 0;
         if (rtm->rtm_family != AF_INET)
                 return 0;
@@ -128,13 +127,13 @@ static int walk_route(const struct nlmsghdr *answer, void *userdata) {
 
 int net_host_routes(NetRtnl *host, const char *instance, NetRouteHandler handler, void *userdata) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
-        const struct rtmsg rtm = {.rtm_family = AF_INET};
+        struct rtmsg rtm = {.rtm_family = AF_INET};
         RouteWalk walk = {instance, host, handler, userdata};
         int r;
 
         assert(handler);
 
-        if (!msg || nlmsg_append(msg, (void *)(uintptr_t)&rtm, sizeof(rtm), NLMSG_ALIGNTO) < 0)
+        if (!msg || nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO) < 0)
                 return -ENOMEM;
 
         r = net_rtnl_query(host, msg, walk_route, &walk);
@@ -167,7 +166,7 @@ int net_host_uplinks(NetRtnl *host, const char *instance, NetUplinks *ret) {
         return net_host_routes(host, instance, collect_uplink, ret);
 }
 
-static int take_route_type(const struct nlmsghdr *answer, void *userdata) {
+static int take_route_type(struct nlmsghdr *answer, void *userdata) {
         const struct rtmsg *rtm = nlmsg_data(answer);
 
         if (answer->nlmsg_type == RTM_NEWROUTE)
@@ -177,13 +176,13 @@ static int take_route_type(const struct nlmsghdr *answer, void *userdata) {
 
 int net_host_is_local(NetRtnl *host, struct in_addr address, bool *ret) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
-        const struct rtmsg rtm = {.rtm_family = AF_INET, .rtm_dst_len = 32};
+        struct rtmsg rtm = {.rtm_family = AF_INET, .rtm_dst_len = 32};
         uint8_t type = RTN_UNSPEC;
         int r;
 
         assert(ret);
 
-        if (!msg || nlmsg_append(msg, (void *)(uintptr_t)&rtm, sizeof(rtm), NLMSG_ALIGNTO) < 0 ||
+        if (!msg || nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO) < 0 ||
             nla_put(msg, RTA_DST, sizeof(address), &address) < 0)
                 return -ENOMEM;
 
@@ -228,16 +227,14 @@ typedef struct RuleSearch {
         bool found;
 } RuleSearch;
 
-static int match_rule(const struct nlmsghdr *answer, void *userdata) {
+static int match_rule(struct nlmsghdr *answer, void *userdata) {
         const struct fib_rule_hdr *rule = nlmsg_data(answer);
         struct nlattr *attrs[FRA_MAX + 1] = {0};
         RuleSearch *search = userdata;
 
         if (answer->nlmsg_type == RTM_NEWRULE && rule->action == FR_ACT_BLACKHOLE &&
-            nlmsg_parse(
-                    (struct nlmsghdr *)(uintptr_t)answer, sizeof(*rule), attrs, FRA_MAX, NULL) >=
-                    0 &&
-            attrs[FRA_FWMARK] && nla_get_u32(attrs[FRA_FWMARK]) == search->mark)
+            nlmsg_parse(answer, sizeof(*rule), attrs, FRA_MAX, NULL) >= 0 && attrs[FRA_FWMARK] &&
+            nla_get_u32(attrs[FRA_FWMARK]) == search->mark)
                 search->found = true;
         return 0;
 }

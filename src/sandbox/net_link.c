@@ -117,17 +117,12 @@ int net_link_remove(NetRtnl *rtnl, int ifindex) {
 }
 
 /* Sets *@userdata, a group, to 0 if a link has it. */
-static int find_group(const struct nlmsghdr *answer, void *userdata) {
+static int find_group(struct nlmsghdr *answer, void *userdata) {
         struct nlattr *attrs[IFLA_MAX + 1] = {0};
         uint32_t *group = userdata;
 
         if (answer->nlmsg_type == RTM_NEWLINK &&
-            nlmsg_parse(
-                    (struct nlmsghdr *)(uintptr_t)answer,
-                    sizeof(struct ifinfomsg),
-                    attrs,
-                    IFLA_MAX,
-                    NULL) >= 0 &&
+            nlmsg_parse(answer, sizeof(struct ifinfomsg), attrs, IFLA_MAX, NULL) >= 0 &&
             attrs[IFLA_GROUP] && nla_get_u32(attrs[IFLA_GROUP]) == *group)
                 *group = 0;
         return 0;
@@ -178,7 +173,7 @@ int net_link_remove_all(NetRtnl *host, const int *ifindex, size_t n, uint32_t gr
         return 0;
 }
 
-static int take_index(const struct nlmsghdr *answer, void *userdata) {
+static int take_index(struct nlmsghdr *answer, void *userdata) {
         const struct ifinfomsg *info = nlmsg_data(answer);
 
         if (answer->nlmsg_type == RTM_NEWLINK)
@@ -280,7 +275,7 @@ int net_link_add_neighbour(
 
         assert(ifindex > 0);
 
-        lladdr = nl_addr_build(AF_LLC, (void *)(uintptr_t)mac, NET_MAC_SIZE);
+        lladdr = nl_addr_build(AF_LLC, mac, NET_MAC_SIZE);
         if (!neigh || !dst || !lladdr)
                 return -ENOMEM;
         rtnl_neigh_set_ifindex(neigh, ifindex);
@@ -340,7 +335,7 @@ static bool is_own(struct nlattr **attrs, uint32_t slot) {
                info[IFLA_INFO_KIND] && nla_strcmp(info[IFLA_INFO_KIND], "veth") == 0;
 }
 
-static int collect_own(const struct nlmsghdr *answer, void *userdata) {
+static int collect_own(struct nlmsghdr *answer, void *userdata) {
         struct nlattr *attrs[IFLA_MAX + 1] = {0};
         const struct ifinfomsg *info = nlmsg_data(answer);
         OwnLinks *own = userdata;
@@ -348,8 +343,7 @@ static int collect_own(const struct nlmsghdr *answer, void *userdata) {
         uint32_t slot;
 
         if (answer->nlmsg_type != RTM_NEWLINK ||
-            nlmsg_parse(
-                    (struct nlmsghdr *)(uintptr_t)answer, sizeof(*info), attrs, IFLA_MAX, NULL) < 0)
+            nlmsg_parse(answer, sizeof(*info), attrs, IFLA_MAX, NULL) < 0)
                 return 0;
         if (!attrs[IFLA_IFNAME] ||
             net_plan_link_slot(own->instance, nla_get_string(attrs[IFLA_IFNAME]), &slot) < 0 ||

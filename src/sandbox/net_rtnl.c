@@ -22,20 +22,28 @@ struct NetRtnl {
         _Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
 };
 
-int net_rtnl_open(NetRtnl **ret) {
-        _cleanup_(net_rtnl_freep) NetRtnl *rtnl = NULL;
-
-        assert(ret);
-
-        rtnl = malloc(sizeof(*rtnl));
-        if (!rtnl)
-                return -ENOMEM;
-
+static int connect_socket(NetRtnl *rtnl) {
         rtnl->sock = nl_socket_alloc();
         if (!rtnl->sock)
                 return -ENOMEM;
         if (nl_connect(rtnl->sock, NETLINK_ROUTE) < 0)
                 return errno > 0 ? -errno : -EPROTO;
+        return 0;
+}
+
+int net_rtnl_open(NetRtnl **ret) {
+        _cleanup_(net_rtnl_freep) NetRtnl *rtnl = NULL;
+
+        int r;
+
+        assert(ret);
+
+        rtnl = malloc(sizeof(*rtnl)); /* not calloc(): most of it is the buffer */
+        if (!rtnl)
+                return -ENOMEM;
+        r = connect_socket(rtnl);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(rtnl);
         return 0;
@@ -64,7 +72,7 @@ int net_rtnl_namespace(NetRtnl *rtnl, int *ret_fd) {
         return 0;
 }
 
-static int answer_error(const struct nlmsghdr *h) {
+static int answer_error(struct nlmsghdr *h) {
         const struct nlmsgerr *err = nlmsg_data(h);
 
         if (h->nlmsg_len < (uint32_t)nlmsg_size((int)sizeof(*err)))
@@ -73,7 +81,7 @@ static int answer_error(const struct nlmsghdr *h) {
 }
 
 /* Return: 1 when the answer is complete, 0 when more follows, or a negative errno. */
-static int handle_answer(const struct nlmsghdr *h, NetRtnlHandler handler, void *userdata) {
+static int handle_answer(struct nlmsghdr *h, NetRtnlHandler handler, void *userdata) {
         int r;
 
         if (h->nlmsg_flags & NLM_F_DUMP_INTR)

@@ -38,7 +38,7 @@ int net_rtnl_namespace(NetRtnl *rtnl, int *ret_fd) _must_check_;
 int net_rtnl_request(NetRtnl *rtnl, struct nl_msg *msg) _must_check_;
 
 /* Called for each message of an answer. A negative return ends and fails the dump. */
-typedef int (*NetRtnlHandler)(const struct nlmsghdr *answer, void *userdata);
+typedef int (*NetRtnlHandler)(struct nlmsghdr *answer, void *userdata);
 
 /**
  * net_rtnl_query() - send one request and hand over every message of the answer

@@ -100,16 +100,12 @@ typedef struct FilterSearch {
         bool found;
 } FilterSearch;
 
-static int match_filter(const struct nlmsghdr *answer, void *userdata) {
+static int match_filter(struct nlmsghdr *answer, void *userdata) {
         FilterSearch *search = userdata;
         struct nlattr *attrs[TCA_MAX + 1] = {0}, *options[TCA_BPF_MAX + 1] = {0};
 
-        if (answer->nlmsg_type != RTM_NEWTFILTER || nlmsg_parse(
-                                                            (struct nlmsghdr *)(uintptr_t)answer,
-                                                            sizeof(struct tcmsg),
-                                                            attrs,
-                                                            TCA_MAX,
-                                                            NULL) < 0)
+        if (answer->nlmsg_type != RTM_NEWTFILTER ||
+            nlmsg_parse(answer, sizeof(struct tcmsg), attrs, TCA_MAX, NULL) < 0)
                 return 0;
         if (!attrs[TCA_KIND] || !attrs[TCA_OPTIONS] || nla_strcmp(attrs[TCA_KIND], "bpf") != 0 ||
             nla_parse_nested(options, TCA_BPF_MAX, attrs[TCA_OPTIONS], NULL) < 0)

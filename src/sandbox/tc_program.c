@@ -2,7 +2,7 @@
 
 /*
  * The programs are written down as instructions, because a compiler for BPF would be a
- * build dependency and libbpf one of the root process for 130 instructions. The tests
+ * build dependency and libbpf one of the root process for 150 instructions. The tests
  * send real packets through them.
  */
 
@@ -19,7 +19,7 @@
 #include "config/config.h"
 #include "sandbox/tc_program.h"
 
-#define PROGRAM_MAX 160 /* instructions */
+#define PROGRAM_MAX 192 /* instructions */
 
 /* A link's element of the map. All in network byte order, as the packet has it. */
 typedef struct LinkEntry {
@@ -33,6 +33,8 @@ typedef enum Label {
         LABEL_FORWARD,
         LABEL_LOCAL,
         LABEL_PASS,
+        LABEL_RESOLVER,
+        LABEL_PORT,
         LABEL_CLASSIFIED,
         _LABEL_MAX,
 } Label;
@@ -144,6 +146,9 @@ enum {
 
         TCP_SIZE = 14, /* up to the flags */
         TCP_SOURCE_PORT = STACK_TCP,
+        DESTINATION_PORT = STACK_TCP + 2, /* UDP has it there too */
+        PORTS_SIZE = 4,
+        DNS_PORT = 53,
         TCP_FLAGS = STACK_TCP + 13,
 
         TCP_RST = 0x04,
@@ -155,6 +160,8 @@ enum {
 
 /* r0 = the map's element of the link whose index is on the stack, or NULL. */
 static void look_up_link(Assembler *a, int map_fd) {
+        /* BPF_LD and BPF_IMM are both 0, and written down nevertheless. */
+        /* NOLINTNEXTLINE(misc-redundant-expression) */
         emit(a, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd);
         emit(a, 0, 0, 0, 0, 0);
         stack_address(a, BPF_REG_2, STACK_KEY);
@@ -192,7 +199,50 @@ static void end(Assembler *a) {
         link_labels(a);
 }
 
-static void check_addresses(Assembler *a) {
+/* The first @size bytes behind the IP header, of a packet that is no fragment. */
+static void load_transport(Assembler *a, int size) {
+        load(a, BPF_H, BPF_REG_0, BPF_REG_10, IP_FRAGMENT);
+        alu(a, BPF_AND, BPF_REG_0, htons(0x3fff)); /* more fragments, or an offset */
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+
+        move(a, BPF_REG_1, CTX);
+        move(a, BPF_REG_2, HEADER_LENGTH);
+        alu(a, BPF_ADD, BPF_REG_2, ETH_HLEN);
+        stack_address(a, BPF_REG_3, STACK_TCP);
+        set(a, BPF_REG_4, size);
+        call(a, BPF_FUNC_skb_load_bytes);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+}
+
+static bool is_link_local(struct in_addr address) {
+        return (ntohl(address.s_addr) >> 16) == 0xa9fe;
+}
+
+/* Link-local, and with it the clouds' metadata: nothing but port 53 of a name server. */
+static void check_link_local(Assembler *a, const struct in_addr *resolvers, size_t n) {
+        size_t n_link_local = 0;
+
+        load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
+        for (size_t i = 0; i < n; i++)
+                if (is_link_local(resolvers[i])) {
+                        jump_if_word(a, BPF_JEQ, BPF_REG_1, resolvers[i].s_addr, LABEL_RESOLVER);
+                        n_link_local++;
+                }
+        jump(a, LABEL_DROP);
+        if (n_link_local == 0)
+                return; /* the kernel refuses instructions that nothing leads to */
+
+        place(a, LABEL_RESOLVER);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
+        jump_if(a, BPF_JEQ, BPF_REG_0, IPPROTO_UDP, LABEL_PORT);
+        jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_TCP, LABEL_DROP);
+        place(a, LABEL_PORT);
+        load_transport(a, PORTS_SIZE);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_10, DESTINATION_PORT);
+        jump_if(a, BPF_JNE, BPF_REG_0, htons(DNS_PORT), LABEL_DROP);
+}
+
+static void check_addresses(Assembler *a, const struct in_addr *resolvers, size_t n) {
         load(a, BPF_B, HEADER_LENGTH, BPF_REG_10, STACK_IP);
         move(a, BPF_REG_0, HEADER_LENGTH);
         alu(a, BPF_RSH, BPF_REG_0, 4);
@@ -204,14 +254,15 @@ static void check_addresses(Assembler *a) {
         load(a, BPF_W, BPF_REG_2, LINK, offsetof(LinkEntry, dyno));
         jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_2, LABEL_DROP);
 
-        /* "this network", loopback, multicast and all above it, link-local and metadata */
+        /* "this network", loopback, multicast and all above it */
         load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
         jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_DROP);
         jump_if(a, BPF_JEQ, BPF_REG_1, 127, LABEL_DROP);
         jump_if(a, BPF_JGE, BPF_REG_1, 224, LABEL_DROP);
         jump_if(a, BPF_JNE, BPF_REG_1, 169, LABEL_CLASSIFIED);
         load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION + 1);
-        jump_if(a, BPF_JEQ, BPF_REG_1, 254, LABEL_DROP);
+        jump_if(a, BPF_JNE, BPF_REG_1, 254, LABEL_CLASSIFIED);
+        check_link_local(a, resolvers, n);
         place(a, LABEL_CLASSIFIED);
 }
 
@@ -256,17 +307,7 @@ static void check_web_answer(Assembler *a) {
         place(a, LABEL_LOCAL);
         load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
         jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_TCP, LABEL_DROP);
-        load(a, BPF_H, BPF_REG_0, BPF_REG_10, IP_FRAGMENT);
-        alu(a, BPF_AND, BPF_REG_0, htons(0x3fff)); /* more fragments, or an offset */
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
-
-        move(a, BPF_REG_1, CTX);
-        move(a, BPF_REG_2, HEADER_LENGTH);
-        alu(a, BPF_ADD, BPF_REG_2, ETH_HLEN);
-        stack_address(a, BPF_REG_3, STACK_TCP);
-        set(a, BPF_REG_4, TCP_SIZE);
-        call(a, BPF_FUNC_skb_load_bytes);
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+        load_transport(a, TCP_SIZE);
 
         load(a, BPF_W, BPF_REG_1, LINK, offsetof(LinkEntry, web_port));
         jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_DROP);
@@ -278,9 +319,10 @@ static void check_web_answer(Assembler *a) {
         jump(a, LABEL_PASS);
 }
 
-static void assemble_ingress(Assembler *a, int map_fd, uint32_t mark) {
+static void assemble_ingress(
+        Assembler *a, int map_fd, uint32_t mark, const struct in_addr *resolvers, size_t n) {
         begin(a, map_fd);
-        check_addresses(a);
+        check_addresses(a, resolvers, n);
         look_up_route(a);
         check_web_answer(a);
 
@@ -359,17 +401,19 @@ static int load_program(const Assembler *a, const char *name, uint32_t *ret_id) 
         return TAKE_FD(fd);
 }
 
-int tc_program_load(TcProgram *ret, TcMarks marks) {
+int tc_program_load(
+        TcProgram *ret, TcMarks marks, const struct in_addr *resolvers, size_t n_resolvers) {
         Assembler ingress = {0}, egress = {0};
         TcProgram p = TC_PROGRAM_EMPTY;
         int r;
 
         assert(ret);
         assert(marks.from_dyno != 0 && marks.to_dyno != 0);
+        assert(n_resolvers <= CONFIG_RESOLVERS_MAX);
 
         r = p.map_fd = make_map();
         if (r >= 0) {
-                assemble_ingress(&ingress, p.map_fd, marks.from_dyno);
+                assemble_ingress(&ingress, p.map_fd, marks.from_dyno, resolvers, n_resolvers);
                 r = p.ingress_fd = load_program(&ingress, "dynod_from", &p.ingress_id);
         }
         if (r >= 0) {

@@ -38,12 +38,17 @@ typedef struct TcMarks {
 
 /**
  * tc_program_load() - make the map and load both programs
- * @ret:     filled on success; release with tc_program_close()
- * @marks:   of this instance
+ * @ret:          filled on success; release with tc_program_close()
+ * @marks:        of this instance
+ * @resolvers:    name servers; port 53 of one that is link-local, as in some clouds, is
+ *                the only thing link-local that a dyno may reach
+ * @n_resolvers:  at most CONFIG_RESOLVERS_MAX
  *
  * Return: 0 or a negative errno: the kernel lacks or forbids it.
  */
-int tc_program_load(TcProgram *ret, TcMarks marks) _must_check_;
+int tc_program_load(
+        TcProgram *ret, TcMarks marks, const struct in_addr *resolvers, size_t n_resolvers)
+        _must_check_;
 void tc_program_close(TcProgram *program);
 
 /**

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from lab import DYNO_UID, HOST, HOST_LAN, OUTSIDE, UPLINK, address
+from lab import DYNO_UID, HOST, HOST_LAN, OUTSIDE, UPLINK, Driver, address
 
 PORT = 7000
 LAYERS = ["both", "nft", "tc", "none"]
@@ -294,3 +294,29 @@ def test_a_resolver_on_the_host_stays_refused(net):
             assert not dyno.ask("udp", target, 53).startswith("ok")
     with net.outside.serve("udp", OUTSIDE, 53):
         assert dyno.ask("udp", OUTSIDE, 53).startswith("ok")
+
+
+@pytest.mark.parametrize("layers", ["both", "nft", "tc"])
+def test_port_53_of_a_link_local_resolver_is_open_and_no_other(lab, layers):
+    lab.driver = Driver(lab.host, resolver="169.254.169.254")
+    lab.driver.ok("start")
+    dyno = lab.driver.create(0)
+    lab.outside.run(f"ip route add {address(0)[1]} via {HOST}")
+    take_away(lab, layers)
+    if layers == "tc":
+        lab.rule_off()
+        # Without the table nothing comes back through the filter: count what goes out.
+        lab.outside.run("nft 'add table ip count; add chain ip count c { type filter hook "
+                        f"prerouting priority 0; }}; add rule ip count c ip saddr {address(0)[1]} "
+                        "counter'")
+    for proto, port, passes in (("udp", 53, True), ("tcp", 53, True), ("udp", 80, False),
+                                ("tcp", 80, False)):
+        with lab.outside.serve(proto, "169.254.169.254", port):
+            if layers == "tc":
+                lab.outside.run("nft reset counters table ip count; nft flush chain ip count c; "
+                                f"nft add rule ip count c ip saddr {address(0)[1]} counter")
+                dyno.ask(proto, "169.254.169.254", port)
+                seen = "packets 0 " not in lab.outside.run("nft list chain ip count c")
+                assert seen == passes, (proto, port)
+            else:
+                assert dyno.ask(proto, "169.254.169.254", port).startswith("ok") == passes
