@@ -11,7 +11,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "ipc/dyno_spec.h"
 #include "ipc/init_fds.h"
@@ -219,31 +218,12 @@ int dyno_watch_exit(Dyno *dyno) {
 
 /* ---- what dyno-init writes down ---- */
 
-/*
- * From now on the kernel spares dyno-init when memory runs out: it must live to say so.
- * Only now, because a child that is forked later could go back to this value by itself.
- */
-static void protect_init(const Dyno *dyno) {
-        char path[64];
-        int r;
-
-        (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", dyno->process.pid);
-        /* Safe: the pid is pinned by our pidfd, and the value concerns dyno-init alone. */
-        r = write_text_at(AT_FDCWD, path, "-1000");
-        if (r < 0 && r != -EACCES && r != -EPERM && r != -ENOENT) /* no CAP_SYS_RESOURCE here */
-                (void)log_warning_errno(
-                        r, "%s: cannot set oom_score_adj: %m", dyno->facts.start.id);
-}
-
 void dyno_take_status(Dyno *dyno) {
         StatusRecord record;
         int r;
 
         if (!dyno_read_status(dyno, &record) || !dyno->exit_source)
                 return;
-
-        if ((record.flags & STATUS_STARTED) != 0 && (record.flags & STATUS_EXITED) == 0)
-                protect_init(dyno);
 
         if ((record.flags & STATUS_BOUND) != 0 && dyno->facts.bound == 0 &&
             dyno->facts.start.web_port != 0) {
