@@ -87,8 +87,8 @@ def make_root(root):
         os.chmod(f"{root}/{name}", mode)
     os.chown(f"{root}/app", UID, UID)
     mount("proc", f"{root}/proc", "proc")
-    for name, minor in (("null", 3), ("zero", 5), ("urandom", 9)):
-        os.mknod(f"{root}/dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+    for name, major, minor in (("null", 1, 3), ("zero", 1, 5), ("urandom", 1, 9), ("tty", 5, 0)):
+        os.mknod(f"{root}/dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(major, minor))
         os.chmod(f"{root}/dev/{name}", 0o666)
     os.mkdir(f"{root}/dev/pts")
     mount("devpts", f"{root}/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=0620")
@@ -126,31 +126,31 @@ class Process:
 
     def __init__(self, enter):
         """@enter: runs in a process between us and dyno-init, which it makes by os.fork()."""
-        pid_read, pid_write = os.pipe()
+        mine, theirs = socket.socketpair()
         self.exit_read, exit_write = os.pipe()
         self.helper = os.fork()
         if self.helper == 0:
             try:
-                os.close(pid_read)
+                mine.close()
                 os.close(self.exit_read)
                 pid = enter()
-                os.write(pid_write, struct.pack("i", pid))
-                os.close(pid_write)
+                theirs.send(struct.pack("i", pid))
+                theirs.recv(1)  # not reaped before it has been opened
                 status = os.waitpid(pid, 0)[1]
                 os.write(exit_write, struct.pack("i", os.waitstatus_to_exitcode(status)))
             except BaseException as e:
                 os.write(2, f"harness: {e!r}\n".encode())
             finally:
                 os._exit(0)
-        os.close(pid_write)
+        theirs.close()
         os.close(exit_write)
-        data = os.read(pid_read, 4)
-        os.close(pid_read)
+        data = mine.recv(4)
         if len(data) != 4:
             os.waitpid(self.helper, 0)
             raise RuntimeError("dyno-init did not start")
         self.pid = struct.unpack("i", data)[0]
         self.pidfd = os.pidfd_open(self.pid)
+        mine.close()
 
     def has_ended(self, timeout=0.0):
         return bool(select.select([self.pidfd], [], [], timeout)[0])
