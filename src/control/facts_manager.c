@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "control/facts.h"
+
+/* Runs appends until one fails; the rest is skipped by the short circuit. */
+#define APPEND(r, call) ((r) < 0 ? (r) : ((r) = (call)))
+
+int facts_of_app(sd_bus_message *m, const AppInfo *info) {
+        int r = fact_text(m, "name", info->name);
+
+        APPEND(r, fact_text(m, "stack", info->stack));
+        if (info->stack_version > 0)
+                APPEND(r, fact_u32(m, "stack_version", info->stack_version));
+        APPEND(r, fact_u32(m, "release", info->release));
+        APPEND(r, fact_text(m, "user", info->user));
+        APPEND(r, fact_time(m, "created", info->created_usec));
+        APPEND(r, fact_u32(m, "dynos", info->dynos));
+        APPEND(r, fact_u32(m, "up", info->up));
+        APPEND(r, fact_u32(m, "releases", info->releases));
+        APPEND(r, fact_text(m, "slug", info->slug));
+        if (info->slug && *info->slug)
+                APPEND(r, fact_u64(m, "slug_bytes", info->slug_bytes));
+        return r;
+}
+
+int facts_of_stack(sd_bus_message *m, const StackInfo *info) {
+        int r = fact_text(m, "name", info->name);
+
+        APPEND(r, fact_u32(m, "version", info->version));
+        APPEND(r, fact_text(m, "digest", info->digest));
+        APPEND(r, fact_u64(m, "bytes", info->bytes));
+        APPEND(r, fact_u64(m, "files", info->files));
+        APPEND(r, fact_time(m, "imported", info->imported_usec));
+        APPEND(r, fact_list(m, "apps", info->apps));
+        return r;
+}
+
+static int fact_pairs(sd_bus_message *m, const char *key, const char *const *pairs) {
+        int r;
+
+        if (!pairs)
+                return 0;
+        r = fact_open(m, key, "a{sv}");
+        for (; r >= 0 && pairs[0] && pairs[1]; pairs += 2)
+                r = fact_text(m, pairs[0], pairs[1]);
+        return r < 0 ? r : fact_close(m);
+}
+
+int facts_of_release(sd_bus_message *m, const ReleaseInfo *info) {
+        int r = fact_u32(m, "release", info->number);
+
+        APPEND(r, fact_text(m, "description", info->description));
+        APPEND(r, fact_text(m, "user", info->user));
+        APPEND(r, fact_time(m, "created", info->created_usec));
+        APPEND(r, fact_bool(m, "current", info->current));
+        APPEND(r, fact_text(m, "slug", info->slug));
+        if (info->slug && *info->slug)
+                APPEND(r, fact_u64(m, "slug_bytes", info->slug_bytes));
+        if (info->stack_version > 0) {
+                APPEND(r, fact_text(m, "stack", info->stack));
+                APPEND(r, fact_u32(m, "stack_version", info->stack_version));
+        }
+        APPEND(r, fact_pairs(m, "processes", info->processes));
+        APPEND(r, fact_list(m, "config_keys", info->config_names));
+        return r;
+}
+
+int facts_of_formation(sd_bus_message *m, const FormationInfo *info) {
+        int r = fact_text(m, "type", info->type);
+
+        APPEND(r, fact_u32(m, "quantity", info->quantity));
+        APPEND(r, fact_text(m, "size", info->size));
+        APPEND(r, fact_text(m, "command", info->command));
+        return r;
+}
+
+static int dyno_life(sd_bus_message *m, const DynoInfo *info) {
+        int r = fact_time(m, "since", info->since_usec);
+
+        APPEND(r, fact_u32(m, "crashes", info->crashes));
+        APPEND(r, fact_time(m, "next_start", info->next_start_usec));
+        if (info->boot_left_usec > 0)
+                APPEND(r,
+                       fact_time(m, "boot_deadline", clock_realtime_usec() + info->boot_left_usec));
+        if (info->exit_status >= 0)
+                APPEND(r, fact_u32(m, "exit_status", (uint32_t)info->exit_status));
+        APPEND(r, fact_u64(m, "memory", info->memory));
+        APPEND(r, fact_u64(m, "memory_limit", info->memory_limit));
+        APPEND(r, fact_double(m, "cpu_seconds", (double)info->cpu_usec / (double)USEC_PER_SEC));
+        return r;
+}
+
+int facts_of_dyno(sd_bus_message *m, const DynoInfo *info) {
+        int r = fact_text(m, "id", info->id);
+
+        APPEND(r, fact_text(m, "name", info->name));
+        APPEND(r, fact_text(m, "app", info->app));
+        APPEND(r, fact_text(m, "type", info->type));
+        APPEND(r, fact_text(m, "command", info->command));
+        APPEND(r, fact_text(m, "size", info->size));
+        APPEND(r, fact_text(m, "state", info->state));
+        APPEND(r, fact_text(m, "reason", info->reason));
+        APPEND(r, fact_u32(m, "release", info->release));
+        APPEND(r, fact_text(m, "stack", info->stack));
+        APPEND(r, fact_u32(m, "stack_version", info->stack_version));
+        APPEND(r, fact_u32(m, "pid", info->pid));
+        APPEND(r, fact_u32(m, "uid", info->uid));
+        APPEND(r, fact_text(m, "address", info->address));
+        if (info->port > 0)
+                APPEND(r, fact_u32(m, "port", info->port));
+        APPEND(r, dyno_life(m, info));
+        return r;
+}
+
+int facts_of_size(sd_bus_message *m, const DynoSize *size) {
+        int r = fact_text(m, "name", size->name);
+
+        APPEND(r, fact_u64(m, "memory_quota", size->memory_quota));
+        APPEND(r, fact_u64(m, "memory_kill", size->memory_kill));
+        APPEND(r, fact_u32(m, "cpu_weight", size->cpu_weight));
+        APPEND(r, fact_u32(m, "process_limit", size->process_limit));
+        return r;
+}
+
+int facts_of_layer(sd_bus_message *m, const char *key, const LayerInfo *info) {
+        int r = fact_text(m, key, info->layer);
+
+        APPEND(r, fact_bool(m, "ok", strcmp(info->verdict, "failed") != 0));
+        APPEND(r, fact_text(m, "verdict", info->verdict));
+        APPEND(r, fact_text(m, "detail", info->detail));
+        APPEND(r, fact_text(m, "fix", info->fix));
+        return r;
+}
+
+static int result_of_import(sd_bus_message *m, const JobResult *result) {
+        int r = 0;
+
+        if (result->stack || result->slug)
+                APPEND(r, fact_bool(m, "already", result->already));
+        if (result->stack) {
+                APPEND(r, fact_open(m, "stack", "a{sv}"));
+                APPEND(r, facts_of_stack(m, result->stack));
+                APPEND(r, fact_close(m));
+        }
+        APPEND(r, fact_text(m, "slug", result->slug));
+        APPEND(r, fact_u64(m, "files", result->files));
+        APPEND(r, fact_u64(m, "bytes", result->bytes));
+        if (result->archive_bytes > 0)
+                APPEND(r, fact_u64(m, "archive_bytes", result->archive_bytes));
+        APPEND(r, fact_list(m, "notes", result->notes));
+        return r;
+}
+
+static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
+        int r = fact_list(m, "dynos", result->dynos);
+
+        /* destroy: a number, where restart and stop have names */
+        if (!result->dynos && result->releases > 0)
+                APPEND(r, fact_u32(m, "dynos", result->total));
+        APPEND(r, fact_u32(m, "total", result->total));
+        APPEND(r, fact_u32(m, "up", result->up));
+        APPEND(r, fact_text(m, "dyno", result->dyno));
+        APPEND(r, fact_text(m, "dyno_id", result->dyno_id));
+        APPEND(r, fact_text(m, "code", result->code));
+        if (result->formation) {
+                APPEND(r, fact_open(m, "formation", "aa{sv}"));
+                for (size_t i = 0; i < result->n_formation; i++) {
+                        APPEND(r, facts_open(m));
+                        APPEND(r, facts_of_formation(m, &result->formation[i]));
+                        APPEND(r, facts_close(m));
+                }
+                APPEND(r, fact_close(m));
+        }
+        if (result->releases > 0)
+                APPEND(r, fact_u32(m, "releases", result->releases));
+        if (result->slugs > 0)
+                APPEND(r, fact_u32(m, "slugs", result->slugs));
+        return r;
+}
+
+int facts_of_result(sd_bus_message *m, const JobResult *result) {
+        int r = fact_u64(m, "duration_usec", result->duration_usec);
+
+        APPEND(r, fact_u32(m, "release", result->release));
+        if (result->rollback_to > 0)
+                APPEND(r, fact_u32(m, "to", result->rollback_to));
+        APPEND(r, fact_list(m, "config", result->config));
+        APPEND(r, fact_list(m, "changed", result->changed));
+        APPEND(r, result_of_import(m, result));
+        APPEND(r, result_of_dynos(m, result));
+        return r;
+}
+
+int facts_of_progress(sd_bus_message *m, const JobProgress *progress) {
+        int r = fact_text(m, "phase", progress->phase);
+
+        if (progress->result) {
+                APPEND(r, facts_of_result(m, progress->result));
+                return r;
+        }
+        APPEND(r, fact_u64(m, "done", progress->done));
+        APPEND(r, fact_u64(m, "total", progress->total));
+        APPEND(r, fact_u64(m, "files", progress->files));
+        APPEND(r, fact_u64(m, "bytes", progress->bytes));
+        APPEND(r, fact_text(m, "text", progress->text));
+        APPEND(r, fact_list(m, "dynos", progress->dynos));
+        return r;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * dynod-supervisor --instance NAME [--debug]
+ *
+ * fd 3: channel to the launcher (ipc/launch_proto.h), which brings everything else.
+ * Started by the launcher as the supervisor's user, without capabilities, in a mount
+ * namespace in which its own folder is all there is of the state folder.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "confine/confine.h"
+#include "control/server.h"
+#include "supervisor/manager.h"
+
+#define FD_LAUNCHER 3
+
+typedef struct Arguments {
+        bool debug;
+        bool allow_root; /* for tests without a user of their own */
+} Arguments;
+
+typedef struct Supervisor {
+        Manager *manager;
+        Server *server;
+        sd_event *event;
+} Supervisor;
+
+/*
+ * Beyond CONFINE_BASE: the control socket and its clients; SQLite's files and locks; the
+ * state files of dynos; resolv.conf and the like for `doctor`.
+ */
+static const char *const supervisor_syscalls[] = {
+        "accept4",       "fallocate",
+        "fdatasync",     "flock",
+        "fstatfs",       "fsync",
+        "ftruncate",     "getcwd",
+        "getdents64",    "getpeername",
+        "getrandom",     "getsockname",
+        "getsockopt",    "inotify_add_watch",
+        "inotify_init1", "inotify_rm_watch",
+        "lstat",         "memfd_create",
+        "mkdirat",       "mkdir",
+        "newfstatat",    "openat",
+        "pread64",       "pwrite64",
+        "pwritev",       "readlink",
+        "readlinkat",    "rename",
+        "renameat",      "renameat2",
+        "rmdir",         "setsockopt",
+        "shutdown",      "splice",
+        "stat",          "statfs",
+        "statx",         "sysinfo",
+        "uname",         "unlink",
+        "unlinkat",
+};
+
+static int parse_arguments(int argc, char **argv, Arguments *ret) {
+        *ret = (Arguments){};
+        for (int i = 1; i < argc; i++) {
+                if (strcmp(argv[i], "--instance") == 0 && i + 1 < argc)
+                        i++; /* for whoever reads ps(1): HELLO names it, too */
+                else if (strcmp(argv[i], "--debug") == 0)
+                        ret->debug = true;
+                else if (strcmp(argv[i], "--allow-root") == 0)
+                        ret->allow_root = true;
+                else
+                        return -EINVAL;
+        }
+        return 0;
+}
+
+/* The mount namespace holds its files already, and HELLO, which names them, is still unread. */
+static int confine(const Arguments *arguments) {
+        const ConfinePlan plan = {
+                .syscalls = supervisor_syscalls,
+                .n_syscalls = ARRAY_SIZE(supervisor_syscalls),
+                .flags = CONFINE_BASE | CONFINE_UNIX_SOCKETS | CONFINE_LANDLOCK_OPTIONAL |
+                         (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0),
+        };
+        const char *step = NULL;
+        int r = confine_process(&plan, &step);
+
+        if (r < 0)
+                return log_error_errno(r, "The supervisor %s: %m", step);
+        return 0;
+}
+
+/* Clients, log streams and attached commands: a few descriptors each. */
+static void raise_file_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static int on_ready(Manager *manager, int listen_fd, void *userdata) {
+        Supervisor *supervisor = userdata;
+        int r = server_new(&supervisor->server, supervisor->event, listen_fd, manager);
+
+        if (r < 0) {
+                (void)safe_close(listen_fd);
+                return log_error_errno(r, "Cannot serve the control socket: %m");
+        }
+        log_debug("Ready for clients.");
+        return 0;
+}
+
+/* SIGTERM comes with the launcher's end (PR_SET_PDEATHSIG) and ends the loop in order. */
+static int run(Supervisor *supervisor) {
+        const ManagerHooks hooks = {.ready = on_ready, .userdata = supervisor};
+        sigset_t mask;
+        int r;
+
+        (void)sigemptyset(&mask);
+        (void)sigaddset(&mask, SIGTERM);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+
+        r = sd_event_new(&supervisor->event);
+        if (r >= 0)
+                r = sd_event_add_signal(supervisor->event, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = manager_new(&supervisor->manager, supervisor->event, FD_LAUNCHER, &hooks);
+        if (r >= 0)
+                r = sd_event_loop(supervisor->event);
+
+        supervisor->server = server_free(supervisor->server);
+        supervisor->manager = manager_free(supervisor->manager);
+        supervisor->event = sd_event_unref(supervisor->event);
+        return r;
+}
+
+int main(int argc, char **argv) {
+        Supervisor supervisor = {};
+        Arguments arguments;
+        int r;
+
+        r = parse_arguments(argc, argv, &arguments);
+        log_open("dynod-supervisor", arguments.debug);
+        if (r < 0) {
+                log_error("Usage: dynod-supervisor --instance NAME [--debug]");
+                return 2;
+        }
+        if (fcntl(FD_LAUNCHER, F_SETFD, FD_CLOEXEC) < 0) {
+                log_error("dynod-supervisor is started by dynod.");
+                return 1;
+        }
+        (void)signal(SIGPIPE, SIG_IGN);
+        tzset();
+        raise_file_limit();
+
+        r = confine(&arguments);
+        if (r < 0)
+                return 1;
+        r = run(&supervisor);
+        if (r < 0)
+                log_error_errno(r, "The supervisor ends: %m");
+        return r < 0 ? 1 : 0;
+}
