@@ -13,10 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 
 #include "base/file.h"
 #include "init/command.h"
+#include "init/log_lines.h"
 
 #define APP_DIR "/app"
 #define CHILD_ERROR_FD 3
@@ -31,7 +31,7 @@ enum {
  * switched on for itself (set -a, -e, -u) must not outlive it: allexport would put our
  * variables into the app's environment.
  */
-static const char shell_script[] =
+static char shell_script[] = /* execve(2) takes its strings as not const */
         "__command=$1; shift\n"
         "for __file in " APP_DIR "/.profile.d/*.sh " APP_DIR "/.profile; do\n"
         "        [ -f \"$__file\" ] && [ -r \"$__file\" ] || continue\n"
@@ -88,16 +88,12 @@ static int reset_oom_score(void) {
 }
 
 static int exec_command(const DynoSpec *spec) {
+        static char bash[] = "bash", dash_c[] = "-c";
+
         environ = spec->env; /* execvp() searches the PATH of the app, not of dynod */
 
         if ((spec->header.flags & DYNO_SPEC_SHELL) != 0) {
-                char *const argv[] = {
-                        (char *)(uintptr_t) "bash",
-                        (char *)(uintptr_t) "-c",
-                        (char *)(uintptr_t)shell_script,
-                        (char *)(uintptr_t) "bash",
-                        spec->args[0],
-                        NULL};
+                char *const argv[] = {bash, dash_c, shell_script, bash, spec->args[0], NULL};
 
                 (void)execvp("bash", argv);
         } else {
@@ -111,16 +107,10 @@ static int exec_command(const DynoSpec *spec) {
 static void complain(const DynoSpec *spec, int error) {
         const char *name = (spec->header.flags & DYNO_SPEC_SHELL) != 0 ? "bash" : spec->args[0];
         const char *reason = strerrordesc_np(error);
-        struct iovec parts[] = {
-                {.iov_base = (char *)(uintptr_t) "cannot run ", .iov_len = strlen("cannot run ")},
-                {.iov_base = (char *)(uintptr_t)name, .iov_len = strnlen(name, PATH_MAX)},
-                {.iov_base = (char *)(uintptr_t) ": ", .iov_len = 2},
-                {.iov_base = (char *)(uintptr_t)(reason ? reason : "unknown error"),
-                 .iov_len = strlen(reason ? reason : "unknown error")},
-                {.iov_base = (char *)(uintptr_t) "\n", .iov_len = 1},
-        };
+        const char *const parts[] = {"cannot run ", name, ": ", reason ? reason : "error", NULL};
+        char line[LOG_LINE_SIZE];
 
-        (void)!writev(STDERR_FILENO, parts, ARRAY_SIZE(parts));
+        (void)!write(STDERR_FILENO, line, log_line_format(line, parts));
 }
 
 static _Noreturn void

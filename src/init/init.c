@@ -107,7 +107,7 @@ static void hang_up(Init *init, uint64_t now) {
 }
 
 static void client_is_gone(Init *init) {
-        init->attach_fd = -EBADF;
+        init->attach_fd = safe_close(init->attach_fd);
         if (init->phase != INIT_RUNNING)
                 return;
 
@@ -115,6 +115,7 @@ static void client_is_gone(Init *init) {
         hang_up(init, clock_boottime_usec());
 }
 
+/* The last word to the client. */
 static void tell_client(Init *init, AttachType type, uint32_t status) {
         AttachMessage msg = {.magic = ATTACH_MAGIC, .type = type, .status = status};
 
@@ -122,6 +123,7 @@ static void tell_client(Init *init, AttachType type, uint32_t status) {
                 return;
         /* The socket holds hundreds of these; a client that reads none loses its own status. */
         (void)!channel_send(init->attach_fd, &msg, sizeof(msg), NULL, 0);
+        init->attach_fd = safe_close(init->attach_fd);
 }
 
 /* Bytes that wait in a FIFO. What is no FIFO (a mode that has none) is always empty. */
@@ -243,8 +245,6 @@ static void after_end(Init *init) {
                 tell_client(init, ATTACH_FAILED, (uint32_t)error);
         else if (!init->pid1)
                 tell_client(init, ATTACH_EXIT, init->status);
-        if (error != 0)
-                init->attach_fd = -EBADF;
 }
 
 /* True if @fd is drained or nobody waits for that; else sets the timer for the next look. */

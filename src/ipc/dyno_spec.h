@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 
 #define DYNO_SPEC_MAGIC UINT32_C(0x44595350) /* "DYSP" */
-#define DYNO_SPEC_MAX (256 * 1024)           /* bytes, all together */
+#define DYNO_SPEC_MAX 262144                 /* 256 KiB, all together: the contract */
 #define DYNO_SPEC_STRINGS_MAX 4096           /* arguments and variables, each */
 
 #define DYNO_SPEC_SHELL (UINT32_C(1) << 0) /* one argument, for bash -c after the profile scripts */
