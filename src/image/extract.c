@@ -16,11 +16,13 @@
 #include "image/archive_source.h"
 #include "image/entry_name.h"
 #include "image/extract.h"
+#include "image/tar_watch.h"
 #include "image/tree_writer.h"
 
 typedef struct Extract {
         ArchiveSource *source;
         struct archive *tar;
+        TarWatch *watch;
         TreeWriter *writer;
         UnpackReport *report;
         const UnpackLimits *limits;
@@ -43,10 +45,25 @@ static int settle(Extract *x, int r) {
         return r > 0 ? refuse(x, (UnpackReason)r, 0) : r;
 }
 
+/* Return: @size, -EBADMSG (refused), or a negative errno. */
+static ssize_t watch_names(Extract *x, const void *data, ssize_t size) {
+        const char *name;
+        size_t name_size;
+        int r;
+
+        r = tar_watch_feed(x->watch, data, (size_t)size);
+        if (r != -EBADMSG)
+                return r < 0 ? r : size;
+        name = tar_watch_name(x->watch, &name_size);
+        return report_refuse(x->report, UNPACK_NAME_NUL, 0, name, name_size);
+}
+
 static la_ssize_t source_read(struct archive *a, void *userdata, const void **ret) {
         Extract *x = userdata;
 
         x->source_result = archive_source_read(x->source, ret);
+        if (x->source_result > 0)
+                x->source_result = watch_names(x, *ret, x->source_result);
         if (x->source_result < 0) {
                 archive_set_error(a, (int)-x->source_result, "read");
                 return ARCHIVE_FATAL;
@@ -309,6 +326,8 @@ static int open_tar(Extract *x, int root_fd) {
         int r;
 
         r = tree_writer_new(&x->writer, root_fd);
+        if (r == 0)
+                r = tar_watch_new(&x->watch);
         if (r < 0)
                 return r;
         x->tar = archive_read_new();
@@ -348,6 +367,7 @@ int extract_tree(
 
         if (x.tar)
                 (void)archive_read_free(x.tar);
+        tar_watch_free(x.watch);
         tree_writer_free(x.writer);
         archive_source_free(x.source);
         return r;

@@ -126,10 +126,6 @@ static void copy_parent(char ret[PATH_MAX], const char *path) {
         ret[size] = '\0';
 }
 
-static void forget_parent(TreeWriter *writer) {
-        writer->parent_fd = safe_close(writer->parent_fd);
-}
-
 /* Opens the folder that @path is in; the descriptor stays the writer's. */
 static int open_parent(TreeWriter *writer, const char *path, int *ret_fd) {
         char parent[PATH_MAX];
@@ -145,7 +141,7 @@ static int open_parent(TreeWriter *writer, const char *path, int *ret_fd) {
                 } else if (fd < 0)
                         return walk_error(fd);
 
-                forget_parent(writer);
+                safe_close(writer->parent_fd);
                 writer->parent_fd = fd;
                 strcpy(writer->parent, parent); /* both PATH_MAX */
         }
@@ -153,16 +149,17 @@ static int open_parent(TreeWriter *writer, const char *path, int *ret_fd) {
         return 0;
 }
 
-/* Makes room for an entry where there is one already. A folder gives way only if it is empty. */
-static int remove_earlier(TreeWriter *writer, int dir_fd, const char *name) {
+/*
+ * Makes room for an entry where there is one already. A folder gives way only if it is
+ * empty; it is never the one that is kept open, which is the one that holds @name.
+ */
+static int remove_earlier(int dir_fd, const char *name) {
         if (unlinkat(dir_fd, name, 0) == 0)
                 return 0;
         if (errno != EISDIR && errno != EPERM)
                 return -errno;
-        /* It may be the folder that is kept open, and then that would be a removed one. */
         if (unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
                 return errno == ENOTEMPTY || errno == EEXIST ? (int)UNPACK_CORRUPT : -errno;
-        forget_parent(writer);
         return 0;
 }
 
@@ -204,7 +201,7 @@ int tree_writer_folder(TreeWriter *writer, const TreeEntry *entry) {
                 if (errno != EEXIST || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         return errno == ENAMETOOLONG ? (int)UNPACK_NAME_TOO_LONG : -errno;
                 if (!S_ISDIR(st.st_mode)) {
-                        r = remove_earlier(writer, dir_fd, name);
+                        r = remove_earlier(dir_fd, name);
                         if (r != 0)
                                 return r;
                         if (mkdirat(dir_fd, name, entry->mode | MODE_OWNER) < 0)
@@ -225,7 +222,7 @@ int tree_writer_file(TreeWriter *writer, const TreeEntry *entry, int *ret_fd) {
 
         fd = openat(dir_fd, name, flags, entry->mode);
         if (fd < 0 && errno == EEXIST) {
-                r = remove_earlier(writer, dir_fd, name);
+                r = remove_earlier(dir_fd, name);
                 if (r != 0)
                         return r;
                 fd = openat(dir_fd, name, flags, entry->mode);
@@ -255,7 +252,7 @@ int tree_writer_symlink(TreeWriter *writer, const TreeEntry *entry, const char *
                         return errno == ENAMETOOLONG ? (int)UNPACK_NAME_TOO_LONG
                                : errno == ENOENT     ? (int)UNPACK_CORRUPT /* an empty target */
                                                      : -errno;
-                r = remove_earlier(writer, dir_fd, name);
+                r = remove_earlier(dir_fd, name);
                 if (r != 0)
                         return r;
                 if (symlinkat(target, dir_fd, name) < 0)
@@ -311,7 +308,7 @@ int tree_writer_hardlink(TreeWriter *writer, const TreeEntry *entry, const char 
                 return link_errno();
         if (st.st_dev == target_st.st_dev && st.st_ino == target_st.st_ino)
                 return 0;
-        r = remove_earlier(writer, dir_fd, name);
+        r = remove_earlier(dir_fd, name);
         if (r != 0)
                 return r;
         return linkat(target_fd, target_name, dir_fd, name, 0) < 0 ? link_errno() : 0;

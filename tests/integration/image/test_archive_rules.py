@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules for archives: what is refused and by which name, what is changed, what is harmless."""
+
+import gzip
+import lzma
+import os
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+from store_harness import TREES, Archive, describe
+
+pytestmark = pytest.mark.native
+
+
+def entry_refused(store, archive, reason, name, kind="slug"):
+    report = store.refuse(kind, archive.close())
+    assert (report["reason"], report["text"]) == (reason, name)
+
+
+# --- refused ---
+
+@pytest.mark.parametrize("name", ["../x", "./app/../../x", "app/..", "/../x", "./app/a/../b"])
+def test_dotdot_is_refused(store, archive, name):
+    entry_refused(store, archive.add(name, "x"), "NAME_DOTDOT", name)
+
+
+def test_pax_name_with_nul_is_refused(store, archive):
+    archive.add("./app/x", "x", pax_headers={"path": "./app/good\0bad"})
+    entry_refused(store, archive, "NAME_NUL", "./app/good?bad")
+
+
+def test_pax_link_with_nul_is_refused(store, archive):
+    archive.symlink("./app/x", "y", pax_headers={"linkpath": "a\0b"})
+    entry_refused(store, archive, "NAME_NUL", "a?b")
+
+
+def test_name_over_path_max_is_refused(store, archive):
+    name = "./app/" + "/".join(["d" * 200] * 21)
+    entry_refused(store, archive.add(name, "x"), "NAME_TOO_LONG", name[:4095])
+
+
+def test_part_over_name_max_is_refused(store, archive):
+    name = "./app/" + "n" * 256
+    entry_refused(store, archive.add(name, "x"), "NAME_TOO_LONG", name)
+
+
+def test_link_target_over_path_max_is_refused(store, archive):
+    entry_refused(store, archive.symlink("./app/l", "t" * 5000), "NAME_TOO_LONG", "./app/l")
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../etc/passwd", "./app/later", "./app", "."])
+def test_hardlink_to_no_earlier_file_is_refused(store, archive, target):
+    archive.hardlink("./app/h", target).add("./app/later", "x")
+    entry_refused(store, archive, "HARDLINK_OUTSIDE", "./app/h")
+
+
+def test_hardlink_through_a_link_is_refused(store, archive):
+    archive.add("./app/d/f", "x").symlink("./app/l", "d").hardlink("./app/h", "./app/l/f")
+    entry_refused(store, archive, "THROUGH_LINK", "./app/h")
+
+
+@pytest.mark.parametrize("target", ["/", "/etc", "..", "d", "nowhere"])
+def test_entry_through_a_link_is_refused(store, archive, target):
+    archive.folder("./app/d").symlink("./app/l", target).add("./app/l/f", "x")
+    entry_refused(store, archive, "THROUGH_LINK", "./app/l/f")
+
+
+def test_entry_through_a_hardlinked_link_is_refused(store, archive):
+    archive.symlink("./app/l", "/tmp").hardlink("./app/m", "./app/l").add("./app/m/f", "x")
+    entry_refused(store, archive, "THROUGH_LINK", "./app/m/f")
+
+
+def test_entry_through_a_file_is_refused(store, archive):
+    archive.add("./app/f", "x").add("./app/f/g", "x")
+    entry_refused(store, archive, "CORRUPT", "./app/f/g")
+
+
+def test_folder_replaced_by_a_link_to_write_through_is_refused(store, archive):
+    archive.folder("./app/d").symlink("./app/d", "/tmp").add("./app/d/f", "x")
+    entry_refused(store, archive, "THROUGH_LINK", "./app/d/f")
+
+
+def test_slug_whose_app_is_a_link_is_refused(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz").folder("./real").symlink("./app", "real")
+    entry_refused(store, archive, "SLUG_APP_IS_LINK", "./app")
+
+
+def test_slug_whose_app_is_a_hardlinked_link_is_refused(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz").folder("./real").symlink("./l", "real")
+    archive.hardlink("./app", "./l")
+    entry_refused(store, archive, "SLUG_APP_IS_LINK", "app")
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys", "app", "tmp", "var", "etc"])
+def test_stack_folder_that_is_a_link_is_refused(store, tmp_path, name):
+    archive = Archive(tmp_path / "a.tar.gz").folder("./").symlink(f"./{name}", "/usr")
+    entry_refused(store, archive, "STACK_DIR_IS_LINK", f"./{name}", "stack")
+
+
+def test_stack_folder_that_is_a_hardlinked_link_is_refused(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz").symlink("./l", "/usr").hardlink("./proc", "./l")
+    entry_refused(store, archive, "STACK_DIR_IS_LINK", "proc", "stack")
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_special_file_is_refused(store, archive, kind):
+    archive.add("./app/dev-null", kind=kind, devmajor=1, devminor=3)
+    entry_refused(store, archive, "SPECIAL_FILE", "./app/dev-null")
+
+
+def test_top_that_is_a_file_is_refused(store, tmp_path):
+    entry_refused(store, Archive(tmp_path / "a.tar.gz").symlink("./", "/etc"), "CORRUPT", "./")
+
+
+def test_too_many_entries_are_refused(store, archive):
+    for i in range(20):
+        archive.add(f"./app/{i}", "x")
+    report = store.refuse("slug", archive.close(), (1 << 30, 22, 1000))
+    assert (report["reason"], report["text"]) == ("TOO_MANY_ENTRIES", "./app/19")
+
+
+def test_too_large_is_refused_before_it_is_written(store, archive):
+    archive.add("./app/big", os.urandom(2 << 20))
+    report = store.refuse("slug", archive.close(), (1 << 20, 1000, 1000))
+    assert (report["reason"], report["text"]) == ("TOO_LARGE", "./app/big")
+    assert report["tree_bytes"] < 1 << 20
+
+
+def test_sparse_file_counts_with_its_whole_size(store, tmp_path):
+    (tmp_path / "app").mkdir()
+    with open(tmp_path / "app/sparse", "wb") as file:
+        file.truncate(5 << 30)
+    path = tmp_path / "s.tar"
+    subprocess.run(["tar", "cSf", path, "-C", tmp_path, "./app"], check=True)
+    assert store.refuse("slug", path)["reason"] == "TOO_LARGE"
+
+
+def test_ratio_of_a_bomb_is_refused(store, archive):
+    archive.add("./app/zeroes", bytes(64 << 20))
+    report = store.refuse("slug", archive.close(), (1 << 30, 1000, 100))
+    assert report["reason"] == "RATIO"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_ratio_of_padding_is_refused(store, tmp_path, pack):
+    """Zeroes behind the end of the tar make no entry, but cost as much."""
+    path = tmp_path / "a.tar"
+    Archive(path, "w:").add("app/Procfile", "web: x\n").close()
+    path.write_bytes(pack(path.read_bytes() + bytes(64 << 20)))
+    report = store.refuse("slug", path, (1 << 30, 1000, 100))
+    assert report["reason"] == "RATIO"
+
+
+# --- damaged ---
+
+def packed(tmp_path, suffix):
+    source = tmp_path / "a.tar"
+    archive = Archive(source, "w:").folder("./app").add("./app/Procfile", "web: x\n")
+    archive.add("./app/data", os.urandom(300_000)).close()
+    tools = {"tar": None, "gz": "gzip", "xz": "xz", "zst": "zstd"}
+    if not tools[suffix]:
+        return source
+    with open(tmp_path / f"a.tar.{suffix}", "wb") as out:
+        subprocess.run([tools[suffix], "-c", source], stdout=out, check=True)
+    return tmp_path / f"a.tar.{suffix}"
+
+
+ALL = ["tar", "gz", "xz", "zst"]
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_every_packing_is_accepted(store, tmp_path, suffix):
+    done = store.take("slug", packed(tmp_path, suffix))
+    assert done["processes"] == {"web": "x"}
+    assert (store.tree("slug", done["digest"]) / "data").stat().st_size == 300_000
+
+
+@pytest.mark.parametrize("suffix", ALL)
+@pytest.mark.parametrize("cut", [0.3, 0.9, 0.995])
+def test_truncated_is_refused(store, tmp_path, suffix, cut):
+    path = packed(tmp_path, suffix)
+    os.truncate(path, int(path.stat().st_size * (cut if suffix != "tar" else min(cut, 0.9))))
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
+def test_last_bytes_missing_is_refused(store, tmp_path, suffix):
+    path = packed(tmp_path, suffix)
+    os.truncate(path, path.stat().st_size - 3)
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+def test_tar_without_its_end_is_refused(store, tmp_path):
+    """Cut exactly between two entries, where only the missing end tells."""
+    path = packed(tmp_path, "tar")
+    with tarfile.open(path) as tar:
+        last = tar.getmembers()[-1]
+    os.truncate(path, last.offset)
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
+def test_flipped_byte_is_refused(store, tmp_path, suffix):
+    path = packed(tmp_path, suffix)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+def test_wrong_crc_at_the_end_is_refused(store, tmp_path):
+    path = packed(tmp_path, "gz")
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 1
+    path.write_bytes(data)
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"x", b"hello, world\n" * 1000, b"PK\x03\x04" + bytes(2000), b"\x7fELF" + bytes(5000),
+    gzip.compress(b"not a tar" * 500), lzma.compress(b"not a tar" * 500)])
+def test_no_archive_is_refused(store, tmp_path, content):
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    assert store.refuse("slug", path)["reason"] == "NOT_AN_ARCHIVE"
+
+
+def test_gzip_of_several_members_with_padding_is_accepted(store, tmp_path):
+    data = packed(tmp_path, "tar").read_bytes()
+    path = tmp_path / "m.tar.gz"
+    parts = [gzip.compress(data[i:i + 77_777]) for i in range(0, len(data), 77_777)]
+    path.write_bytes(b"".join(parts) + gzip.compress(b"") + bytes(1000))
+    assert store.take("slug", path)["processes"] == {"web": "x"}
+
+
+def test_garbage_behind_gzip_is_refused(store, tmp_path):
+    path = packed(tmp_path, "gz")
+    with open(path, "ab") as file:
+        file.write(b"garbage")
+    assert store.refuse("slug", path)["reason"] == "CORRUPT"
+
+
+# --- changed, and counted ---
+
+def test_changes_are_counted(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz")
+    archive.folder("./").folder("/bin").add("/bin/su", "x", mode=0o4755)
+    archive.folder("./tmp", mode=0o1777).folder("./var").folder("./var/mail", mode=0o2775)
+    archive.add("./bin/ping", "x", mode=0o755,
+                pax_headers={"SCHILY.xattr.security.capability": "cap"})
+    archive.add("./bin/acl", "x", pax_headers={"SCHILY.acl.access": "user::rwx,group::r-x,other::---"})
+    archive.add("./dev/null", kind=tarfile.CHRTYPE, mode=0o666, devmajor=1, devminor=3)
+    archive.add("./dev/initctl", kind=tarfile.FIFOTYPE)
+    archive.hardlink("./dev/null2", "./dev/null")
+    archive.folder("./etc").symlink("./etc/resolv.conf", "../run/resolv.conf")
+    done = store.take("stack", archive.close())
+    tree = store.tree("stack", done["digest"])
+    assert {k: done[k] for k in ("absolute", "mode_bits", "xattrs", "devices", "replaced")} == {
+        "absolute": 2, "mode_bits": 3, "xattrs": 2, "devices": 3, "replaced": 1}
+    assert (tree / "bin/su").stat().st_mode & 0o7777 == 0o755
+    assert (tree / "tmp").stat().st_mode & 0o7777 == 0o777
+    assert (tree / "var/mail").stat().st_mode & 0o7777 == 0o775
+    assert os.listxattr(tree / "bin/ping") == []
+    assert os.listdir(tree / "dev") == []
+    assert (tree / "etc/resolv.conf").is_file() and not (tree / "etc/resolv.conf").is_symlink()
+
+
+def test_owner_is_the_trees_whatever_the_archive_says(store, archive):
+    archive.add("./app/f", "x", uid=0, gid=0).add("./app/g", "x", uid=1234, gid=5678)
+    done = store.take("slug", archive.close())
+    tree = store.tree("slug", done["digest"])
+    for path in [tree, *tree.rglob("*")]:
+        assert (path.lstat().st_uid, path.lstat().st_gid) == (TREES, TREES)
+
+
+# --- harmless ---
+
+def test_links_with_any_target_are_kept(store, archive):
+    targets = ["/etc/shadow", "../../../../../etc/shadow", "/", "nowhere", "/app/f", "a b\n"]
+    for i, target in enumerate(targets):
+        archive.symlink(f"./app/l{i}", target)
+    archive.hardlink("./app/hard", "./app/l0")
+    done = store.take("slug", archive.close())
+    tree = store.tree("slug", done["digest"])
+    assert [os.readlink(tree / f"l{i}") for i in range(len(targets))] == targets
+    assert os.readlink(tree / "hard") == targets[0]
+
+
+def test_top_level_links_of_a_stack_are_kept(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.gz").folder("./usr/bin")
+    for name in ["bin", "sbin", "lib", "lib64", "lib32"]:
+        archive.symlink(f"./{name}", f"usr/{name}")
+    done = store.take("stack", archive.close())
+    assert os.readlink(store.tree("stack", done["digest"]) / "bin") == "usr/bin"
+
+
+# --- compared with GNU tar ---
+
+def compare(store, path, kind, tmp_path, below="."):
+    done = store.take(kind, path)
+    expected = tmp_path / "expected"
+    expected.mkdir()
+    subprocess.run(["tar", "xpf", path, "-C", expected, "--no-same-owner"], check=True)
+    ours = describe(store.tree(kind, done["digest"]))
+    theirs = describe(expected / below)
+    assert ours == theirs
+    shutil.rmtree(expected)
+    return done
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_same_tree_as_gnu_tar(store, tmp_path, form):
+    archive = Archive(tmp_path / "a.tar.gz", format=form)
+    archive.folder("./", mode=0o755).folder("./app", mode=0o755, mtime=1_500_000_001)
+    archive.add("./app/Procfile", "web: x\n", mtime=1_500_000_002)
+    archive.folder("./app/empty", mode=0o700).folder("./app/ro", mode=0o555, mtime=1_400_000_000)
+    archive.add("./app/ro/f", "x" * 1000, mode=0o400).add("./app/exec", "#!", mode=0o751)
+    archive.add("./app/none", "", mode=0)
+    archive.add("./app/héé/ünï.txt", "utf-8").add("./app/" + "p" * 90 + "/f", "deep")
+    archive.symlink("./app/l", "exec", mtime=1_300_000_000).hardlink("./app/h", "./app/exec")
+    archive.add("./app/twice", "first", mode=0o600).add("./app/twice", "second", mode=0o640)
+    archive.add("./app/old", "o").symlink("./app/old", "exec")
+    archive.symlink("./app/was-link", "exec").add("./app/was-link", "now a file")
+    archive.symlink("./app/was-link2", "empty").folder("./app/was-link2")
+    compare(store, archive.close(), "slug", tmp_path, "app")
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_long_names_and_fine_times_as_gnu_tar(store, tmp_path, form):
+    archive = Archive(tmp_path / "a.tar.gz", format=form).add("./Procfile", "web: x\n")
+    name = "./" + "/".join(["n" * 250] * 14)
+    archive.add(name, "long").symlink("./l", "t" * 4000).hardlink("./h", name)
+    if form == tarfile.PAX_FORMAT:
+        archive.add("./fine", "x", mtime=1_600_000_000.123456)
+    archive.folder("./", mtime=1_600_000_000)
+    done = store.take("slug", archive.close())
+    tree = store.tree("slug", done["digest"])
+    assert (tree / name).read_text() == "long" and os.readlink(tree / "l") == "t" * 4000
+    assert (tree / "h").stat().st_ino == (tree / name).stat().st_ino
+    if form == tarfile.PAX_FORMAT:
+        assert abs((tree / "fine").stat().st_mtime_ns - 1_600_000_000_123_456_000) < 1000
+
+
+def test_sparse_file_as_gnu_tar(store, tmp_path):
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "Procfile").write_text("web: x\n")
+    with open(app / "sparse", "wb") as file:
+        for offset in range(0, 40 << 20, 1 << 20):
+            file.seek(offset)
+            file.write(b"block")
+        file.truncate(64 << 20)
+    for form in ["gnu", "posix"]:
+        path = tmp_path / f"{form}.tar.gz"
+        subprocess.run(["tar", "czSf", path, f"--format={form}", "-C", tmp_path, "./app"], check=True)
+        done = compare(store, path, "slug", tmp_path, "app")
+        assert (store.tree("slug", done["digest"]) / "sparse").stat().st_blocks < 2000
+
+
+def test_names_that_are_no_utf8_as_gnu_tar(store, tmp_path):
+    app = os.path.join(os.fsencode(tmp_path), b"app")
+    os.mkdir(app)
+    for name in [b"latin-\xe9", b"new\nline", b"tab\t", b"\xff\xfe"]:
+        with open(os.path.join(app, name), "wb") as file:
+            file.write(name)
+    for form in ["gnu", "ustar", "posix"]:
+        path = tmp_path / f"{form}.tar.gz"
+        subprocess.run(["tar", "czf", path, f"--format={form}", "-C", tmp_path, "./app"], check=True)
+        compare(store, path, "slug", tmp_path, "app")
