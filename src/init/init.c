@@ -41,7 +41,13 @@
 #include "ipc/launch_proto.h"
 #include "ipc/status_record.h"
 
-#define PORT_POLL_USEC (20 * USEC_PER_MSEC) /* how late a web dyno may become `up` */
+/*
+ * A look at the tables walks hash tables of the whole host: about half a millisecond. So
+ * the interval is 2 % of the time waited so far, within these limits.
+ */
+#define PORT_POLL_MIN_USEC (20 * USEC_PER_MSEC)
+#define PORT_POLL_MAX_USEC (200 * USEC_PER_MSEC)
+#define PORT_POLL_DIVISOR 50
 #define DRAIN_POLL_MIN_USEC (1 * USEC_PER_MSEC)
 #define DRAIN_POLL_MAX_USEC (50 * USEC_PER_MSEC)
 #define HANGUP_INTERVAL_USEC (5 * USEC_PER_SEC) /* Heroku's: every 5 s, three times */
@@ -68,7 +74,8 @@ typedef struct Init {
         bool more;      /* signals or zombies are left from this turn */
         unsigned terms_while_waiting;
         unsigned hangups;
-        uint64_t wake_usec; /* CLOCK_BOOTTIME; USEC_INFINITY: no timer */
+        uint64_t wake_usec;  /* CLOCK_BOOTTIME; USEC_INFINITY: no timer */
+        uint64_t start_usec; /* CLOCK_BOOTTIME, of the command */
         uint64_t drain_poll_usec;
         uint32_t status; /* of the command, as a shell */
         int signal_fd;
@@ -259,6 +266,14 @@ static bool is_drained(Init *init, int fd, uint64_t now) {
         return false;
 }
 
+static uint64_t port_poll_usec(const Init *init, uint64_t now) {
+        uint64_t usec = (now - init->start_usec) / PORT_POLL_DIVISOR;
+
+        if (usec < PORT_POLL_MIN_USEC)
+                return PORT_POLL_MIN_USEC;
+        return usec > PORT_POLL_MAX_USEC ? PORT_POLL_MAX_USEC : usec;
+}
+
 static void run_timers(Init *init, uint64_t now) {
         if (init->hangups > 0) {
                 if (init->hangups < HANGUPS_MAX)
@@ -274,7 +289,7 @@ static void run_timers(Init *init, uint64_t now) {
         if (init->port.port == 0)
                 return;
         if (!port_watch_is_bound(&init->port)) {
-                init->wake_usec = now + PORT_POLL_USEC;
+                init->wake_usec = now + port_poll_usec(init, now);
                 return;
         }
         port_watch_close(&init->port);
@@ -504,6 +519,7 @@ int init_run(void) {
                 return INIT_STATUS_FAILED;
         }
 
+        init.start_usec = clock_boottime_usec();
         record_write(&init, STATUS_STARTED);
         r = loop(&init);
         return r < 0 ? INIT_STATUS_FAILED : (int)init.status;
