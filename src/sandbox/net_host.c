@@ -78,17 +78,25 @@ int net_host_disable_ipv6(const char *link) {
 
 typedef struct RouteWalk {
         const char *instance;
-        NetRtnl *host;
         NetRouteHandler handler;
         void *userdata;
+        /* The last name looked up: routes of one link mostly follow each other. */
+        int ifindex;
+        char link[IFNAMSIZ];
 } RouteWalk;
 
-static void hand_over(const RouteWalk *walk, NetRoute *route, int ifindex) {
+static void hand_over(RouteWalk *walk, NetRoute *route, int ifindex) {
         uint32_t slot;
 
-        /* Gone since: then its route is no route any more. Blackholes have no link. */
-        if (ifindex > 0 && !if_indextoname((unsigned)ifindex, route->link))
-                return;
+        if (ifindex != walk->ifindex) {
+                walk->ifindex = 0;
+                walk->link[0] = '\0'; /* blackholes have no link */
+                /* Gone since: then its route is no route any more. */
+                if (ifindex > 0 && !if_indextoname((unsigned)ifindex, walk->link))
+                        return;
+                walk->ifindex = ifindex;
+        }
+        memcpy(route->link, walk->link, sizeof(route->link));
         if (net_plan_link_slot(walk->instance, route->link, &slot) == 0)
                 return;
 
@@ -96,7 +104,7 @@ static void hand_over(const RouteWalk *walk, NetRoute *route, int ifindex) {
 }
 
 static int walk_route(struct nlmsghdr *answer, void *userdata) {
-        const RouteWalk *walk = userdata;
+        RouteWalk *walk = userdata;
         const struct rtmsg *rtm = nlmsg_data(answer);
         struct nlattr *attrs[RTA_MAX + 1] = {0};
         NetRoute route = {0};
@@ -128,7 +136,7 @@ static int walk_route(struct nlmsghdr *answer, void *userdata) {
 int net_host_routes(NetRtnl *host, const char *instance, NetRouteHandler handler, void *userdata) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
         struct rtmsg rtm = {.rtm_family = AF_INET};
-        RouteWalk walk = {instance, host, handler, userdata};
+        RouteWalk walk = {.instance = instance, .handler = handler, .userdata = userdata};
         int r;
 
         assert(handler);

@@ -362,6 +362,29 @@ static int collect_own(struct nlmsghdr *answer, void *userdata) {
         return 0;
 }
 
+int net_link_get_own(NetRtnl *host, const char *instance, uint32_t slot, NetOwnLink *ret) {
+        _cleanup_(nlmsg_freep) struct nl_msg *msg = link_message(RTM_GETLINK, 0, 0);
+        _cleanup_free_ NetOwnLink *links = NULL;
+        OwnLinks own = {.instance = instance};
+        char name[IFNAMSIZ];
+        int r;
+
+        assert(ret);
+
+        net_plan_link_name(instance, slot, name);
+        if (!msg || nla_put_string(msg, IFLA_IFNAME, name) < 0)
+                return -ENOMEM;
+        r = net_rtnl_query(host, msg, collect_own, &own);
+        links = own.links;
+        if (r < 0)
+                return r;
+        if (own.n == 0)
+                return -ENODEV; /* the name is somebody else's */
+
+        *ret = links[0];
+        return 0;
+}
+
 int net_link_list_own(NetRtnl *host, const char *instance, NetOwnLink **ret, size_t *ret_n) {
         OwnLinks own = {.instance = instance};
         int r;

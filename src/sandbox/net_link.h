@@ -66,6 +66,10 @@ typedef struct NetOwnLink {
         bool up;
 } NetOwnLink;
 
+/* The link of one slot: 0, -ENODEV if there is none that is ours, or a negative errno. */
+int net_link_get_own(NetRtnl *host, const char *instance, uint32_t slot, NetOwnLink *ret)
+        _must_check_;
+
 /**
  * net_link_list_own() - the links of an instance
  * @host:      of the host's namespace

@@ -55,35 +55,18 @@ static int open_dyno_side(Net *net, int *netns_fd, NetRtnl **ret) {
         return 0;
 }
 
-/* The index of a slot's link, if it is really ours. */
-static int find_own_link(Net *net, uint32_t slot, int *ret) {
-        _cleanup_free_ NetOwnLink *links = NULL;
-        size_t n;
-        int r;
-
-        r = net_link_list_own(net->host, net->instance, &links, &n);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < n; i++)
-                if (links[i].slot == slot) {
-                        *ret = links[i].ifindex;
-                        return 0;
-                }
-        return -ENODEV;
-}
-
 static int make_pair(Net *net, uint32_t slot, int netns_fd, int *ret_ifindex) {
+        NetOwnLink stale;
         char name[IFNAMSIZ];
-        int r, stale;
+        int r;
 
         net_plan_link_name(net->instance, slot, name);
         r = net_link_make_pair(net->host, name, slot, netns_fd);
         if (r == -EEXIST) {
                 /* Of a namespace that is just being taken down, or of a dead dynod. */
-                if (find_own_link(net, slot, &stale) < 0)
-                        return -EEXIST;
-                r = net_link_remove(net->host, stale);
+                r = net_link_get_own(net->host, net->instance, slot, &stale);
+                if (r >= 0)
+                        r = net_link_remove(net->host, stale.ifindex);
                 if (r < 0 && r != -ENODEV)
                         return r;
                 r = net_link_make_pair(net->host, name, slot, netns_fd);
@@ -316,13 +299,15 @@ int net_web_forbid(Net *net, uint32_t slot) {
 static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r) {
         struct in_addr dyno = net_plan_address(net->network, slot).dyno, pinned;
         FirewallKey key = firewall_key_link(name, dyno);
+        NetOwnLink link = {.ifindex = 0};
         uint32_t web_port;
         bool forwards;
-        int ifindex;
 
-        *r = find_own_link(net, slot, &ifindex);
-        if (*r == -ENODEV || (*r >= 0 && ifindex != net->slots[slot].ifindex))
+        *r = net_link_get_own(net->host, net->instance, slot, &link);
+        if (*r == -ENODEV || (*r >= 0 && link.ifindex != net->slots[slot].ifindex))
                 return "link is gone";
+        if (*r >= 0 && !link.up)
+                return "link is down";
         if (*r >= 0)
                 *r = net_host_forwarding(name, &forwards);
         if (*r >= 0 && !forwards)
@@ -342,11 +327,11 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
         if (*r < 0 || net->tc_error < 0)
                 return NULL;
 
-        *r = tc_filter_check(net->host, ifindex, &net->tc);
+        *r = tc_filter_check(net->host, link.ifindex, &net->tc);
         if (*r == -ENOENT)
                 return "tc filter is gone";
         if (*r >= 0)
-                *r = tc_program_get(&net->tc, ifindex, &pinned, &web_port);
+                *r = tc_program_get(&net->tc, link.ifindex, &pinned, &web_port);
         if (*r == -ENOENT || (*r >= 0 && pinned.s_addr != dyno.s_addr))
                 return "tc filter does not know the link";
         return NULL;

@@ -34,7 +34,7 @@ def test_everything_that_can_be_missing_is_noticed(net):
         result, detail = net.driver.check(slot)
         assert result == 1 and text in detail, detail
 
-    spaces = [net.driver.create(slot) for slot in range(6)]
+    spaces = [net.driver.create(slot) for slot in range(7)]
     assert spaces
     net.driver.ok("web 1 5000")
 
@@ -50,6 +50,8 @@ def test_everything_that_can_be_missing_is_noticed(net):
     missing(4, "link is gone")
     net.host.run("sysctl -qw net.ipv4.conf.t1-5.forwarding=0")
     missing(5, "does not forward")
+    net.host.run("ip link set t1-6 down")
+    missing(6, "link is down")
 
     net.nft_off()
     missing(5, "")
