@@ -51,9 +51,11 @@ static void failure_unreachable(Failure *failure, const char *path, int r) {
                 failure_setf(
                         failure,
                         DYNOD_ERROR_UNREACHABLE,
-                        "dynod does not answer on %s: it is not running.\n"
-                        "Try: sudo systemctl start dynod",
-                        path);
+                        "dynod does not answer on %s: it is not running.\n%s",
+                        path,
+                        strcmp(path, DYNOD_SOCKET_PATH) == 0
+                                ? "Try: sudo systemctl start dynod"
+                                : "Start the dynod of this socket.");
                 return;
         }
         if (r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN) {

@@ -56,7 +56,6 @@ static void man_command(FILE *out, const Command *command) {
                 roff(out, command->arguments);
         }
         (void)fputs("\"\n", out);
-        (void)fprintf(out, ".PP\n");
         roff(out, command->summary);
         (void)fputs(".\n", out);
         if (command->text) {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -77,11 +78,18 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
         return 0;
 }
 
-/* The mount namespace holds its files already, and HELLO, which names them, is still unread. */
+/*
+ * First thing in main(). HELLO, which names our files, is still unread: until then Landlock
+ * leaves reading and writing to the mount namespace and the file modes, and takes the rest
+ * (execution, links, special files).
+ */
 static int confine(const Arguments *arguments) {
+        const ConfinePath root = {.path = "/", .access = CONFINE_FS_READ | CONFINE_FS_WRITE};
         const ConfinePlan plan = {
                 .syscalls = supervisor_syscalls,
                 .n_syscalls = ARRAY_SIZE(supervisor_syscalls),
+                .paths = &root,
+                .n_paths = 1,
                 .flags = CONFINE_BASE | CONFINE_UNIX_SOCKETS | CONFINE_LANDLOCK_OPTIONAL |
                          (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0),
         };
@@ -91,6 +99,32 @@ static int confine(const Arguments *arguments) {
         if (r < 0)
                 return log_error_errno(r, "The supervisor %s: %m", step);
         return 0;
+}
+
+/*
+ * Before the first client: our two folders, and what says how the host is (resolv.conf,
+ * passwd, meminfo, the dynos' cgroups).
+ */
+static int confine_files(const Config *config) {
+        _cleanup_free_ char *store = NULL;
+        int r;
+
+        if (asprintf(&store, "%s/supervisor", config->state_dir) < 0) {
+                store = NULL;
+                return -ENOMEM;
+        }
+        const ConfinePath paths[] = {
+                {.path = store, .access = CONFINE_FS_READ | CONFINE_FS_WRITE},
+                {.path = config->run_dir, .access = CONFINE_FS_READ | CONFINE_FS_WRITE},
+                {.path = "/etc", .access = CONFINE_FS_READ},
+                {.path = "/proc", .access = CONFINE_FS_READ},
+                {.path = "/sys", .access = CONFINE_FS_READ},
+                {.path = "/run", .access = CONFINE_FS_READ}, /* where resolv.conf may point */
+                {.path = "/usr/lib", .access = CONFINE_FS_READ},
+        };
+
+        r = confine_landlock(paths, ARRAY_SIZE(paths));
+        return r < 0 ? r : 0;
 }
 
 /* Clients, log streams and attached commands: a few descriptors each. */
@@ -105,8 +139,13 @@ static void raise_file_limit(void) {
 
 static int on_ready(Manager *manager, int listen_fd, void *userdata) {
         Supervisor *supervisor = userdata;
-        int r = server_new(&supervisor->server, supervisor->event, listen_fd, manager);
+        int r = confine_files(manager_config(manager));
 
+        if (r < 0) {
+                (void)safe_close(listen_fd);
+                return log_error_errno(r, "Cannot restrict the supervisor to its files: %m");
+        }
+        r = server_new(&supervisor->server, supervisor->event, listen_fd, manager);
         if (r < 0) {
                 (void)safe_close(listen_fd);
                 return log_error_errno(r, "Cannot serve the control socket: %m");
