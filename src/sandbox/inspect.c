@@ -279,7 +279,7 @@ static int check_rootfs(const Inspection *in, LaunchLayerReport *out) {
                         return report(out, VERDICT_FAILED, "%.80s must not be mounted", line.point);
                 seen[m - rootfs_mounts] = true;
                 wanted = m->flags & ~ROOTFS_OPTIONAL;
-                if ((line.flags & wanted) != wanted ||
+                if ((line.flags & wanted) != wanted || (line.flags & ROOTFS_SHARED) != 0 ||
                     (m->fstype && strcmp(m->fstype, line.fstype) != 0))
                         return report(
                                 out, VERDICT_FAILED, "%s is not mounted as it must be", m->point);

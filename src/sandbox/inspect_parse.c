@@ -176,15 +176,18 @@ int mount_line_parse(const char **text, MountLine *ret) {
                 p = next_word(p, ret->point, sizeof(ret->point));
         if (p)
                 p = next_word(p, options, sizeof(options));
-        do /* optional fields, up to a dash */
+        ret->flags = p ? parse_flags(options) : 0;
+        for (;;) { /* optional fields, up to a dash: all tell of propagation */
                 p = p ? next_word(p, skipped, sizeof(skipped)) : NULL;
-        while (p && strcmp(skipped, "-") != 0);
+                if (!p || strcmp(skipped, "-") == 0)
+                        break;
+                ret->flags |= ROOTFS_SHARED;
+        }
         if (p)
                 p = next_word(p, ret->fstype, sizeof(ret->fstype));
         if (!p || p > end)
                 return -EPROTO;
 
-        ret->flags = parse_flags(options);
         *text = *end ? end + 1 : end;
         return 1;
 }

@@ -41,7 +41,7 @@ bool id_map_is(const char *text, const uint32_t (*ranges)[3], size_t n_ranges);
 typedef struct MountLine {
         char point[MOUNT_POINT_SIZE];
         char fstype[MOUNT_TYPE_SIZE];
-        unsigned flags; /* ROOTFS_RO, _NOSUID, _NODEV, _NOEXEC of rootfs_plan.h */
+        unsigned flags; /* ROOTFS_RO, _NOSUID, _NODEV, _NOEXEC, _SHARED of rootfs_plan.h */
 } MountLine;
 
 /**

@@ -44,7 +44,8 @@ int mount_clone(int dir_fd, const char *path, bool recursive) {
 }
 
 int mount_restrict(int mount_fd, uint64_t attributes, int idmap_fd) {
-        struct mount_attr attr = {.attr_set = attributes};
+        /* A copy of a mount of ours would go on to receive what the host mounts there. */
+        struct mount_attr attr = {.attr_set = attributes, .propagation = MS_PRIVATE};
 
         if (idmap_fd >= 0) {
                 attr.attr_set |= MOUNT_ATTR_IDMAP;

@@ -44,7 +44,7 @@ int mount_new(const char *type, const MountOption *options, size_t n_options, ui
 int mount_clone(int dir_fd, const char *path, bool recursive) _must_check_;
 
 /**
- * mount_restrict() - add attributes to a mount, and a mapping of ids
+ * mount_restrict() - add attributes and a mapping of ids to a mount, make it private
  * @mount_fd:    detached or own mount
  * @attributes:  MOUNT_ATTR_* to set
  * @idmap_fd:    user namespace, or negative; only for a mount that was never attached

@@ -160,6 +160,11 @@ static int make_files(Build *b) {
         return r;
 }
 
+/* Absolute, in the child's copy of the launcher's mount namespace. */
+static void staging_path(const Build *b, const char *name, char ret[PATH_MAX]) {
+        (void)snprintf(ret, PATH_MAX, "%s/" ROOTFS_TEMPLATES "/%s", b->host->config->run_dir, name);
+}
+
 static int make_staging(Build *b) {
         static const MountOption options[] = {{"mode", "0755"}, {"size", STAGING_SIZE}};
         static const char *const dirs[] = {
@@ -182,7 +187,7 @@ static int make_staging(Build *b) {
         b->staging_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_STRICT);
         if (b->staging_fd < 0)
                 return fail(b, b->staging_fd, "the staging folder");
-        (void)snprintf(path, sizeof(path), "%s/" ROOTFS_TEMPLATES, b->host->config->run_dir);
+        staging_path(b, "", path);
         if (move_mount(b->staging_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
             fchdir(b->staging_fd) < 0)
                 return fail(b, -errno, "the staging folder");
@@ -375,20 +380,31 @@ static int make_proc(Build *b) {
         return r < 0 ? fail(b, r, "/proc read-only") : 0;
 }
 
+/*
+ * Some twenty masks: one call each with mount(2), five with descriptors. Its target is
+ * relative to the new /proc, where every name is the kernel's own.
+ */
 static int mask_proc(Build *b) {
+        char file[PATH_MAX], dir[PATH_MAX];
+
+        staging_path(b, "ro/" MASK_FILE_NAME, file);
+        staging_path(b, "ro/" MASK_DIR_NAME, dir);
+        if (fchdir(b->proc_fd) < 0)
+                return fail(b, -errno, "masks of /proc");
+
         for (size_t i = 0; i < n_rootfs_mounts; i++) {
                 const RootfsMount *m = &rootfs_mounts[i];
-                int r;
 
                 if (m->mask == ROOTFS_NO_MASK)
                         continue;
-                r = mount_bind(
-                        b->staging_fd,
-                        m->mask == ROOTFS_MASK_DIR ? "ro/" MASK_DIR_NAME : "ro/" MASK_FILE_NAME,
-                        b->proc_fd,
-                        m->point + strlen("/proc/"));
-                if (r < 0 && r != -ENOENT) /* not every kernel has each of them */
-                        return fail(b, r, m->point);
+                /* Not every kernel has each of them. */
+                if (mount(m->mask == ROOTFS_MASK_DIR ? dir : file,
+                          m->point + strlen("/proc/"),
+                          NULL,
+                          MS_BIND,
+                          NULL) < 0 &&
+                    errno != ENOENT)
+                        return fail(b, -errno, m->point);
         }
 
         return 0;

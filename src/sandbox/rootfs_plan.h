@@ -14,6 +14,7 @@
 #define ROOTFS_NODEV (1U << 2)
 #define ROOTFS_NOEXEC (1U << 3)
 #define ROOTFS_OPTIONAL (1U << 4) /* some kernels have no such file */
+#define ROOTFS_SHARED (1U << 5)   /* never: connected with mounts elsewhere */
 #define ROOTFS_STRICT (ROOTFS_NOSUID | ROOTFS_NODEV | ROOTFS_NOEXEC)
 
 typedef enum RootfsMask {

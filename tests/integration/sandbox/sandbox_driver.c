@@ -295,9 +295,10 @@ static int sabotage(Driver *d, const char *what) {
                 d->slot.netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         else if (strcmp(what, "namespaces") == 0)
                 d->host->namespaces[NAMESPACE_IPC] = 0, d->slot.userns_fd = d->slot.slug_idmap_fd;
-        else if (strcmp(what, "apparmor") == 0)
+        else if (strcmp(what, "apparmor") == 0) {
                 d->host->missing &= ~(UINT32_C(1) << MISSING_APPARMOR);
-        else if (strcmp(what, "filter") == 0)
+                (void)snprintf(d->host->label, sizeof(d->host->label), "no-such");
+        } else if (strcmp(what, "filter") == 0)
                 d->host->filter.n_code = 0;
         else if (strcmp(what, "store") == 0)
                 d->stack_fd = d->slug_fd;

@@ -57,12 +57,10 @@ class Lab:
         self.cgroup = cgroup2_mount() / f"sandbox-test-{os.getpid()}"
         self.cgroup.mkdir()
         self.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io quota tc")
-        self.net = subprocess.Popen(
-            ["unshare", "-n", "sh", "-c",
-             "ip link set lo up && ip link add eth0 type bridge && echo ready && exec sleep 10000"],
-            stdout=subprocess.PIPE, text=True)
-        assert self.net.stdout.readline() == "ready\n"
-        (work / "net").symlink_to(f"/proc/{self.net.pid}/ns/net")
+        # A file, not a process's link: a confined driver may look into no process but its own.
+        (work / "net").touch()
+        subprocess.run(["unshare", f"--net={work}/net", "sh", "-c",
+                        "ip link set lo up && ip link add eth0 type bridge"], check=True)
 
     def config(self, allow_missing):
         (self.work / "dynod.conf").write_text(
@@ -82,9 +80,7 @@ class Lab:
         return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
     def close(self):
-        self.net.send_signal(signal.SIGKILL)
-        self.net.wait()
-        self.net.stdout.close()
+        subprocess.run(["umount", self.work / "net"], check=True)
         left = [p.name for p in self.cgroup.iterdir() if p.is_dir()]
         assert left == []
         self.cgroup.rmdir()
@@ -190,7 +186,7 @@ def test_files(facts):
         assert facts[name] == "0", name
     assert facts["read_kcore"] in ("0", "EACCES", "ENOENT")
     assert facts["read_bus"] == "ENOENT"
-    assert facts["kallsyms"] == "" and facts["sysrq"] in ("", "ENOENT")
+    assert facts["kallsyms"] == "" and facts["sysrq"] in ("", "ENOENT", "EACCES")
     assert facts["app_owner"] == facts["slug_owner"] == "10000:10000"
     assert facts["etc_owner"] == "0:0"
     assert "u10000:x:10000:10000" in facts["passwd"]
