@@ -28,15 +28,15 @@ static int refuse_name(UnpackReport *report, UnpackReason reason, const char *na
 }
 
 static int open_folder(int tree_fd, const char *path, Open *ret) {
-        ret->fd = tree_open_folder(tree_fd, path, O_RDONLY);
-        if (ret->fd < 0)
-                return ret->fd;
-        if (fstat(ret->fd, &ret->st) < 0)
+        ret->fd = -EBADF;
+        if (fstatat(tree_fd, *path ? path : ".", &ret->st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
         /* An image may hold a folder that its owner cannot write to. We are its owner. */
-        if ((ret->st.st_mode & 0700) != 0700 && fchmod(ret->fd, ret->st.st_mode | 0700) < 0)
+        if (S_ISDIR(ret->st.st_mode) && (ret->st.st_mode & 0700) != 0700 &&
+            fchmodat(tree_fd, *path ? path : ".", (ret->st.st_mode & 0777) | 0700, 0) < 0)
                 return -errno;
-        return 0;
+        ret->fd = tree_open_folder(tree_fd, path, O_RDONLY);
+        return ret->fd < 0 ? ret->fd : 0;
 }
 
 static int close_folder(Open *folder) {
@@ -119,7 +119,7 @@ static int make_mount_points(int tree_fd, UnpackReport *report) {
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
                 r = make_folder(top.fd, folders[i], report);
         /* A dyno's user owns nothing of the stack, and must get in. */
-        if (r == 0 && fchmod(top.fd, top.st.st_mode | 0755) < 0)
+        if (r == 0 && fchmod(top.fd, (top.st.st_mode & 0777) | 0755) < 0)
                 r = -errno;
         r_close = close_folder(&top);
         return r < 0 ? r : r_close;
