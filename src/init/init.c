@@ -50,6 +50,7 @@
 #define PORT_POLL_DIVISOR 50
 #define DRAIN_POLL_MIN_USEC (1 * USEC_PER_MSEC)
 #define DRAIN_POLL_MAX_USEC (50 * USEC_PER_MSEC)
+#define LOOKS_WITHOUT_MEMORY_MAX 40             /* about 2 s */
 #define HANGUP_INTERVAL_USEC (5 * USEC_PER_SEC) /* Heroku's: every 5 s, three times */
 #define HANGUPS_MAX 3
 
@@ -74,6 +75,7 @@ typedef struct Init {
         bool more;      /* signals or zombies are left from this turn */
         unsigned terms_while_waiting;
         unsigned hangups;
+        unsigned looks_without_memory;
         uint64_t wake_usec;  /* CLOCK_BOOTTIME; USEC_INFINITY: no timer */
         uint64_t start_usec; /* CLOCK_BOOTTIME, of the command */
         uint64_t drain_poll_usec;
@@ -103,8 +105,8 @@ static void record_write(Init *init, uint32_t flag) {
 static void signal_all(Init *init, int signo) {
         if (init->pid1)
                 (void)kill(-1, signo); /* never reaches PID 1 itself */
-        else if (!init->ended)
-                (void)kill(-init->command.pid, signo);
+        else if (!init->ended && kill(-init->command.pid, signo) < 0)
+                (void)kill(init->command.pid, signo); /* it has not made its session yet */
 }
 
 static void hang_up(Init *init, uint64_t now) {
@@ -254,15 +256,35 @@ static void after_end(Init *init) {
                 tell_client(init, ATTACH_EXIT, init->status);
 }
 
+static void look_again(Init *init, uint64_t now) {
+        init->wake_usec = now + init->drain_poll_usec;
+        init->drain_poll_usec *= 2;
+        if (init->drain_poll_usec > DRAIN_POLL_MAX_USEC)
+                init->drain_poll_usec = DRAIN_POLL_MAX_USEC;
+}
+
 /* True if @fd is drained or nobody waits for that; else sets the timer for the next look. */
 static bool is_drained(Init *init, int fd, uint64_t now) {
         if (init->end_now || fifo_is_empty(fd))
                 return true;
 
-        init->wake_usec = now + init->drain_poll_usec;
-        init->drain_poll_usec *= 2;
-        if (init->drain_poll_usec > DRAIN_POLL_MAX_USEC)
-                init->drain_poll_usec = DRAIN_POLL_MAX_USEC;
+        look_again(init, now);
+        return false;
+}
+
+/*
+ * A dyno whose scratch has eaten all its memory has no page for our last line, and would
+ * not have one ever: after some looks it ends without.
+ */
+static bool lines_are_out(Init *init, uint64_t now) {
+        int r = log_lines_flush(&init->log);
+
+        if (r == -ENOMEM)
+                init->looks_without_memory++;
+        if (r == 0 || init->end_now || init->looks_without_memory > LOOKS_WITHOUT_MEMORY_MAX)
+                return true;
+
+        look_again(init, now);
         return false;
 }
 
@@ -318,8 +340,8 @@ static void advance(Init *init) {
                 write_exit_line(init);
                 wait_for_drain(init, INIT_CLOSING);
         }
-        if (init->phase == INIT_CLOSING && is_drained(init, INIT_FD_LOG_FIFO, now) &&
-            (init->end_now || log_lines_flush(&init->log)))
+        if (init->phase == INIT_CLOSING && lines_are_out(init, now) &&
+            is_drained(init, INIT_FD_LOG_FIFO, now))
                 init->phase = INIT_DONE;
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -90,16 +91,19 @@ int log_lines_open(LogLines *log, int fd) {
         return log->fd < 0 ? -errno : 0;
 }
 
-bool log_lines_flush(LogLines *log) {
+int log_lines_flush(LogLines *log) {
         size_t done = 0;
+        int r = 0;
 
         while (done < log->n) {
                 ssize_t n = write(log->fd, log->lines[done], log->sizes[done]);
 
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0 && errno == EAGAIN)
+                if (n < 0 && (errno == EAGAIN || errno == ENOMEM)) {
+                        r = -errno;
                         break;
+                }
                 done++; /* written, or never to be: no reader can exist any more */
         }
 
@@ -108,7 +112,7 @@ bool log_lines_flush(LogLines *log) {
                 memmove(log->lines[0], log->lines[done], log->n * sizeof(log->lines[0]));
                 memmove(log->sizes, log->sizes + done, log->n * sizeof(log->sizes[0]));
         }
-        return log->n == 0;
+        return r;
 }
 
 void log_lines_add(LogLines *log, const char *const *parts) {

@@ -10,7 +10,6 @@
  */
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cleanup.h"
@@ -42,8 +41,11 @@ int log_lines_open(LogLines *log, int fd) _must_check_;
  */
 void log_lines_add(LogLines *log, const char *const *parts);
 
-/* Writes what is queued, as far as there is room. Return: true if nothing is left. */
-bool log_lines_flush(LogLines *log);
+/*
+ * Writes what is queued. Return: 0 if nothing is left, -EAGAIN if the FIFO is full, -ENOMEM
+ * if the dyno has no page left for it, which only its end may change.
+ */
+int log_lines_flush(LogLines *log);
 
 /**
  * log_line_format() - make one line of parts

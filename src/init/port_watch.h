@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 
 typedef struct PortWatch {
-        int fd[2]; /* the tables of IPv4 and IPv6, kept open: RLIMIT_NOFILE is the app's to lower */
+        int fd[2]; /* the tables of IPv4 and IPv6, kept open between looks */
         uint16_t port;
 } PortWatch;
 
