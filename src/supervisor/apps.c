@@ -257,6 +257,7 @@ static void finish_destroy(Job *job) {
         int r;
 
         job->gone = NULL;
+        strings_clear(&job->names); /* the result of a destroy has their number alone */
         r = store_count_releases(manager->store, app->row.id, &job->result.releases);
         if (r == 0)
                 r = store_remove_app(manager->store, app->row.id);

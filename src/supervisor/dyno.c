@@ -15,11 +15,13 @@
 #include "supervisor/dyno.h"
 #include "supervisor/job.h"
 
+#define MB_BYTES (1024.0 * 1024.0)
+
 /* A dyno that ran this long counts as started well: the next crash is a first one again. */
-#define CRASH_FORGET_USEC (5 * 60 * USEC_PER_SEC)
+#define CRASH_FORGET_USEC (300 * USEC_PER_SEC)
 
 /* Waits after the 1st, 2nd, … crash in a row, in minutes, as Heroku's since 2019. */
-static const unsigned backoff_minutes[] = {0, 20, 40, 60, 180, 320};
+static const uint64_t backoff_minutes[] = {0, 20, 40, 60, 180, 320};
 
 void dyno_log(const Dyno *dyno, const char *fmt, ...) {
         LogPlace place = {
@@ -149,8 +151,10 @@ static void act_term(Dyno *dyno) {
         switch (dyno->place) {
         case DYNO_PLACE_NONE:
         case DYNO_PLACE_QUEUED:
-        case DYNO_PLACE_RESTORING:
+        case DYNO_PLACE_DELAYED:
                 dyno->place = DYNO_PLACE_NONE;
+                dyno->deadline_usec = 0;
+                dyno->restore = import_free(dyno->restore);
                 dyno_handle_event(dyno, dyno->one_off ? DYNO_EV_END : DYNO_EV_EXIT);
                 return;
         case DYNO_PLACE_SENT: /* STARTED will find it stopping */
@@ -350,7 +354,7 @@ static void note_exit(Dyno *dyno, const LaunchExited *exited) {
                 dyno_log(
                         dyno,
                         "Process running mem=%.0fM(%.1f%%)",
-                        (double)used / (1024 * 1024),
+                        (double)used / MB_BYTES,
                         100.0 * (double)used / (double)dyno->size.memory_quota);
                 dyno_log(dyno, "Error R15 (Memory quota vastly exceeded)");
                 dyno_log(dyno, "Stopping process with SIGKILL");
@@ -394,6 +398,9 @@ void dyno_adopt(Dyno *dyno, const LaunchDynoFacts *facts) {
                                 manager_now(manager) + manager->config->stop_grace_usec;
         } else if (dyno->state == DYNO_STARTING && (facts->bound != 0 || dyno->web_port == 0)) {
                 dyno_handle_event(dyno, DYNO_EV_READY);
+        } else if (dyno->state == DYNO_STARTING && dyno->deadline_usec == 0) {
+                /* Whoever sent its START did not live to see it answered. */
+                dyno->deadline_usec = manager_now(manager) + manager->config->boot_timeout_usec;
         } else if (dyno->state == DYNO_UP && dyno->up_usec == 0) {
                 dyno->up_usec = manager_now(manager);
         }
@@ -432,6 +439,9 @@ void dyno_info(Dyno *dyno, DynoInfo *ret, char buf[DYNO_ADDRESS_SIZE]) {
                 .cpu_usec = dyno->cpu_usec,
                 .one_off = dyno->one_off,
         };
-        if (dyno->state == DYNO_STARTING && dyno->deadline_usec > manager_now(dyno->manager))
+        if (!ret->reason && dyno->memory + dyno->swap > dyno->size.memory_quota)
+                ret->reason = "R14, swapping";
+        if (dyno->place == DYNO_PLACE_RUNNING && dyno->state == DYNO_STARTING &&
+            dyno->deadline_usec > manager_now(dyno->manager))
                 ret->boot_left_usec = dyno->deadline_usec - manager_now(dyno->manager);
 }

@@ -13,10 +13,10 @@
 
 /* How far a start has come. */
 typedef enum DynoPlace {
-        DYNO_PLACE_NONE,      /* no process */
-        DYNO_PLACE_QUEUED,    /* waits for its turn */
-        DYNO_PLACE_RESTORING, /* its stack or slug is extracted again */
-        DYNO_PLACE_SENT,      /* the launcher is at it */
+        DYNO_PLACE_NONE,    /* no process */
+        DYNO_PLACE_QUEUED,  /* waits for its turn */
+        DYNO_PLACE_DELAYED, /* what is missing will come: its tree, memory */
+        DYNO_PLACE_SENT,    /* the launcher is at it */
         DYNO_PLACE_RUNNING,
         DYNO_PLACE_ADOPTING, /* lived before we were started: will the launcher name it? */
 } DynoPlace;

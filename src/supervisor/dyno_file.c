@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -18,68 +19,80 @@
 #define FILE_MAX 8192
 #define COMMAND_MAX 2048 /* bytes of a command kept for people */
 
-/* A command is one line of a Procfile, or anything that `run` was given. */
-static void write_command(FILE *f, const char *command) {
-        fputs("command=", f);
-        for (size_t i = 0; command[i] && i < COMMAND_MAX; i++)
-                fputc((unsigned char)command[i] < ' ' ? ' ' : command[i], f);
-        fputc('\n', f);
+typedef struct Text {
+        char buf[FILE_MAX];
+        size_t used;
+        bool cut;
+} Text;
+
+static void add(Text *text, const char *fmt, ...) _printf_(2, 3);
+static void add(Text *text, const char *fmt, ...) {
+        size_t room = sizeof(text->buf) - text->used;
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vsnprintf(text->buf + text->used, room, fmt, ap);
+        va_end(ap);
+        if (n < 0 || (size_t)n >= room)
+                text->cut = true;
+        else
+                text->used += (size_t)n;
 }
 
-static int format_file(const Dyno *dyno, char *buf, size_t size, size_t *ret_size) {
-        char stack[DIGEST_TEXT_SIZE], slug[DIGEST_TEXT_SIZE];
-        FILE *f = fmemopen(buf, size, "w");
-        long n;
+/* A command is one line of a Procfile, or anything that `run` was given. */
+static void add_command(Text *text, const char *command) {
+        size_t from = text->used + strlen("command=");
 
-        if (!f)
-                return -ENOMEM;
+        add(text, "command=%.*s", COMMAND_MAX, command);
+        for (size_t i = from; i < text->used; i++)
+                if ((unsigned char)text->buf[i] < ' ')
+                        text->buf[i] = ' ';
+        add(text, "\n");
+}
+
+static int format_file(const Dyno *dyno, Text *text) {
+        char stack[DIGEST_TEXT_SIZE], slug[DIGEST_TEXT_SIZE];
 
         format_digest(dyno->stack_digest, stack);
         format_digest(dyno->slug, slug);
-        fprintf(f, "app=%s\ntype=%s\nnumber=%u\n", dyno->app->row.name, dyno->type, dyno->number);
-        fprintf(f, "state=%s\n", dyno_state_to_string(dyno->state));
-        fprintf(f, "before=%s\n", dyno_state_to_string(dyno->before_stop));
-        fprintf(f,
-                "one_off=%d\nunwanted=%d\nheir=%d\n",
-                dyno->one_off,
-                dyno->unwanted,
-                dyno->has_heir);
-        fprintf(f,
-                "since=%" PRIu64 "\ndeadline=%" PRIu64 "\n",
-                dyno->since_usec,
-                dyno->deadline_usec);
-        fprintf(f,
-                "next_start=%" PRIu64 "\nup=%" PRIu64 "\n",
-                dyno->next_start_usec,
-                dyno->up_usec);
-        fprintf(f, "crashes=%u\nrelease=%u\n", dyno->crashes, dyno->release);
+        add(text, "app=%s\ntype=%s\nnumber=%u\n", dyno->app->row.name, dyno->type, dyno->number);
+        add(text, "state=%s\n", dyno_state_to_string(dyno->state));
+        add(text, "before=%s\n", dyno_state_to_string(dyno->before_stop));
+        add(text, "one_off=%d\nunwanted=%d\n", dyno->one_off, dyno->unwanted);
+        add(text, "heir=%d\n", dyno->has_heir);
+        add(text,
+            "since=%" PRIu64 "\ndeadline=%" PRIu64 "\n",
+            dyno->since_usec,
+            dyno->deadline_usec);
+        add(text, "next_start=%" PRIu64 "\nup=%" PRIu64 "\n", dyno->next_start_usec, dyno->up_usec);
+        add(text, "crashes=%u\nrelease=%u\n", dyno->crashes, dyno->release);
         if (dyno->exit_status >= 0)
-                fprintf(f, "exit_status=%d\n", dyno->exit_status);
-        fprintf(f, "stack=%s\nstack_version=%u\n", dyno->stack, dyno->stack_version);
-        fprintf(f, "stack_digest=%s\nslug=%s\n", stack, slug);
-        fprintf(f, "size=%s\nweb_port=%u\n", dyno->size.name, dyno->web_port);
-        fprintf(f, "code=%s\nreason=%s\n", dyno->code, dyno->reason);
-        write_command(f, dyno->command ? dyno->command : "");
-
-        n = ftell(f);
-        if (fclose(f) != 0 || n < 0)
-                return -ENOSPC;
-        *ret_size = (size_t)n;
-        return 0;
+                add(text, "exit_status=%d\n", dyno->exit_status);
+        add(text, "stack=%s\nstack_version=%u\n", dyno->stack, dyno->stack_version);
+        add(text, "stack_digest=%s\nslug=%s\n", stack, slug);
+        add(text, "size=%s\nweb_port=%u\n", dyno->size.name, dyno->web_port);
+        add(text, "code=%s\nreason=%s\n", dyno->code, dyno->reason);
+        add_command(text, dyno->command ? dyno->command : "");
+        return text->cut ? -E2BIG : 0;
 }
 
 void dyno_file_write(const Dyno *dyno) {
-        char buf[FILE_MAX];
-        size_t size = 0;
+        Text text = {.used = 0};
         int r;
 
         if (dyno->manager->state_fd < 0 || dyno->id[0] == '\0')
                 return;
 
-        r = format_file(dyno, buf, sizeof(buf), &size);
+        r = format_file(dyno, &text);
         if (r == 0)
                 r = file_replace_at(
-                        dyno->manager->state_fd, dyno->id, buf, size, 0600, FILE_SYNC_NONE);
+                        dyno->manager->state_fd,
+                        dyno->id,
+                        text.buf,
+                        text.used,
+                        0600,
+                        FILE_SYNC_NONE);
         if (r < 0)
                 (void)log_warning_errno(
                         r, "%s: cannot write its state file, going on: %m", dyno->id);

@@ -17,8 +17,8 @@
 #include "supervisor/import.h"
 #include "supervisor/job.h"
 
-/* A tree may be rebuilt by another start or import: ask again. */
-#define RESTORE_RETRY_USEC (200 * USEC_PER_MSEC)
+/* A tree may be rebuilt by another start or import, memory may be on its way back. */
+#define RETRY_USEC (200 * USEC_PER_MSEC)
 #define RESTORES_MAX 3 /* extractions for one start: more means that they do not help */
 
 static void start_failed(Dyno *dyno, const char *error, const char *reason) {
@@ -132,6 +132,13 @@ static void fill_start(const Dyno *dyno, LaunchStart *start) {
         field_set(start->size, sizeof(start->size), dyno->size.name);
 }
 
+/* What is missing will come: ask again. */
+static void delay(Dyno *dyno) {
+        dyno->place = DYNO_PLACE_DELAYED;
+        dyno->deadline_usec = manager_now(dyno->manager) + RETRY_USEC;
+        manager_poke(dyno->manager);
+}
+
 /* ---- stack or slug is not there ---- */
 
 static void on_restored(Import *import, const ManagerError *error, void *userdata);
@@ -139,7 +146,7 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
 static void restore(Dyno *dyno, ObjectKind kind) {
         int r;
 
-        dyno->place = DYNO_PLACE_RESTORING;
+        dyno->place = DYNO_PLACE_DELAYED;
         r = import_restore(
                 &dyno->restore,
                 dyno->manager,
@@ -151,23 +158,24 @@ static void restore(Dyno *dyno, ObjectKind kind) {
                 start_failed(dyno, DYNOD_ERROR_FAILED, "its files cannot be unpacked again");
 }
 
-static void fail_checksum(Dyno *dyno) {
-        char expected[DIGEST_TEXT_SIZE], actual[DIGEST_TEXT_SIZE];
+static void fail_checksum(Dyno *dyno, ObjectKind kind) {
+        char expected[DIGEST_TEXT_SIZE], reason[sizeof(dyno->reason)];
 
-        /* Which of both is damaged is known of a restore; at a start it is the slug's check. */
-        format_digest(dyno->slug, expected);
-        (void)snprintf(actual, sizeof(actual), "%s", "(damaged)");
+        /* What the store has instead is known to the launcher alone. */
+        format_digest(kind == OBJECT_STACK ? dyno->stack_digest : dyno->slug, expected);
         dyno_log(
                 dyno,
                 "Error R17 (Checksum error) -> Checksum does match expected value. "
-                "Expected: SHA256:%s Actual: SHA256:%s",
-                expected,
-                actual);
+                "Expected: SHA256:%s Actual: another",
+                expected);
         (void)snprintf(dyno->code, sizeof(dyno->code), "R17");
-        start_failed(
-                dyno,
-                DYNOD_ERROR_BAD_CHECKSUM,
-                "R17: the slug's archive in the store is damaged; deploy it again");
+        (void)snprintf(
+                reason,
+                sizeof(reason),
+                "R17: the archive of its %s is damaged in the store; %s again",
+                kind == OBJECT_STACK ? "stack" : "slug",
+                kind == OBJECT_STACK ? "import it" : "deploy it");
+        start_failed(dyno, DYNOD_ERROR_BAD_CHECKSUM, reason);
 }
 
 static void on_restored(Import *import, const ManagerError *error, void *userdata) {
@@ -177,8 +185,7 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
 
         dyno->restore = NULL; /* freed by its owner after this */
         if (result == -EALREADY) {
-                dyno->deadline_usec = manager_now(dyno->manager) + RESTORE_RETRY_USEC;
-                manager_poke(dyno->manager);
+                delay(dyno);
         } else if (result == 0 || result == -EEXIST) {
                 if (kind == OBJECT_STACK) {
                         restore(dyno, OBJECT_SLUG);
@@ -186,8 +193,8 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
                 }
                 dyno->place = DYNO_PLACE_QUEUED;
                 manager_poke(dyno->manager);
-        } else if (result == -EBADMSG && kind == OBJECT_SLUG) {
-                fail_checksum(dyno);
+        } else if (result == -EBADMSG) {
+                fail_checksum(dyno, kind);
         } else {
                 char reason[sizeof(dyno->reason)];
 
@@ -203,6 +210,15 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
 
 /* ---- answers ---- */
 
+/* Memory comes back as soon as one of them is gone: a restart on a full host waits for that. */
+static bool somebody_leaves(const Manager *manager) {
+        for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
+                if (dyno->state == DYNO_STOPPING)
+                        return true;
+
+        return false;
+}
+
 static void on_refused(Dyno *dyno, const LaunchStarted *started) {
         char reason[sizeof(dyno->reason)];
         const char *error = DYNOD_ERROR_LAYER_MISSING;
@@ -212,8 +228,13 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
                 restore(dyno, OBJECT_STACK);
                 return;
         }
+        if (started->layer == LAYER_MEMORY && dyno->state == DYNO_STARTING &&
+            somebody_leaves(dyno->manager)) {
+                delay(dyno);
+                return;
+        }
         if (started->layer == LAYER_STORE && started->result == -EBADMSG) {
-                fail_checksum(dyno);
+                fail_checksum(dyno, OBJECT_SLUG);
                 return;
         }
         if (started->layer == LAYER_MEMORY)

@@ -64,7 +64,7 @@ void dyno_sample_all(Manager *manager) {
                 dyno_log(
                         dyno,
                         "Process running mem=%.0fM(%.1f%%)",
-                        (double)used / (1024 * 1024),
+                        (double)used / (1024.0 * 1024.0),
                         100.0 * (double)used / (double)dyno->size.memory_quota);
                 dyno_log(dyno, "Error R14 (Memory quota exceeded)");
         }

@@ -127,7 +127,7 @@ add_check(DoctorInfo *info, const char *check, bool ok, const char *bad, const c
                 };
 }
 
-#define MB(bytes) ((unsigned long long)((bytes) / (1024 * 1024)))
+#define MB(bytes) ((unsigned long long)(bytes) >> 20)
 #define DISK_LOW_BYTES (UINT64_C(1024) * 1024 * 1024) /* a stack alone takes some hundred MB */
 
 static void check_memory(const Manager *manager, DoctorInfo *info, char *text, size_t size) {

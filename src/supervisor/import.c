@@ -389,8 +389,10 @@ static void set_file(Import *import, const char *file) {
 
         if (!file || file[0] == '\0')
                 file = import->kind == OBJECT_STACK ? "The archive" : "The slug";
-        for (; file[n] && n < sizeof(import->file) - 1; n++)
-                import->file[n] = (unsigned char)file[n] < ' ' || file[n] == 0x7f ? '?' : file[n];
+        (void)snprintf(import->file, sizeof(import->file), "%s", file);
+        for (; import->file[n]; n++)
+                if ((unsigned char)import->file[n] < ' ' || import->file[n] == 0x7f)
+                        import->file[n] = '?';
 }
 
 int import_start(

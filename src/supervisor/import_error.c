@@ -86,7 +86,7 @@ static void refuse_limit(const Config *config, const ImportRefusal *refusal, Man
                         DYNOD_ERROR_BAD_ARCHIVE,
                         "%s is too large: the limit is %llu MB unpacked. %s",
                         refusal->file,
-                        bytes / (1024 * 1024),
+                        bytes >> 20,
                         unchanged(refusal->kind));
         else
                 (void)refuse(

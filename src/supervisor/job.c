@@ -225,10 +225,53 @@ static int list_wanted(Job *job) {
         return 0;
 }
 
+typedef struct UpCount {
+        uint32_t up, total;
+        const Dyno *late, *failed; /* the first of each */
+} UpCount;
+
+static void count_dyno(const Job *job, const Dyno *dyno, UpCount *count) {
+        if (dyno && dyno->state == DYNO_DOWN)
+                return; /* `ps:stop`: nobody asks for it */
+
+        count->total++;
+        if (dyno && dyno->state == DYNO_UP && dyno->release == job->app->release->number)
+                count->up++;
+        else if (dyno && dyno->crashes >= job->max_crashes && !count->failed)
+                count->failed = dyno;
+        else if (dyno && !count->late)
+                count->late = dyno;
+}
+
+static void count_up(const Job *job, UpCount *count) {
+        const Pairs *processes = &job->app->release->processes;
+
+        for (size_t i = 0; i < processes->n; i++) {
+                const char *type = processes->items[i].name;
+
+                for (uint32_t n = 1; n <= app_quantity(job->app, type); n++)
+                        count_dyno(
+                                job, manager_current_dyno(job->app, type, n, job->manager), count);
+        }
+}
+
+static void fail_late(Job *job, const UpCount *count) {
+        if (count->late)
+                name_dyno(job, count->late);
+        (void)refuse(
+                &job->error,
+                DYNOD_ERROR_TIMED_OUT,
+                "%u of %u dynos of %s are up; %s is %s.",
+                count->up,
+                count->total,
+                job->app_name,
+                count->late ? count->late->name : "one",
+                count->late ? dyno_state_to_string(count->late->state) : "missing");
+        job_fail(job);
+}
+
 static void check_up(Job *job) {
-        const Pairs *processes;
-        uint32_t up = 0, total = 0;
-        Dyno *late = NULL;
+        UpCount count = {0};
 
         if (!app_is_deployed(job->app)) {
                 job_finish(job);
@@ -237,53 +280,16 @@ static void check_up(Job *job) {
         if (job->names.n == 0 && list_wanted(job) < 0)
                 log_warning("no memory for the names of a job's dynos, going on without");
 
-        processes = &job->app->release->processes;
-        for (size_t i = 0; i < processes->n; i++)
-                for (uint32_t n = 1; n <= app_quantity(job->app, processes->items[i].name); n++) {
-                        Dyno *dyno = manager_current_dyno(
-                                job->app, processes->items[i].name, n, job->manager);
-
-                        total++;
-                        if (dyno && dyno->state == DYNO_UP &&
-                            dyno->release == job->app->release->number) {
-                                up++;
-                                continue;
-                        }
-                        if (dyno && dyno->state != DYNO_DOWN && dyno->crashes >= job->max_crashes) {
-                                job->result.up = up;
-                                job->result.total = (uint32_t)job->names.n;
-                                fail_not_up(job, dyno);
-                                return;
-                        }
-                        if (dyno && dyno->state == DYNO_DOWN) {
-                                total--; /* `ps:stop`: nobody asks for it */
-                                continue;
-                        }
-                        if (!late)
-                                late = dyno;
-                }
-
-        job->result.up = up;
-        job->result.total = total;
-        report_count(job, "start", up, total);
-        if (up == total) {
+        count_up(job, &count);
+        job->result.up = count.up;
+        job->result.total = count.total;
+        report_count(job, "start", count.up, count.total);
+        if (count.failed)
+                fail_not_up(job, count.failed);
+        else if (count.up == count.total)
                 job_finish(job);
-                return;
-        }
-        if (job->deadline_usec == 0 || manager_now(job->manager) < job->deadline_usec)
-                return;
-        if (late)
-                name_dyno(job, late);
-        (void)refuse(
-                &job->error,
-                DYNOD_ERROR_TIMED_OUT,
-                "%u of %u dynos of %s are up; %s is %s.",
-                up,
-                total,
-                job->app_name,
-                late ? late->name : "one",
-                late ? dyno_state_to_string(late->state) : "missing");
-        job_fail(job);
+        else if (job->deadline_usec != 0 && manager_now(job->manager) >= job->deadline_usec)
+                fail_late(job, &count);
 }
 
 static void check_gone(Job *job) {

@@ -73,7 +73,7 @@ void manager_tick(Manager *manager) {
 
         now = manager_now(manager);
         while ((dyno = take_due(manager, now)) != NULL)
-                if (dyno->place == DYNO_PLACE_RESTORING)
+                if (dyno->place == DYNO_PLACE_DELAYED)
                         dyno->place = DYNO_PLACE_QUEUED;
                 else
                         dyno_handle_event(dyno, DYNO_EV_TIMEOUT);

@@ -62,7 +62,7 @@ uint64_t manager_memory_wanted(const Manager *manager) {
 
 int manager_check_memory(Manager *manager, uint64_t more, ManagerError *reterr) {
         uint64_t wanted = manager_memory_wanted(manager), limit = manager->memory_total;
-        const uint64_t mb = 1024 * 1024;
+        const uint64_t mb = UINT64_C(1) << 20;
 
         if (more == 0 || limit == 0 || wanted + more <= limit)
                 return 0;

@@ -58,8 +58,8 @@ int manager_make_release(
 
         (void)release_free(app->release);
         app->release = TAKE_PTR(owned);
-        manager_log_api(manager, app, "Release v%u created by user %s", app->release->number, user);
         manager_log_api(manager, app, "%s by user %s", app->release->description, user);
+        manager_log_api(manager, app, "Release v%u created by user %s", app->release->number, user);
         manager_reconcile(manager, app);
         return 0;
 }

@@ -278,7 +278,8 @@ exec(Manager *manager,
                 return r;
 
         memcpy(call->id, dyno->id, sizeof(call->id));
-        fds = (LaunchFds){.fd = {fd, TAKE_FD(*attach_fd)}, .n = 2};
+        fds = (LaunchFds){.fd = {fd, *attach_fd}, .n = 2};
+        *attach_fd = -EBADF;
         memset(&msg, 0, sizeof(msg));
         msg.dyno.header.type = LAUNCH_EXEC;
         field_set(msg.dyno.id, sizeof(msg.dyno.id), dyno->id);

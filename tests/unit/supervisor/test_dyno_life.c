@@ -22,8 +22,8 @@ static void test_first_deploy_starts_one_web_dyno(void **state) {
         assert_int_equal(w->done_result.total, 1);
         WORLD_LOG(
                 w,
-                "app[api]: Release v1 created by user alice\n",
                 "app[api]: Deploy 51515151 by user alice\n",
+                "app[api]: Release v1 created by user alice\n",
                 "heroku[web.1]: State changed from down to starting\n",
                 "heroku[web.1]: State changed from starting to up\n");
         world_expect_nothing(w);
@@ -333,6 +333,29 @@ static void test_damaged_archive_is_r17(void **state) {
         assert_string_equal(world_dyno(w, "web.1")->code, "R17");
 }
 
+static void test_restart_on_a_full_host_waits_for_the_old(void **state) {
+        World *w = *state;
+        LaunchMessage old = world_app_up(w, "shop"), new;
+        ManagerClient client = world_client(w);
+        ManagerError error = {0};
+        uint32_t job;
+
+        assert_int_equal(manager_restart_dynos(w->manager, &client, "shop", "", &job, &error), 0);
+        (void)world_expect(w, LAUNCH_SIGNAL);
+        new = world_expect(w, LAUNCH_START);
+        world_start_fails(w, &new, -ENOMEM, LAYER_MEMORY, "512 MB wanted");
+        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_STARTING);
+        world_expect_nothing(w);
+        world_exited(w, old.start.id, 143, 0);
+        world_advance(w, SECONDS(1));
+        new = world_expect(w, LAUNCH_START);
+
+        /* Nobody leaves any more: now it is a refusal. */
+        world_start_fails(w, &new, -ENOMEM, LAYER_MEMORY, "512 MB wanted");
+        assert_int_equal(w->done_job, job);
+        assert_string_equal(w->done_error.name, DYNOD_ERROR_NO_MEMORY);
+}
+
 static void test_one_off_runs_once_and_goes(void **state) {
         static const char *const command[] = {"worker", "--once", NULL};
         World *w = *state;
@@ -521,6 +544,7 @@ int main(void) {
                 WORLD_TEST(test_missing_layer_fails_the_deploy_by_name),
                 WORLD_TEST(test_missing_tree_is_extracted_again),
                 WORLD_TEST(test_damaged_archive_is_r17),
+                WORLD_TEST(test_restart_on_a_full_host_waits_for_the_old),
                 WORLD_TEST(test_one_off_runs_once_and_goes),
                 WORLD_TEST(test_one_off_that_cannot_start_answers_why),
                 WORLD_TEST(test_restarted_supervisor_adopts_living_dynos),

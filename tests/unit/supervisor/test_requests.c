@@ -354,8 +354,8 @@ static void test_config_change_is_a_release_and_restarts(void **state) {
         assert_null(strstr(w->log, "secret"));
         WORLD_LOG(
                 w,
-                "app[api]: Release v2 created by user alice\n",
                 "app[api]: Set KEY config vars by user alice\n",
+                "app[api]: Release v2 created by user alice\n",
                 "heroku[web.1]: Restarting\n");
 
         /* The same value again changes nothing. */
