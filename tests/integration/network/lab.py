@@ -148,12 +148,13 @@ class Driver:
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
-        self.close()
+        self.close(-signal.SIGKILL)
 
-    def close(self):
+    def close(self, status=0):
         self.process.stdin.close()
-        self.process.wait(timeout=20)
+        ended = self.process.wait(timeout=20)
         self.process.stdout.close()
+        assert ended == status
 
 
 class Lab:
