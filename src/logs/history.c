@@ -18,7 +18,7 @@
 #include "logs/history.h"
 
 #define SEGMENT_BYTES (256 * 1024)
-#define SEGMENT_LINES 500
+#define SEGMENT_LINES 1500
 /* 4 MB of files of 256 KB, and room for files that were switched early by lines. */
 #define SEGMENTS_MAX 64
 #define SEGMENT_PREFIX "history."

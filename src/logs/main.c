@@ -29,6 +29,7 @@ typedef struct Arguments {
 
 /* Beyond CONFINE_BASE: files below the two folders that Landlock opens, and splice. */
 static const char *const logger_syscalls[] = {
+        "fchmod",
         "ftruncate",
         "getdents64",
         "mkdirat",
