@@ -53,9 +53,8 @@ static void failure_unreachable(Failure *failure, const char *path, int r) {
                         DYNOD_ERROR_UNREACHABLE,
                         "dynod does not answer on %s: it is not running.\n%s",
                         path,
-                        strcmp(path, DYNOD_SOCKET_PATH) == 0
-                                ? "Try: sudo systemctl start dynod"
-                                : "Start the dynod of this socket.");
+                        strcmp(path, DYNOD_SOCKET_PATH) == 0 ? "Try: sudo systemctl start dynod"
+                                                             : "Start the dynod of this socket.");
                 return;
         }
         if (r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN) {

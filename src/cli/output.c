@@ -128,6 +128,7 @@ static void failure_print_json(Output *output, const Failure *failure) {
 void output_failure(Output *output, const Failure *failure) {
         _cleanup_free_ char *message = NULL, *hint = NULL;
         bool red = output->err_terminal && output->color;
+        bool command;
 
         (void)fflush(output->out);
         if (output->json) {
@@ -139,13 +140,15 @@ void output_failure(Output *output, const Failure *failure) {
         message = text_clean(
                 failure->message ?: "Out of memory.", strlen(failure->message ?: "Out of memory."));
         hint = failure->hint ? text_clean(failure->hint, strlen(failure->hint)) : NULL;
+        command = hint && (strncmp(hint, "herokuctl ", 10) == 0 || strncmp(hint, "sudo ", 5) == 0);
         (void)fprintf(
                 output->err,
-                "%s !    %s%s%s%s\n",
+                "%s !    %s%s%s%s%s\n",
                 red ? "\033[31m" : "",
                 red ? "\033[0m" : "",
                 message ?: "",
                 hint && *hint ? " " : "",
+                command ? "Try: " : "",
                 hint ?: "");
 }
 

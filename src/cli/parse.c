@@ -210,12 +210,6 @@ static int parse_word(Parser *p, const char *word) {
                 p->ended = true;
                 return 0;
         }
-        /* `ps:exec web.1 -- ls`: between the dyno and its command */
-        if (p->passing && !p->ended && invocation->n_args == 1 && strcmp(word, "--") == 0 &&
-            invocation->command->kind[0] == ARGUMENT_DYNO) {
-                p->ended = true;
-                return 0;
-        }
         if (!p->ended && !p->passing && word[0] == '-' && word[1] != '\0')
                 return parse_option_word(p, word);
 
