@@ -394,3 +394,10 @@ def read_all(fd):
             return data
         data += got
     raise AssertionError(f"no end of {data[-500:]!r}")
+
+
+def read_until(fd, text, data=b""):
+    while text not in data:
+        assert select.select([fd], [], [], TIMEOUT)[0], data
+        data += os.read(fd, 65536)
+    return data
