@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "image/tree_remove.h"
+#include "image/tree_writer.h"
+
+typedef struct Fixture {
+        char path[32];
+        int root_fd;
+        TreeWriter *writer;
+} Fixture;
+
+static int set_up(void **state) {
+        static Fixture fixture;
+
+        strcpy(fixture.path, "/tmp/dynod-tree.XXXXXX");
+        if (!mkdtemp(fixture.path))
+                return -1;
+        fixture.root_fd = open(fixture.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fixture.root_fd < 0 || tree_writer_new(&fixture.writer, fixture.root_fd) < 0)
+                return -1;
+        *state = &fixture;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        Fixture *fixture = *state;
+        int r;
+
+        fixture->writer = tree_writer_free(fixture->writer);
+        r = tree_remove(fixture->root_fd);
+        fixture->root_fd = safe_close(fixture->root_fd);
+        return r < 0 || rmdir(fixture->path) < 0 ? -1 : 0;
+}
+
+static TreeEntry entry(const char *path, mode_t mode) {
+        return (TreeEntry){.path = path, .mode = mode, .mtime = {.tv_sec = 1000, .tv_nsec = 7}};
+}
+
+static int add_file(Fixture *fixture, const char *path, const char *text) {
+        TreeEntry what = entry(path, 0644);
+        _cleanup_close_ int fd = -EBADF;
+        int r = tree_writer_file(fixture->writer, &what, &fd);
+
+        if (r == 0 && write(fd, text, strlen(text)) < 0)
+                return -errno;
+        return r;
+}
+
+static int add_folder(Fixture *fixture, const char *path, mode_t mode) {
+        TreeEntry what = entry(path, mode);
+
+        return tree_writer_folder(fixture->writer, &what);
+}
+
+static int add_symlink(Fixture *fixture, const char *path, const char *target) {
+        TreeEntry what = entry(path, 0777);
+
+        return tree_writer_symlink(fixture->writer, &what, target);
+}
+
+static int add_hardlink(Fixture *fixture, const char *path, const char *target) {
+        TreeEntry what = entry(path, 0644);
+
+        return tree_writer_hardlink(fixture->writer, &what, target);
+}
+
+static mode_t mode_of(const Fixture *fixture, const char *path) {
+        struct stat st;
+
+        assert_int_equal(fstatat(fixture->root_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+        return st.st_mode;
+}
+
+static void test_missing_parents_are_made(void **state) {
+        Fixture *fixture = *state;
+
+        assert_int_equal(add_file(fixture, "a/b/c/f", "x"), 0);
+        assert_int_equal(mode_of(fixture, "a/b"), S_IFDIR | 0755);
+        assert_int_equal(mode_of(fixture, "a/b/c/f"), S_IFREG | 0644);
+}
+
+static void test_no_path_leads_through_a_link(void **state) {
+        Fixture *fixture = *state;
+        struct stat st;
+
+        assert_int_equal(add_folder(fixture, "d", 0755), 0);
+        assert_int_equal(add_file(fixture, "d/f", "x"), 0);
+        assert_int_equal(add_symlink(fixture, "in", "d"), 0);
+        assert_int_equal(add_symlink(fixture, "out", "/tmp"), 0);
+        assert_int_equal(add_file(fixture, "in/x", "x"), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_file(fixture, "out/dynod-x", "x"), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_folder(fixture, "in/x", 0755), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_folder(fixture, "out/a/b", 0755), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_symlink(fixture, "in/x", "y"), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_hardlink(fixture, "in/x", "d/f"), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_hardlink(fixture, "h", "in/f"), UNPACK_THROUGH_LINK);
+        assert_int_equal(add_file(fixture, "d/f/x", "x"), UNPACK_CORRUPT);
+        assert_int_equal(fstatat(fixture->root_fd, "d/x", &st, 0), -1);
+        assert_int_equal(stat("/tmp/dynod-x", &st), -1);
+}
+
+static void test_later_entry_replaces_earlier(void **state) {
+        Fixture *fixture = *state;
+
+        assert_int_equal(add_symlink(fixture, "x", "/etc/passwd"), 0);
+        assert_int_equal(add_file(fixture, "x", "file"), 0);
+        assert_int_equal(mode_of(fixture, "x"), S_IFREG | 0644);
+        assert_int_equal(add_folder(fixture, "x", 0755), 0);
+        assert_int_equal(mode_of(fixture, "x"), S_IFDIR | 0755);
+        assert_int_equal(add_symlink(fixture, "x", "y"), 0);
+        assert_true(S_ISLNK(mode_of(fixture, "x")));
+        assert_int_equal(add_folder(fixture, "x", 0755), 0);
+        assert_int_equal(add_file(fixture, "x/f", "x"), 0);
+        assert_int_equal(add_file(fixture, "x", "no"), UNPACK_CORRUPT);
+        assert_int_equal(add_folder(fixture, "x", 0700), 0);
+        assert_int_equal(mode_of(fixture, "x/f"), S_IFREG | 0644);
+}
+
+static void test_hardlink_needs_an_earlier_file(void **state) {
+        Fixture *fixture = *state;
+        struct stat a, b;
+
+        assert_int_equal(add_file(fixture, "d/f", "x"), 0);
+        assert_int_equal(add_hardlink(fixture, "h", "d/f"), 0);
+        assert_int_equal(fstatat(fixture->root_fd, "h", &a, 0), 0);
+        assert_int_equal(fstatat(fixture->root_fd, "d/f", &b, 0), 0);
+        assert_int_equal(a.st_ino, b.st_ino);
+        assert_int_equal(add_hardlink(fixture, "h", "d/f"), 0);
+        assert_int_equal(add_hardlink(fixture, "h", "h"), 0);
+        assert_int_equal(add_hardlink(fixture, "i", "later"), UNPACK_HARDLINK_OUTSIDE);
+        assert_int_equal(add_hardlink(fixture, "i", "no/later"), UNPACK_HARDLINK_OUTSIDE);
+        assert_int_equal(add_hardlink(fixture, "i", "d"), UNPACK_HARDLINK_OUTSIDE);
+        assert_int_equal(add_hardlink(fixture, "i", ""), UNPACK_HARDLINK_OUTSIDE);
+}
+
+static void test_folders_get_mode_and_time_at_the_end(void **state) {
+        Fixture *fixture = *state;
+        struct stat st;
+
+        assert_int_equal(add_folder(fixture, "d", 0555), 0);
+        assert_int_equal(add_folder(fixture, "d/e", 0), 0);
+        assert_int_equal(add_file(fixture, "d/e/f", "x"), 0);
+        assert_int_equal(add_folder(fixture, "gone", 0755), 0);
+        assert_int_equal(add_symlink(fixture, "gone", "d"), 0);
+        assert_int_equal(mode_of(fixture, "d"), S_IFDIR | 0755);
+        assert_int_equal(tree_writer_finish(fixture->writer), 0);
+        assert_int_equal(mode_of(fixture, "d"), S_IFDIR | 0555);
+        assert_int_equal(fstatat(fixture->root_fd, "d", &st, 0), 0);
+        assert_int_equal(st.st_mtim.tv_sec, 1000);
+        assert_int_equal(st.st_mtim.tv_nsec, 7);
+        /* The link that took a folder's place was not followed. */
+        assert_true(S_ISLNK(mode_of(fixture, "gone")));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_missing_parents_are_made, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_no_path_leads_through_a_link, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_later_entry_replaces_earlier, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_hardlink_needs_an_earlier_file, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_folders_get_mode_and_time_at_the_end, set_up, tear_down),
+        };
+
+        (void)umask(0);
+        return cmocka_run_group_tests_name("image/tree_writer", tests, NULL, NULL);
+}
