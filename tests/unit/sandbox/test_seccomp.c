@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The installed policies, compiled and then run by a small interpreter of classic BPF:
+ * what a filter answers to a call, without loading it.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox/seccomp.h"
+
+static SeccompFilter filter;
+
+static uint32_t step_value(const struct sock_filter *i, const struct seccomp_data *data) {
+        uint32_t value;
+
+        assert_true(i->k + sizeof(value) <= sizeof(*data));
+        memcpy(&value, (const char *)data + i->k, sizeof(value));
+        return value;
+}
+
+static bool jumps(const struct sock_filter *i, uint32_t a) {
+        switch (BPF_OP(i->code)) {
+        case BPF_JEQ:
+                return a == i->k;
+        case BPF_JGT:
+                return a > i->k;
+        case BPF_JGE:
+                return a >= i->k;
+        case BPF_JSET:
+                return (a & i->k) != 0;
+        default:
+                fail_msg("unexpected jump %#x", i->code);
+                return false;
+        }
+}
+
+static uint32_t run(const struct seccomp_data *data) {
+        uint32_t a = 0;
+
+        for (size_t pc = 0; pc < filter.n_code; pc++) {
+                const struct sock_filter *i = &filter.code[pc];
+
+                if (i->code == (BPF_LD | BPF_W | BPF_ABS))
+                        a = step_value(i, data);
+                else if (i->code == (BPF_ALU | BPF_AND | BPF_K))
+                        a &= i->k;
+                else if (i->code == (BPF_JMP | BPF_JA))
+                        pc += i->k;
+                else if (BPF_CLASS(i->code) == BPF_JMP)
+                        pc += jumps(i, a) ? i->jt : i->jf;
+                else if (i->code == (BPF_RET | BPF_K))
+                        return i->k;
+                else
+                        fail_msg("unexpected instruction %#x", i->code);
+        }
+        fail_msg("ran off the end");
+        return 0;
+}
+
+/* What the filter says to a call by name: 0 allowed, an errno, or -1 killed. */
+static int ask(const char *name, uint64_t a0, uint64_t a1, uint64_t a2) {
+        struct seccomp_data data = {
+                .nr = seccomp_syscall_resolve_name(name),
+                .arch = seccomp_arch_native(),
+                .args = {a0, a1, a2},
+        };
+        uint32_t answer = run(&data);
+
+        if (answer == SECCOMP_RET_ALLOW)
+                return 0;
+        if (answer == SECCOMP_RET_KILL_PROCESS)
+                return -1;
+        assert_int_equal(answer & SECCOMP_RET_ACTION_FULL, SECCOMP_RET_ERRNO);
+        return (int)(answer & SECCOMP_RET_DATA);
+}
+
+static int load_dyno(void **state) {
+        SeccompError error;
+
+        (void)state;
+        return seccomp_filter_read(POLICY_DIR, SECCOMP_DYNO_POLICY, &filter, &error);
+}
+
+static int load_dynod(void **state) {
+        SeccompError error;
+
+        (void)state;
+        return seccomp_filter_read(POLICY_DIR, SECCOMP_DYNOD_POLICY, &filter, &error);
+}
+
+static int unload(void **state) {
+        (void)state;
+        seccomp_filter_clear(&filter);
+        return 0;
+}
+
+static void test_plain_calls_of_a_dyno(void **state) {
+        (void)state;
+        assert_int_equal(ask("read", 0, 0, 0), 0);
+        assert_int_equal(ask("execve", 0, 0, 0), 0);
+        assert_int_equal(ask("futex", 0, 0, 0), 0);
+        assert_int_equal(ask("mount", 0, 0, 0), EPERM);
+        assert_int_equal(ask("ptrace", 0, 0, 0), EPERM);
+        assert_int_equal(ask("bpf", 0, 0, 0), EPERM);
+        assert_int_equal(ask("unshare", 0, 0, 0), EPERM);
+        assert_int_equal(ask("clone3", 0, 0, 0), ENOSYS);
+        assert_int_equal(ask("uselib", 0, 0, 0), ENOSYS);
+}
+
+static void test_arguments_of_a_dyno(void **state) {
+        (void)state;
+        assert_int_equal(ask("clone", 0x11, 0, 0), 0);
+        assert_int_equal(ask("clone", 0x3d0f00, 0, 0), 0); /* a thread */
+        for (unsigned bit = 0; bit < 32; bit++)
+                assert_int_equal(
+                        ask("clone", UINT64_C(1) << bit, 0, 0),
+                        (UINT32_C(1) << bit & 0x7e020000) != 0 ? EPERM : 0);
+
+        assert_int_equal(ask("ioctl", 0, 0x5401, 0), 0);
+        assert_int_equal(ask("ioctl", 0, 0x5412, 0), EPERM);
+        assert_int_equal(ask("ioctl", 0, 0x541c, 0), EPERM);
+        assert_int_equal(ask("ioctl", 0, UINT64_C(0xff00005412), 0), EPERM); /* CVE-2019-10063 */
+
+        assert_int_equal(ask("prlimit64", 0, 0, 0), 0);
+        assert_int_equal(ask("prlimit64", 1, 0, 0), EPERM);
+
+        assert_int_equal(ask("personality", 0xffffffff, 0, 0), 0);
+        assert_int_equal(ask("personality", 0x40000, 0, 0), EPERM);
+}
+
+static void test_sockets_of_a_dyno(void **state) {
+        (void)state;
+        for (uint64_t family = 0; family < 64; family++)
+                assert_int_equal(
+                        ask("socket", family, 1, 0),
+                        family == 1 || family == 2 || family == 10 || family == 16 ? 0
+                                                                                   : EAFNOSUPPORT);
+        assert_int_equal(ask("socket", 2, 1, 6), 0);
+        assert_int_equal(ask("socket", 10, 2, 17), 0);
+        assert_int_equal(ask("socket", 2, 5, 132), EPROTONOSUPPORT); /* SCTP */
+        assert_int_equal(ask("socket", 16, 3, 12), EPROTONOSUPPORT); /* netfilter */
+        assert_int_equal(ask("socketpair", 1, 1, 0), 0);
+        assert_int_equal(ask("socketpair", 2, 1, 0), EAFNOSUPPORT);
+}
+
+static void test_other_architectures_are_killed(void **state) {
+        struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_SPARC64};
+
+        (void)state;
+        assert_int_equal(run(&data), SECCOMP_RET_KILL_PROCESS);
+        if (seccomp_arch_native() == SCMP_ARCH_X86_64) {
+                data = (struct seccomp_data){.nr = 0x40000000, .arch = AUDIT_ARCH_X86_64};
+                assert_int_equal(run(&data), SECCOMP_RET_KILL_PROCESS);
+                data = (struct seccomp_data){.nr = 20, .arch = AUDIT_ARCH_I386};
+                assert_int_equal(run(&data), SECCOMP_RET_KILL_PROCESS);
+        }
+}
+
+static void test_dynods_own_filter_kills_nobody(void **state) {
+        struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_SPARC64};
+
+        (void)state;
+        assert_int_equal(run(&data), SECCOMP_RET_ERRNO | ENOSYS);
+        assert_int_equal(ask("mount", 0, 0, 0), 0);
+        assert_int_equal(ask("clone3", 0, 0, 0), 0);
+        assert_int_equal(ask("keyctl", 0, 0, 0), 0); /* a dyno's own session keyring */
+        assert_int_equal(ask("kexec_load", 0, 0, 0), EPERM);
+        assert_int_equal(ask("init_module", 0, 0, 0), EPERM);
+        assert_int_equal(ask("ioctl", 0, 0x5412, 0), EPERM);
+}
+
+/* Whatever dynod refuses, no dyno may be allowed by its own policy: the same answer twice. */
+static void test_dynod_refuses_nothing_that_a_dyno_may_do(void **state) {
+        static const char *const calls[] = {
+                "read", "mmap", "execve", "clone", "socket", "prctl", "seccomp", "personality"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+                assert_int_equal(ask(calls[i], 0, 0, 0), 0);
+}
+
+static void test_unknown_names_are_refused(void **state) {
+        static Policy policy;
+        SeccompError error = {.text = ""};
+        PolicyError policy_error;
+
+        (void)state;
+        assert_int_equal(
+                policy_parse("allow read\nallow no_such_call\n", &policy, &policy_error), 0);
+        assert_int_equal(seccomp_filter_compile(&policy, &filter, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "no_such_call"));
+        assert_non_null(strstr(error.text, "line 2"));
+        assert_int_not_equal(
+                seccomp_filter_read("/nonexistent", SECCOMP_DYNO_POLICY, &filter, &error), 0);
+}
+
+int main(void) {
+        const struct CMUnitTest dyno[] = {
+                cmocka_unit_test(test_plain_calls_of_a_dyno),
+                cmocka_unit_test(test_arguments_of_a_dyno),
+                cmocka_unit_test(test_sockets_of_a_dyno),
+                cmocka_unit_test(test_other_architectures_are_killed),
+        };
+        const struct CMUnitTest dynod[] = {
+                cmocka_unit_test(test_dynods_own_filter_kills_nobody),
+                cmocka_unit_test(test_dynod_refuses_nothing_that_a_dyno_may_do),
+        };
+        const struct CMUnitTest plain[] = {
+                cmocka_unit_test(test_unknown_names_are_refused),
+        };
+        int failed;
+
+        failed = cmocka_run_group_tests_name("sandbox/seccomp dyno", dyno, load_dyno, unload);
+        failed += cmocka_run_group_tests_name("sandbox/seccomp dynod", dynod, load_dynod, unload);
+        failed += cmocka_run_group_tests_name("sandbox/seccomp", plain, NULL, unload);
+        return failed;
+}
