@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 #include "base/log.h"
@@ -33,6 +34,8 @@ typedef struct Stream {
         size_t start, end;
         char buf[PIPE_BUF];
         bool input; /* the caller's, to the command */
+        bool clean; /* goes to a terminal that the command does not know of */
+        char last;  /* byte read, with @clean */
 } Stream;
 
 typedef struct Attach {
@@ -91,6 +94,13 @@ static void add_stream(Attach *a, int from, int to, bool input) {
         s->from = from;
         s->to = to;
         s->input = input;
+        s->clean = !input && !a->tty && isatty(to);
+}
+
+static bool is_pipe(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 static int set_nonblocking(int fd) {
@@ -111,6 +121,8 @@ static int take_streams(Attach *a, ChannelFds *fds) {
                 int r;
 
                 a->outer[i] = TAKE_FD(fds->fd[i]);
+                if (a->tty ? !isatty(a->outer[i]) : !is_pipe(a->outer[i]))
+                        return -EBADMSG;
                 r = set_nonblocking(a->outer[i]);
                 if (r < 0)
                         return r;
@@ -118,8 +130,6 @@ static int take_streams(Attach *a, ChannelFds *fds) {
         a->opened = true;
 
         if (a->tty) {
-                if (!isatty(a->outer[0]))
-                        return -EBADMSG;
                 add_stream(a, STDIN_FILENO, a->outer[0], true);
                 add_stream(a, a->outer[0], STDOUT_FILENO, false);
         } else {
@@ -195,12 +205,30 @@ static void end_input(Attach *a, Stream *s) {
         s->to = -EBADF;
 }
 
+/*
+ * Without a terminal of its own the command has no business with ours: what could move
+ * the cursor, change the title or answer in the caller's name becomes '?'. C1 controls are
+ * two bytes, the first of which may have come with the read before.
+ */
+static void stream_clean(Stream *s) {
+        for (size_t i = s->start; i < s->end; i++) {
+                unsigned char c = (unsigned char)s->buf[i];
+                bool c1 = (unsigned char)s->last == 0xc2 && c >= 0x80 && c < 0xa0;
+
+                s->last = s->buf[i];
+                if (c1 || c == 0x7f || (c < ' ' && c != '\n' && c != '\t' && c != '\r'))
+                        s->buf[i] = '?';
+        }
+}
+
 static void stream_read(Attach *a, Stream *s) {
         ssize_t n = read(s->from, s->buf, sizeof(s->buf));
 
         if (n > 0) {
                 s->start = 0;
                 s->end = (size_t)n;
+                if (s->clean)
+                        stream_clean(s);
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
                 return;
         } else if (s->input) {

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Golden output: canned facts in, text out, with and without a terminal. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/parse.h"
+#include "cli/json.h"
+#include "cli/log_filter.h"
+#include "cli/render.h"
+
+#define NOW (UINT64_C(1795462021) * USEC_PER_SEC) /* 2026-11-23T19:27:01Z */
+
+typedef struct Rendered {
+        Output output;
+        char *text;
+        size_t size;
+} Rendered;
+
+static void begin(Rendered *r, bool terminal, unsigned width) {
+        *r = (Rendered){};
+        r->output.out = r->output.err = open_memstream(&r->text, &r->size);
+        r->output.out_terminal = r->output.err_terminal = r->output.color = terminal;
+        r->output.width = width;
+        r->output.now_usec = NOW;
+}
+
+static void assert_text(Rendered *r, const char *expected) {
+        (void)fclose(r->output.out);
+        assert_string_equal(r->text, expected);
+        free(r->text);
+}
+
+static struct json_object *parse(const char *text) {
+        struct json_object *value = json_tokener_parse(text);
+
+        assert_non_null(value);
+        return value;
+}
+
+static const char ps_facts[] =
+        "[{\"id\":\"worker.1-000001\",\"name\":\"worker.1\",\"app\":\"shop\",\"type\":\"worker\","
+        "\"command\":\"celery -A shop worker\",\"size\":\"Standard-2X\",\"state\":\"crashed\","
+        "\"release\":14,\"stack\":\"debian-12\",\"stack_version\":3,"
+        "\"since\":\"2026-11-23T19:20:02Z\",\"crashes\":2,\"next_start\":\"2026-11-23T19:40:02Z\","
+        "\"exit_status\":1,\"last_words\":\"KeyError: '\\u001b[31mREDIS_URL\\u001b[0m'\"},"
+        "{\"id\":\"web.2-000002\",\"name\":\"web.2\",\"app\":\"shop\",\"type\":\"web\","
+        "\"command\":\"gunicorn shop.wsgi --bind 0.0.0.0:$PORT\",\"size\":\"Standard-1X\","
+        "\"state\":\"up\",\"reason\":\"R14, swapping\",\"release\":14,\"stack\":\"debian-12\","
+        "\"stack_version\":3,\"since\":\"2026-11-23T19:22:41Z\",\"memory\":555745280,"
+        "\"memory_limit\":536870912,\"address\":\"172.16.0.34\",\"port\":5000},"
+        "{\"id\":\"web.1-000003\",\"name\":\"web.1\",\"app\":\"shop\",\"type\":\"web\","
+        "\"command\":\"gunicorn shop.wsgi --bind 0.0.0.0:$PORT\",\"size\":\"Standard-1X\","
+        "\"state\":\"starting\",\"release\":14,\"stack\":\"debian-12\",\"stack_version\":3,"
+        "\"since\":\"2026-11-23T19:26:58Z\",\"memory\":42991616,\"memory_limit\":536870912,"
+        "\"boot_deadline\":\"2026-11-23T19:27:58Z\",\"reason\":\"\"},"
+        "{\"id\":\"run.4821-000004\",\"name\":\"run.4821\",\"app\":\"shop\",\"type\":\"run\","
+        "\"command\":\"bash\",\"size\":\"Standard-1X\",\"state\":\"up\",\"release\":14,"
+        "\"since\":\"2026-11-23T19:25:10Z\"}]";
+
+static void test_ps_without_a_terminal(void **state) {
+        _cleanup_json_ struct json_object *dynos = parse(ps_facts);
+        Rendered r;
+
+        begin(&r, false, 0);
+        assert_int_equal(render_ps(&r.output, dynos, false), 0);
+        assert_text(
+                &r,
+                "=== web (Standard-1X): gunicorn shop.wsgi --bind 0.0.0.0:$PORT (2)  v14  "
+                "debian-12@3\n\n"
+                "web.1: starting 2026/11/23 19:26:58 +0000 (~ 3s ago)   41 / 512 MB    "
+                "                   waiting for $PORT, 57 s left\n"
+                "web.2: up 2026/11/23 19:22:41 +0000 (~ 4m ago)         530 / 512 MB   "
+                "172.16.0.34:5000   R14, swapping\n"
+                "\n"
+                "=== worker (Standard-2X): celery -A shop worker (1)  v14  debian-12@3\n\n"
+                "worker.1: crashed 2026/11/23 19:20:02 +0000 (~ 6m ago)   exit 1, 2nd crash, next "
+                "start 19:40:02 (in 13m)\n"
+                "          KeyError: 'REDIS_URL'\n"
+                "          herokuctl logs -a shop --ps worker.1   or   herokuctl ps:restart "
+                "worker.1 -a shop\n"
+                "\n"
+                "=== run: one-off processes (1)\n\n"
+                "run.4821 (Standard-1X): up 2026/11/23 19:25:10 +0000 (~ 1m ago): bash\n");
+        (void)state;
+}
+
+static void test_ps_on_a_terminal_cuts_the_command_not_the_state(void **state) {
+        _cleanup_json_ struct json_object *dynos = parse(
+                "[{\"id\":\"web.1-000003\",\"name\":\"web.1\",\"app\":\"shop\",\"type\":\"web\","
+                "\"command\":\"gunicorn shop.wsgi --bind 0.0.0.0:$PORT\","
+                "\"size\":\"Standard-1X\",\"state\":\"up\",\"release\":14,\"stack\":\"debian-12\","
+                "\"stack_version\":3,\"since\":\"2026-11-23T19:26:58Z\"}]");
+        Rendered r;
+
+        begin(&r, true, 64);
+        assert_int_equal(render_ps(&r.output, dynos, false), 0);
+        assert_text(
+                &r,
+                "=== \033[1mweb\033[0m (Standard-1X): gunicorn shop.wsg\xe2\x80\xa6 (1)  v14  "
+                "debian-12@3\n\n"
+                "web.1: \033[32mup\033[0m 2026/11/23 19:26:58 +0000 (~ 3s ago)\n");
+        (void)state;
+}
+
+static const char inspect_facts[] =
+        "{\"dyno\":{\"id\":\"web.1-7f3a9c\",\"name\":\"web.1\",\"pid\":41877,\"uid\":1879048203},"
+        "\"layers\":[{\"layer\":\"namespaces\",\"ok\":true,\"verdict\":\"ok\",\"detail\":\"mount "
+        "pid\"},{\"layer\":\"apparmor\",\"ok\":false,\"verdict\":\"failed\",\"detail\":\"is "
+        "\\\"unconfined\\\", must be \\\"dynod-dyno (enforce)\\\"\"},"
+        "{\"layer\":\"no_new_privs\",\"ok\":true,\"verdict\":\"ok\",\"detail\":\"\"},"
+        "{\"layer\":\"cgroup\",\"ok\":true,\"verdict\":\"allowed\",\"detail\":\"no cpu\"}],"
+        "\"timing\":{\"slot\":100,\"clone\":350},\"duration_usec\":800}";
+
+static void test_inspect_puts_the_failure_first(void **state) {
+        _cleanup_json_ struct json_object *facts = parse(inspect_facts);
+        Rendered r;
+
+        begin(&r, false, 0);
+        assert_int_equal(render_inspect(&r.output, facts, "shop", true), 1);
+        assert_text(
+                &r,
+                "=== web.1 of shop (web.1-7f3a9c, pid 41877, uid 1879048203)\n\n"
+                "apparmor      FAILED   is \"unconfined\", must be \"dynod-dyno (enforce)\"\n"
+                "namespaces    ok       mount pid\n"
+                "no_new_privs  ok\n"
+                "cgroup        allowed  no cpu\n"
+                "\n"
+                "1 of 4 layers not as asked for, read from the kernel at 19:27:01 in 0.8 ms.\n"
+                "\n=== Start, from the request on\n\n"
+                "slot             0.10 ms  (+0.10)\n"
+                "clone            0.35 ms  (+0.25)\n");
+        (void)state;
+}
+
+static void test_doctor_ends_with_a_sentence(void **state) {
+        static const struct {
+                const char *verdict, *missing, *allowed, *can_start, *sentence;
+                int result;
+        } cases[] = {
+                {"failed",
+                 "\"apparmor\"",
+                 "",
+                 "false",
+                 "Dynos cannot start on this host: apparmor is missing.\n",
+                 1},
+                {"failed",
+                 "\"apparmor\",\"tc\"",
+                 "",
+                 "false",
+                 "Dynos cannot start on this host: apparmor, tc are missing.\n",
+                 1},
+                {"allowed",
+                 "",
+                 "\"apparmor\"",
+                 "true",
+                 "Dynos can start, without: apparmor (allowed by allow_missing in dynod.conf).\n",
+                 2},
+                {"ok", "", "", "true", "Dynos can start on this host. 0 layers missing.\n", 0},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                char text[1024];
+                Rendered r;
+                struct json_object *facts;
+
+                (void)snprintf(
+                        text,
+                        sizeof(text),
+                        "{\"host\":{\"hostname\":\"runtime-17\",\"os\":\"Debian 12\","
+                        "\"kernel\":\"6.1.0\",\"cores\":4,\"memory\":8160437862,\"version\":"
+                        "\"0.4.0\"},\"layers\":[{\"layer\":\"apparmor\",\"verdict\":\"%s\","
+                        "\"detail\":\"\",\"fix\":\"Do this\\nthen that\"}],\"checks\":[],"
+                        "\"can_start\":%s,\"missing\":[%s],\"allowed\":[%s]}",
+                        cases[i].verdict,
+                        cases[i].can_start,
+                        cases[i].missing,
+                        cases[i].allowed);
+                facts = parse(text);
+                begin(&r, false, 0);
+                assert_int_equal(render_doctor(&r.output, facts), cases[i].result);
+                (void)fflush(r.output.out);
+                assert_non_null(strstr(
+                        r.text, "=== runtime-17: Debian 12, Linux 6.1.0, 4 cores, 7.6 GB, dynod"));
+                assert_string_equal(
+                        r.text + strlen(r.text) - strlen(cases[i].sentence), cases[i].sentence);
+                if (cases[i].result == 1)
+                        assert_non_null(
+                                strstr(r.text,
+                                       "apparmor      FAILED\n"
+                                       "                       Do this\n"
+                                       "                       then that\n"));
+                else if (cases[i].result == 0)
+                        assert_null(strstr(r.text, "Do this"));
+                (void)fclose(r.output.out);
+                free(r.text);
+                (void)json_object_put(facts);
+        }
+}
+
+static void test_formation_is_a_valid_argument_list(void **state) {
+        _cleanup_json_ struct json_object *formation =
+                parse("[{\"type\":\"web\",\"quantity\":3,\"size\":\"Standard-1X\"},"
+                      "{\"type\":\"worker\",\"quantity\":1,\"size\":\"Standard-2X\"}]");
+        Rendered r;
+
+        begin(&r, false, 0);
+        assert_int_equal(render_formation(&r.output, formation), 0);
+        assert_text(&r, "web=3:Standard-1X worker=1:Standard-2X\n");
+        (void)state;
+}
+
+static void test_releases_and_config(void **state) {
+        _cleanup_json_ struct json_object *releases = parse(
+                "[{\"release\":2,\"description\":\"Set REDIS_URL\\u001b[31m config vars\",\"user\":"
+                "\"alice\",\"created\":\"2026-11-23T19:22:41Z\",\"current\":true},{\"release\":1,"
+                "\"description\":\"Deploy 9c1f0a7b\",\"user\":\"bob\",\"created\":"
+                "\"2026-11-20T19:22:41Z\",\"current\":false}]");
+        _cleanup_json_ struct json_object *config =
+                parse("{\"A\":\"it's\",\"LONG_NAME\":\"x\\ny\"}");
+        Rendered r;
+
+        begin(&r, false, 0);
+        assert_int_equal(render_releases(&r.output, releases, "shop"), 0);
+        assert_text(
+                &r,
+                "=== shop Releases - Current: v2\n\n"
+                "v2  Set REDIS_URL config vars  alice  2026/11/23 19:22:41 +0000 (~ 4m ago)\n"
+                "v1  Deploy 9c1f0a7b            bob    2026/11/20 19:22:41 +0000\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_config(&r.output, config, "shop"), 0);
+        assert_text(&r, "=== shop Config Vars\n\nA:          it's\nLONG_NAME:  x?y\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_config_shell(&r.output, config), 0);
+        assert_text(&r, "A='it'\\''s'\nLONG_NAME='x\ny'\n");
+        (void)state;
+}
+
+static void test_errors_have_one_line_or_one_object(void **state) {
+        Failure failure = FAILURE_INIT;
+        Rendered r;
+
+        (void)state;
+        failure_set(&failure, "org.dynod.Error.NoSuchApp", "No app \"x\".\nherokuctl apps");
+        begin(&r, false, 0);
+        output_failure(&r.output, &failure);
+        assert_text(&r, " !    No app \"x\". Try: herokuctl apps\n");
+        begin(&r, false, 0);
+        r.output.json = true;
+        output_failure(&r.output, &failure);
+        assert_text(
+                &r,
+                "{\"error\":\"org.dynod.Error.NoSuchApp\",\"message\":\"No app \\\"x\\\".\","
+                "\"hint\":\"herokuctl apps\"}\n");
+        failure_set(&failure, "org.dynod.Error.Failed", "Bad \033[31mname.");
+        begin(&r, true, 80);
+        output_failure(&r.output, &failure);
+        assert_text(&r, "\033[31m !    \033[0mBad name.\n");
+        failure_clear(&failure);
+}
+
+static void test_actions_are_one_line(void **state) {
+        Rendered r;
+        Action action;
+
+        (void)state;
+        begin(&r, false, 0);
+        action = (Action)ACTION_INIT(&r.output);
+        action_begin(&action, "Scaling %s", "dynos");
+        action_progress(&action, "not seen");
+        action_end(&action, "done, now running %s", "web at 2:Standard-1X");
+        action_begin(&action, "Again");
+        action_clear(&action);
+        assert_text(
+                &r, "Scaling dynos... done, now running web at 2:Standard-1X\nAgain... failed\n");
+
+        begin(&r, true, 80);
+        action = (Action)ACTION_INIT(&r.output);
+        action_begin(&action, "Importing x");
+        action.started_usec -= USEC_PER_SEC;
+        action_progress(&action, "50 %");
+        action_progress(&action, "too soon");
+        action_end(&action, "done");
+        assert_text(&r, "Importing x... \r\033[KImporting x... 50 %\r\033[KImporting x... done\n");
+
+        begin(&r, true, 80);
+        r.output.quiet = true;
+        action = (Action)ACTION_INIT(&r.output);
+        action_begin(&action, "Quiet");
+        action_end(&action, "done");
+        assert_text(&r, "");
+}
+
+static LogRecord record(const char *procid, LogSource source, uint64_t usec) {
+        LogRecord r = {.magic = LOG_RECORD_MAGIC, .source = (uint16_t)source, .usec = usec};
+
+        strcpy(r.app, "shop");
+        strcpy(r.procid, procid);
+        return r;
+}
+
+static void test_log_filters(void **state) {
+        Invocation invocation = {};
+        Output output = {.now_usec = NOW};
+        Failure failure = FAILURE_INIT;
+        LogRecord web = record("web.1", LOG_FROM_APP, NOW), worker = record("worker.1", 2, NOW);
+        LogRecord website = record("website.1", LOG_FROM_APP, NOW);
+        LogRecord old = record("web.1", LOG_FROM_APP, NOW - 600 * USEC_PER_SEC);
+        LogFilter filter;
+
+        (void)state;
+        invocation.output = &output;
+        invocation.options[OPT_PS] = (OptionValue){.set = true, .text = "web"};
+        invocation.options[OPT_SINCE] = (OptionValue){.set = true, .text = "5m"};
+        invocation.options[OPT_GREP] = (OptionValue){.set = true, .text = "R1[45]"};
+        assert_int_equal(log_filter_init(&filter, &invocation, &failure), 0);
+        assert_true(log_filter_is_set(&filter));
+        assert_true(log_filter_matches(&filter, &web, "Error R14"));
+        assert_false(log_filter_matches(&filter, &web, "Error R10"));
+        assert_false(log_filter_matches(&filter, &worker, "Error R14"));
+        assert_false(log_filter_matches(&filter, &website, "Error R14"));
+        assert_false(log_filter_matches(&filter, &old, "Error R14"));
+        log_filter_clear(&filter);
+
+        invocation.options[OPT_SOURCE] = (OptionValue){.set = true, .text = "nginx"};
+        assert_true(log_filter_init(&filter, &invocation, &failure) < 0);
+        assert_non_null(strstr(failure.message, "app or heroku"));
+        invocation.options[OPT_SOURCE].set = false;
+        invocation.options[OPT_GREP].text = "(";
+        assert_true(log_filter_init(&filter, &invocation, &failure) < 0);
+        failure_clear(&failure);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_ps_without_a_terminal),
+                cmocka_unit_test(test_ps_on_a_terminal_cuts_the_command_not_the_state),
+                cmocka_unit_test(test_inspect_puts_the_failure_first),
+                cmocka_unit_test(test_doctor_ends_with_a_sentence),
+                cmocka_unit_test(test_formation_is_a_valid_argument_list),
+                cmocka_unit_test(test_releases_and_config),
+                cmocka_unit_test(test_errors_have_one_line_or_one_object),
+                cmocka_unit_test(test_actions_are_one_line),
+                cmocka_unit_test(test_log_filters),
+        };
+
+        (void)setenv("TZ", "UTC", 1);
+        tzset();
+        return cmocka_run_group_tests_name("cli/render", tests, NULL, NULL);
+}
