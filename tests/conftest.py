@@ -9,10 +9,13 @@ A test marked vm needs AppArmor, cgroup controllers or systemd; natively it is n
 collected, and the VM runs it. With CI=true a skipped test fails the run.
 """
 
+import fcntl
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -46,7 +49,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 @pytest.fixture(scope="session")
-def daemon(tmp_path_factory):
+def daemon():
     """The running dynod. Ends, natively, with the proof that it left nothing behind."""
     if INSTALLED:
         yield Daemon.installed()
@@ -54,13 +57,20 @@ def daemon(tmp_path_factory):
     build = os.environ.get("DYNOD_BUILD")
     if not build:
         pytest.exit("DYNOD_BUILD names no build folder: use ./run-tests integration", 4)
-    daemon = native_daemon(pathlib.Path(build), tmp_path_factory.mktemp("dynod"), "itest")
-    try:
-        daemon.start()
-        yield daemon
-    finally:
-        print(daemon.log_tail())
-        left = daemon.remove()
+    # Uids and networks of the instance are fixed: two runs at once take turns.
+    with open("/run/dynod-itest.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Not below pytest's own folder, which no other user may pass through.
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="dynod-itest.", dir="/var/tmp"))
+        daemon = native_daemon(pathlib.Path(build), folder, "itest")
+        try:
+            daemon.start()
+            yield daemon
+        finally:
+            print(daemon.log_tail())
+            left = daemon.remove()
+            if left == "":
+                shutil.rmtree(folder)
     assert left == "", f"dynod left behind:\n{left}"
 
 

@@ -291,9 +291,6 @@ def native_daemon(build, folder, instance, extra=""):
     """A Daemon on its own folders, from a build that is installed below @folder."""
     prefix = folder / "prefix"
     folder.chmod(0o755)  # its processes pass through it as other users
-    for parent in folder.parents:
-        if parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(parent.stat().st_mode | 0o055)
     subprocess.run(["cmake", "--install", str(build), "--prefix", str(prefix)], check=True,
                    stdout=subprocess.DEVNULL)
     daemon = Daemon(instance, prefix, folder)

@@ -31,7 +31,8 @@ def test_restart_keeps_dynos_and_takes_them_over(daemon, web):
     assert http_get(after)[0] == 200
     # Taken over: it can be stopped, and its end is seen.
     daemon.ok("ps:stop", "web.1", "-a", web, timeout=90)
-    daemon.wait_log(web, "State changed from up to stopping")
+    daemon.wait_log(web, "heroku[web.1]: Stopping all processes with SIGTERM")
+    daemon.wait_log(web, "heroku[web.1]: Process exited with status 143")
     wait_until(lambda: not os.path.exists(f"/proc/{before['pid']}"), "web.1 is gone")
 
 
@@ -53,19 +54,20 @@ def test_exit_while_dynod_is_down_is_seen_at_the_next_start(daemon, web):
             http_get(dyno, "/exit")
         except OSError:
             pass
-        wait_until(lambda: state_of(dyno["pid"]) in (None, "Z"), "dyno-init ended", 40)
+        # dyno-init stays until its last lines are taken.
+        wait_until(lambda: not children_of(dyno["pid"]), "the command ended", 20)
     finally:
         daemon.start()
     daemon.wait_log(web, "Process exited with status 3", 40)
     wait_until(lambda: any(d["id"] != dyno["id"] for d in daemon.dynos(web)), "web.1 starts again", 60)
 
 
-def state_of(pid):
+def children_of(pid):
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return file.read().split()
     except OSError:
-        return None
+        return []
 
 
 def test_no_line_is_lost_when_the_logger_is_killed(daemon, app, slug):
@@ -108,4 +110,6 @@ def test_damaged_configuration_is_refused_with_its_line(daemon, tmp_path, text, 
     done = subprocess.run([daemon.command()[0], "--instance", "itestbad", "--config", str(path), "--check"],
                           capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode != 0
-    assert str(path) in done.stderr and wanted in done.stderr, done.stderr
+    assert wanted in done.stderr, done.stderr
+    if "memory_kill" not in wanted:  # the sum of all lines, not one line, is wrong there
+        assert f"{path}:{good.count(chr(10)) + 1}:" in done.stderr, done.stderr
