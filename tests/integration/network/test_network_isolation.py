@@ -42,6 +42,7 @@ def test_outside_is_reached_and_sees_the_host_address(net, proto):
         assert dyno.ask(proto, OUTSIDE, PORT) == f"ok {HOST}"
 
 
+@pytest.mark.two_kernels
 def test_outside_behind_the_gateway_is_reached(net):
     dyno = net.driver.create(0)
     with net.outside.serve("tcp", "198.51.100.7", PORT):
@@ -64,6 +65,7 @@ def test_another_dyno_is_not_reached(net, proto, layers):
         expect(layers, one.ask(proto, address(1)[1], PORT))
 
 
+@pytest.mark.two_kernels
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_web_dyno_is_not_reached_by_another(net, layers):
     one, two = net.driver.create(0), net.driver.create(1)
@@ -98,6 +100,7 @@ def test_a_web_dyno_does_not_reach_the_host_from_its_web_port(net, layers):
     expect(layers, answer)
 
 
+@pytest.mark.two_kernels
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_new_address_of_the_host_is_refused_at_once(net, layers):
     dyno = net.driver.create(0)
@@ -189,6 +192,7 @@ def test_there_is_no_ipv6(net, layers):
         expect(layers, dyno.ask("tcp6", "fd99::1", PORT))
 
 
+@pytest.mark.two_kernels
 def test_the_host_reaches_the_web_port_and_no_other(net):
     dyno = net.driver.create(0)
     target = address(0)[1]
@@ -235,6 +239,7 @@ def test_the_host_is_no_router_for_its_neighbours(net):
     assert "packets 0 " not in net.host.run(count)
 
 
+@pytest.mark.two_kernels
 def test_a_host_process_with_a_dyno_uid_cannot_use_lo(net):
     client = (
         "import os, socket; os.setresuid({0}, {0}, {0}); "
@@ -251,6 +256,7 @@ def test_a_host_process_with_a_dyno_uid_cannot_use_lo(net):
         assert attempt(DYNO_UID) == "ok"
 
 
+@pytest.mark.two_kernels
 def test_flushed_ruleset_cuts_off_and_opens_nothing(net):
     one, two = net.driver.create(0), net.driver.create(1)
     net.driver.ok("web 1 5000")
@@ -273,6 +279,7 @@ def test_flushed_ruleset_cuts_off_and_opens_nothing(net):
         assert net.host.ask("tcp", address(1)[1], 5000).startswith("ok")
 
 
+@pytest.mark.two_kernels
 def test_without_the_routing_rule_a_flushed_host_lets_packets_out(net):
     # The control of the rule: it is what keeps a dyno's packets in when the table is gone.
     dyno = net.driver.create(0)

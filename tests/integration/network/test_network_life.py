@@ -4,6 +4,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import lab as lab_module
 from lab import HOST, OUTSIDE, UPLINK, Driver, address
 
@@ -89,6 +91,7 @@ def test_a_destroyed_slot_passes_nothing_and_leaves_nothing(net):
         assert again.ask("tcp", OUTSIDE, PORT).startswith("ok")
 
 
+@pytest.mark.two_kernels
 def test_a_restart_keeps_the_living_and_removes_the_rest(net):
     kept, gone = net.driver.create(0), net.driver.create(1)
     net.driver.ok("web 0 5000")
@@ -183,6 +186,7 @@ def test_what_is_not_ours_is_not_touched(net):
     assert net.host.run("nft list ruleset").strip() == rules
 
 
+@pytest.mark.two_kernels
 def test_purge_leaves_the_host_as_it_was(lab):
     before = lab.host.run("ip -br link; ip rule; ip route; nft list ruleset; "
                           f"cat /proc/sys/net/ipv4/conf/{UPLINK}/forwarding")
