@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "sandbox/limits.h"
 
+#define LIMITS_MEMLOCK (UINT64_C(8) << 20) /* bytes; systemd's default */
+
 static rlim_t lower(rlim_t wanted, rlim_t limit) {
         return wanted < limit ? wanted : limit;
 }
@@ -31,7 +33,7 @@ int limits_apply(uint32_t process_limit) {
                 {RLIMIT_NOFILE, LIMITS_FILES, LIMITS_FILES},
                 {RLIMIT_CORE, 0, 0}, /* a core would hold config vars */
                 {RLIMIT_STACK, LIMITS_STACK, RLIM_INFINITY},
-                {RLIMIT_MEMLOCK, 8 * 1048576, 8 * 1048576}, /* bytes; systemd's default */
+                {RLIMIT_MEMLOCK, LIMITS_MEMLOCK, LIMITS_MEMLOCK},
                 {RLIMIT_SIGPENDING, 8192, 8192},   /* kernel memory outside the cgroup's count */
                 {RLIMIT_MSGQUEUE, 819200, 819200}, /* bytes; the kernel's default */
                 {RLIMIT_NICE, 0, 0},

@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "sandbox/seccomp.h"
 
-#define SECCOMP_CODE_MAX BPF_MAXINSNS  /* the kernel's limit for one filter */
-#define SECCOMP_TEXT_SIZE (128 * 1024) /* bytes of a policy file */
+#define SECCOMP_CODE_MAX BPF_MAXINSNS          /* the kernel's limit for one filter */
+#define SECCOMP_TEXT_SIZE ((size_t)128 * 1024) /* bytes of a policy file */
 
 typedef struct Code {
         struct sock_filter code[SECCOMP_CODE_MAX];
@@ -53,7 +53,7 @@ static int emit(Code *code, struct sock_filter instruction) {
  */
 static int emit_condition(Code *code, const PolicyCondition *c) {
         static const unsigned low_word = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4;
-        unsigned offset = (unsigned)(offsetof(struct seccomp_data, args) + 8 * c->arg) + low_word;
+        unsigned offset = (unsigned)offsetof(struct seccomp_data, args) + 8 * c->arg + low_word;
         size_t n = c->n_values;
         int r;
 
