@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -231,6 +232,10 @@ void instance_remove(const Config *config) {
                 (void)snprintf(path, sizeof(path), "%s/%s", config->run_dir, folders[i]);
                 remove_files_of(path);
         }
+        /* Where the sandbox has its templates mounted, in this mount namespace alone. */
+        (void)snprintf(path, sizeof(path), "%s/.sandbox", config->run_dir);
+        (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+        (void)rmdir(path);
         remove_files_of(config->run_dir);
         (void)snprintf(path, sizeof(path), INSTANCES_DIR "/%s", config->instance);
         (void)unlink(path);
