@@ -6,6 +6,7 @@ import os
 import pathlib
 import pty
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -135,8 +136,10 @@ def test_driver_makes_the_terminal_raw_and_restores_it(start, driver):
 def test_driver_passes_size_and_control_characters(start, driver):
     code = """
 import os, signal, time
-signal.signal(signal.SIGWINCH, lambda s, f: print(tuple(os.get_terminal_size(0)), flush=True))
-print("up", tuple(os.get_terminal_size(0)), flush=True)
+def say(text):
+    os.write(1, f"{text} {tuple(os.get_terminal_size(0))}\\n".encode())
+signal.signal(signal.SIGWINCH, lambda s, f: say("now"))
+say("up")
 try:
     while True:
         time.sleep(100)
@@ -183,3 +186,51 @@ def test_end_of_the_callers_input_is_the_end_for_a_terminal_too(start, driver):
     read_until(terminal.master, b"end\r\n")
     assert terminal.process.wait(10) == 0
     terminal.close()
+
+
+def test_output_of_pipes_is_cleaned_for_a_terminal_alone(start, driver):
+    text = b"a\tb\x1b]0;title\x07\xc2\x9b2J \xc3\x9f\x7f\n"
+    command = ["printf", text.decode()]
+    master, slave = pty.openpty()
+    dyno = start(command, flags=ATTACH)
+    process = run_driver(driver, dyno, stdin=subprocess.DEVNULL, stdout=slave)
+    assert process.wait(10) == 0
+    out = read_until(master, b"\n")
+    assert out.startswith(b"a\tb?]0;title?\xc2?2J \xc3\x9f?")
+    os.close(master)
+    os.close(slave)
+
+    dyno = start(command, flags=ATTACH)
+    process = run_driver(driver, dyno, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout.read() == text
+    assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("fds", [["/dev/null"] * 3, ["/dev/null"], []])
+def test_descriptors_of_another_kind_are_refused(driver, fds):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    opened = [os.open(path, os.O_RDWR) for path in fds]
+    process = subprocess.Popen(
+        [driver, str(theirs.fileno()), "0"], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
+    socket.send_fds(ours, [struct.pack("<IIII", 0x44594154, 1, 0, 0)], opened)
+    assert b"Bad message" in process.stderr.read()
+    assert process.wait(10) == 201
+    for fd in opened:
+        os.close(fd)
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    "message", [(0, 1, 0, 0), (0x44594154, 9, 0, 0), (0x44594154, 2, 0, 0), (0x44594154, 3, 2, 1)])
+def test_messages_of_another_form_are_refused(driver, message):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen(
+        [driver, str(theirs.fileno()), "0"], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
+    ours.send(struct.pack("<IIII", *message))
+    assert b"Bad message" in process.stderr.read()
+    assert process.wait(10) == 201
+    ours.close()
+    theirs.close()
