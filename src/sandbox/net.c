@@ -61,6 +61,7 @@ int net_open(Net **ret, const Config *config) {
         if (!net)
                 return -ENOMEM;
         net->host_netns_fd = -EBADF;
+        net->watch_fd = -EBADF;
         net->tc = (TcProgram)TC_PROGRAM_EMPTY;
 
         r = copy_config(net, config);
@@ -73,6 +74,9 @@ int net_open(Net **ret, const Config *config) {
         if (r < 0)
                 return r;
         r = firewall_open(&net->firewall, net->instance);
+        if (r < 0)
+                return r;
+        r = net_watch_open(&net->watch_fd);
         if (r < 0)
                 return r;
 
@@ -92,6 +96,7 @@ Net *net_free(Net *net) {
 
         tc_program_close(&net->tc);
         net->firewall = firewall_free(net->firewall);
+        net->watch_fd = safe_close(net->watch_fd);
         net->host_netns_fd = safe_close(net->host_netns_fd);
         net->host = net_rtnl_free(net->host);
         free(net->slots);

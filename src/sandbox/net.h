@@ -86,8 +86,21 @@ int net_start(Net *net, const NetKeep *keep, size_t n_keep) _must_check_;
 /* Loads the ruleset again for the slots there are: after somebody flushed it. As net_start(). */
 int net_reload(Net *net) _must_check_;
 
-/* Uplinks may have changed: forwarding for the new ones. Cheap. */
+/* Uplinks or the host's addresses may have changed: forwarding for the new ones. Cheap. */
 int net_refresh(Net *net) _must_check_;
+
+/**
+ * net_watch_fd() - a descriptor that is readable when the host's network changed
+ *
+ * A daemon that starts before the host's network is up has no uplink yet, and a link that
+ * comes later has forwarding off: without net_handle_watch() on EPOLLIN no dyno gets out.
+ *
+ * Return: borrowed, valid until net_free().
+ */
+int net_watch_fd(const Net *net);
+
+/* Reads what there is and calls net_refresh() if it matters. 0 or a negative errno. */
+int net_handle_watch(Net *net) _must_check_;
 
 /**
  * net_slot_create() - make namespace, link, filter and set elements of a slot

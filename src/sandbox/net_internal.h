@@ -27,6 +27,7 @@ struct Net {
 
         NetRtnl *host;      /* in the host's network namespace, like @firewall */
         int host_netns_fd;  /* to come back to */
+        int watch_fd;       /* hears of changes to the host's network */
         Firewall *firewall; /* the instance's table */
         TcProgram tc;
         int tc_error; /* 0 or a negative errno: there is no tc half */
@@ -49,6 +50,11 @@ int net_load_ruleset(Net *net) _must_check_;
 int net_find_uplinks(Net *net) _must_check_;
 /* Turns forwarding on for them. To be called when the table that restricts it is loaded. */
 int net_enable_uplinks(Net *net) _must_check_;
+/* Turns it off again where no other instance needs it. */
+int net_disable_uplinks(Net *net);
+
+/* A socket that hears of changes to routes, addresses and the host's forwarding. */
+int net_watch_open(int *ret_fd) _must_check_;
 
 /* Makes a slot's link into @netns_fd and everything on it; on failure nothing is left. */
 int net_wire_slot(Net *net, uint32_t slot, int netns_fd) _must_check_;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Uplinks, what `doctor` reports, and how everything goes away. */
+/* What `doctor` reports, and how everything goes away. */
 
 #include <assert.h>
 #include <errno.h>
@@ -9,86 +9,6 @@
 
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
-
-/*
- * Ours if the table says so, which survives a restart. Instances share an uplink that one
- * of them turned on: each lists it, and the last one turns it off.
- */
-static bool is_own_uplink(Net *net, const char *link) {
-        FirewallKey key = firewall_key_uplink(link);
-
-        return net_uplinks_contain(&net->own_uplinks, link) ||
-               firewall_check(net->firewall, FIREWALL_SET_UPLINKS, &key) == 0 ||
-               firewall_others_have(net->firewall, FIREWALL_SET_UPLINKS, &key);
-}
-
-int net_find_uplinks(Net *net) {
-        NetUplinks all, own = {.n = 0};
-        bool host_forwards;
-        int r;
-
-        r = net_host_uplinks(net->host, net->instance, &all);
-        if (r < 0)
-                return r;
-        r = net_host_forwarding("all", &host_forwards);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < all.n && !host_forwards; i++) {
-                bool on;
-
-                /* A link that vanished meanwhile is no uplink. */
-                if (net_host_forwarding(all.name[i], &on) < 0)
-                        continue;
-                if (!on || is_own_uplink(net, all.name[i]))
-                        memcpy(own.name[own.n++], all.name[i], IFNAMSIZ);
-        }
-
-        net->own_uplinks = own;
-        return 0;
-}
-
-int net_enable_uplinks(Net *net) {
-        for (size_t i = 0; i < net->own_uplinks.n; i++) {
-                int r = net_host_set_forwarding(net->own_uplinks.name[i], true);
-
-                if (r < 0 && r != -ENOENT)
-                        return r;
-        }
-        return 0;
-}
-
-int net_refresh(Net *net) {
-        NetUplinks before;
-        int r;
-
-        assert(net);
-
-        before = net->own_uplinks;
-        r = net_find_uplinks(net);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < net->own_uplinks.n; i++) {
-                FirewallKey key = firewall_key_uplink(net->own_uplinks.name[i]);
-
-                r = firewall_add(net->firewall, FIREWALL_SET_UPLINKS, &key);
-                if (r < 0)
-                        return r;
-        }
-        /* Somebody made the host a router: then it is not for us to restrict. */
-        for (size_t i = 0; i < before.n; i++) {
-                FirewallKey key = firewall_key_uplink(before.name[i]);
-
-                if (net_uplinks_contain(&net->own_uplinks, before.name[i]))
-                        continue;
-                r = firewall_remove(net->firewall, FIREWALL_SET_UPLINKS, &key);
-                if (r < 0)
-                        return r;
-        }
-
-        return net_enable_uplinks(net);
-}
 
 static int report_uplinks(Net *net, NetReport *ret) {
         NetUplinks all;
@@ -173,27 +93,6 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
         return 0;
 }
 
-static int disable_uplinks(Net *net) {
-        int r;
-
-        r = net_find_uplinks(net);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < net->own_uplinks.n; i++) {
-                const char *link = net->own_uplinks.name[i];
-                FirewallKey key = firewall_key_uplink(link);
-
-                if (firewall_others_have(net->firewall, FIREWALL_SET_UPLINKS, &key))
-                        continue;
-                r = net_host_set_forwarding(link, false);
-                if (r < 0 && r != -ENOENT)
-                        return r;
-        }
-        net->own_uplinks.n = 0;
-        return 0;
-}
-
 static int remove_links(Net *net) {
         _cleanup_free_ NetOwnLink *links = NULL;
         _cleanup_free_ int *ifindex = NULL;
@@ -218,7 +117,7 @@ int net_purge(Net *net) {
         assert(net);
 
         /* The table knows what to turn off again, so it is asked before it goes. */
-        result = disable_uplinks(net);
+        result = net_disable_uplinks(net);
 
         r = remove_links(net);
         if (r < 0 && result == 0)

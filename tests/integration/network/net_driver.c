@@ -9,12 +9,13 @@
  *   start [SLOT:PORT:PID ...]   PID 0: no namespace at hand
  *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
  *   destroy SLOT | web SLOT PORT | forbid SLOT | check SLOT | usable SLOT
- *   reload | refresh | report | purge | bench N
+ *   reload | refresh | watch | report | purge | bench N
  */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,16 @@ static void do_check(unsigned slot) {
 
         r = net_check_slot(net, slot, detail, sizeof(detail));
         printf("%d %s\n", r, detail);
+}
+
+/* Waits for a change of the host's network and works it off. */
+static void do_watch(void) {
+        struct pollfd p = {.fd = net_watch_fd(net), .events = POLLIN};
+
+        if (poll(&p, 1, 5000) == 1)
+                answer(net_handle_watch(net));
+        else
+                answer(-ETIMEDOUT);
 }
 
 static void do_report(void) {
@@ -167,6 +178,8 @@ static void run(char *line) {
                 answer(net_reload(net));
         else if (strcmp(verb, "refresh") == 0)
                 answer(net_refresh(net));
+        else if (strcmp(verb, "watch") == 0)
+                do_watch();
         else if (strcmp(verb, "report") == 0)
                 do_report();
         else if (strcmp(verb, "purge") == 0)

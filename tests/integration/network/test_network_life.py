@@ -271,6 +271,27 @@ def test_a_new_uplink_forwards_after_refresh(net):
     assert "wan1" not in elements(net, "uplinks")
 
 
+def test_an_uplink_that_comes_later_is_noticed(lab):
+    lab.host.run("ip route del default")
+    for link in (UPLINK, "lan0"):
+        lab.host.run(f"ip link set {link} down")
+    driver = lab.start()
+    dyno = driver.create(0)
+    assert driver.report()["uplinks"] == ""
+    with lab.outside.serve("tcp", OUTSIDE, PORT):
+        assert not dyno.ask("tcp", OUTSIDE, PORT).startswith("ok")
+        lab.host.run(f"ip link set {UPLINK} up")
+        driver.ok("watch")
+        assert dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}"
+
+
+def test_addresses_that_come_later_are_left_out(net):
+    assert net.driver.say("usable 1") == "ok 1"
+    net.host.run(f"ip route add 172.16.0.32/27 via {OUTSIDE}")
+    net.driver.ok("watch")
+    assert net.driver.say("usable 1") == "ok 0"
+
+
 def test_a_broken_ruleset_is_refused_and_the_old_one_stays(net, tmp_path):
     dyno = net.driver.create(0)
     pid = dyno.keep()
