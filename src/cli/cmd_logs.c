@@ -31,6 +31,7 @@ typedef struct Logs {
         FILE *out;
         LogFilter filter;
         bool all_apps;
+        bool bare;   /* the text alone, without time and name */
         bool live;   /* history has ended */
         char **kept; /* ring of the last n formatted lines */
         size_t n_kept, next, keep;
@@ -86,6 +87,8 @@ static char *format_line(const Logs *logs, const LogRecord *record, const char *
         char *line = NULL;
         bool terminal = logs->output->out_terminal || logs->out == logs->output->err;
 
+        if (logs->bare)
+                return text_clean(text, record->text_size);
         if (logs->output->json)
                 return format_json(record, text);
 
@@ -131,7 +134,8 @@ static int take_record(Logs *logs, const LogRecord *record, const char *text) {
         _cleanup_free_ char *line = NULL;
 
         if (strcmp(record->procid, LOG_PROCID_LIVE) == 0 && record->text_size == 0) {
-                flush_kept(logs);
+                if (!logs->bare)
+                        flush_kept(logs);
                 logs->live = true;
                 return 0;
         }
@@ -196,13 +200,14 @@ static int read_stream(Logs *logs, int fd) {
         }
 }
 
-static int open_stream(Invocation *invocation, bool follow, int *ret_fd, Failure *reterr) {
+static int
+open_stream(Invocation *invocation, const char *app, bool follow, int *ret_fd, Failure *reterr) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *reply = NULL;
         int fd, r;
 
         r = client_message(invocation->client, &m, "Logs");
         if (r >= 0)
-                r = sd_bus_message_append(m, "sb", invocation->app ?: "", follow);
+                r = sd_bus_message_append(m, "sb", app ?: "", follow);
         if (r < 0)
                 return cli_internal_error(reterr, r);
         if (client_send(invocation->client, m, &reply, reterr) < 0)
@@ -238,7 +243,8 @@ int logs_print_last(Invocation *invocation, const char *dyno, size_t n, FILE *ou
 
         logs.filter.ps = dyno;
         r = logs_begin(&logs, n);
-        if (r == 0 && open_stream(invocation, /* follow= */ false, &fd, &ignored) < 0)
+        if (r == 0 &&
+            open_stream(invocation, invocation->app, /* follow= */ false, &fd, &ignored) < 0)
                 r = -EIO;
         if (r == 0)
                 r = read_stream(&logs, fd);
@@ -246,6 +252,22 @@ int logs_print_last(Invocation *invocation, const char *dyno, size_t n, FILE *ou
                 flush_kept(&logs);
         logs_end(&logs);
         return r;
+}
+
+char *logs_last_words(Invocation *invocation, const char *app, const char *dyno) {
+        Logs logs = {.output = invocation->output, .out = invocation->output->out, .bare = true};
+        _cleanup_failure_ Failure ignored = FAILURE_INIT;
+        _cleanup_close_ int fd = -EBADF;
+        char *words = NULL;
+
+        logs.filter.ps = dyno;
+        logs.filter.source = LOG_FROM_APP;
+        if (logs_begin(&logs, 1) == 0 &&
+            open_stream(invocation, app, /* follow= */ false, &fd, &ignored) == 0 &&
+            read_stream(&logs, fd) == 0)
+                words = TAKE_PTR(logs.kept[0]);
+        logs_end(&logs);
+        return words;
 }
 
 /* The app is silent: say so, and how long it has been up. */
@@ -297,7 +319,7 @@ int cmd_logs(Invocation *invocation, Failure *reterr) {
 
         if (log_filter_init(&logs.filter, invocation, reterr) < 0)
                 return -1;
-        if (open_stream(invocation, follow, &fd, reterr) < 0) {
+        if (open_stream(invocation, invocation->app, follow, &fd, reterr) < 0) {
                 logs_end(&logs);
                 return -1;
         }

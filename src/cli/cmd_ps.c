@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/logs.h"
 #include "cli/render.h"
 #include "cli/scale.h"
 #include "cli/text.h"
@@ -43,6 +44,27 @@ choose_dynos(struct json_object *dynos, const char *const *wanted, size_t n) {
         return chosen;
 }
 
+#define LAST_WORDS_MAX 8 /* crashed dynos whose log is asked for: history is read for each */
+
+/* What a crashed dyno wrote last often says it all. */
+static void add_last_words(Invocation *invocation, struct json_object *dynos) {
+        size_t left = LAST_WORDS_MAX;
+
+        for (size_t i = 0; i < json_length(dynos) && left > 0; i++) {
+                struct json_object *dyno = json_at(dynos, i);
+                _cleanup_free_ char *words = NULL;
+
+                if (strcmp(json_text(dyno, "state"), "crashed") != 0)
+                        continue;
+                left--;
+                words = logs_last_words(
+                        invocation, json_text(dyno, "app"), json_text(dyno, "name"));
+                if (words && *words)
+                        (void)json_object_object_add(
+                                dyno, "last_words", json_object_new_string(words));
+        }
+}
+
 static void print_no_dynos(const Invocation *invocation) {
         if (!invocation->app)
                 (void)fprintf(invocation->output->out, "No dynos on this host.\n");
@@ -70,6 +92,7 @@ int cmd_ps(Invocation *invocation, Failure *reterr) {
             0)
                 return -1;
         chosen = choose_dynos(dynos, invocation->args, invocation->n_args);
+        add_last_words(invocation, chosen);
         for (size_t i = 0; i < json_length(chosen); i++)
                 json_complete(json_at(chosen, i), dyno_keys, ARRAY_SIZE(dyno_keys));
         if (cli_print_json(invocation, chosen))

@@ -111,7 +111,7 @@ int render_inspect(const Output *output, struct json_object *facts, const char *
         struct json_object *layers = json_get(facts, "layers");
         struct json_object *dyno = json_get(facts, "dyno");
         char when[TEXT_TIME_SIZE];
-        size_t failed;
+        size_t failed, allowed = 0;
 
         if (json_object_is_type(dyno, json_type_object))
                 (void)fprintf(
@@ -129,17 +129,26 @@ int render_inspect(const Output *output, struct json_object *facts, const char *
 
         failed = print_layers(output, layers, "layer", LAYERS_FAILED);
         (void)print_layers(output, layers, "layer", LAYERS_OTHER);
+        for (size_t i = 0; i < json_length(layers); i++)
+                allowed += strcmp(json_text(json_at(layers, i), "verdict"), "allowed") == 0;
 
         text_time_of_day(when, output->now_usec);
         (void)fputc('\n', output->out);
-        if (failed == 0)
-                (void)fprintf(output->out, "All %zu layers as asked for", json_length(layers));
-        else
+        if (failed > 0)
                 (void)fprintf(
                         output->out,
                         "%zu of %zu layers not as asked for",
                         failed,
                         json_length(layers));
+        else if (allowed > 0)
+                (void)fprintf(
+                        output->out,
+                        "%zu of %zu layers as asked for, %zu missing as allow_missing says",
+                        json_length(layers) - allowed,
+                        json_length(layers),
+                        allowed);
+        else
+                (void)fprintf(output->out, "All %zu layers as asked for", json_length(layers));
         (void)fprintf(
                 output->out,
                 ", read from the kernel at %s in %.1f ms.\n",

@@ -142,27 +142,17 @@ static char *line_address(struct json_object *dyno) {
         return text;
 }
 
-/* "waiting for $PORT, 57 s left"; "exit 1, 2nd crash, next start 19:40:02 (in 13m)"; "R14". */
-static char *line_note(const Output *output, struct json_object *dyno) {
-        _cleanup_free_ char *reason = cleaned(json_text(dyno, "reason"));
-        uint64_t at, crashes = json_number(dyno, "crashes");
+/* "exit 1, 2nd crash, next start 19:40:02 (in 13m)" */
+static void note_crash(FILE *f, const Output *output, struct json_object *dyno, bool reason) {
         char number[TEXT_NUMBER_SIZE], when[TEXT_TIME_SIZE], age[TEXT_NUMBER_SIZE];
-        bool crashed = strcmp(json_text(dyno, "state"), "crashed") == 0;
-        const char *separator = "";
-        char *text = NULL;
-        size_t size = 0;
-        FILE *f = open_memstream(&text, &size);
+        uint64_t at, crashes = json_number(dyno, "crashes");
+        const char *separator = reason ? ", " : "";
 
-        if (!f)
-                return NULL;
-        if (reason && *reason) {
-                (void)fputs(reason, f);
-                separator = ", ";
-        } else if (crashed && json_has(dyno, "exit_status")) {
+        if (!reason && json_has(dyno, "exit_status")) {
                 (void)fprintf(f, "exit %" PRIu64, json_number(dyno, "exit_status"));
                 separator = ", ";
         }
-        if (crashed && crashes > 1) {
+        if (crashes > 1) {
                 (void)fprintf(f, "%s%s crash", separator, text_ordinal(number, crashes));
                 separator = ", ";
         }
@@ -170,14 +160,32 @@ static char *line_note(const Output *output, struct json_object *dyno) {
                 text_time_of_day(when, at);
                 text_age(age, at > output->now_usec ? at - output->now_usec : 0);
                 (void)fprintf(f, "%snext start %s (in %s)", separator, when, age);
-                separator = ", ";
         }
-        if (text_parse_time(json_text(dyno, "boot_deadline"), &at) == 0 && at > output->now_usec)
+}
+
+/* "waiting for $PORT, 57 s left"; why it is not up; what is wrong though it is up: "R14". */
+static char *line_note(const Output *output, struct json_object *dyno) {
+        _cleanup_free_ char *reason = cleaned(json_text(dyno, "reason"));
+        bool has_reason = reason && *reason;
+        char *text = NULL;
+        size_t size = 0;
+        uint64_t at;
+        FILE *f = open_memstream(&text, &size);
+
+        if (!f)
+                return NULL;
+        if (text_parse_time(json_text(dyno, "boot_deadline"), &at) == 0) {
                 (void)fprintf(
                         f,
-                        "%s%" PRIu64 " s left",
-                        *separator ? separator : "waiting for $PORT, ",
-                        (at - output->now_usec) / USEC_PER_SEC);
+                        "waiting for $PORT, %" PRIu64 " s left",
+                        at > output->now_usec ? (at - output->now_usec) / USEC_PER_SEC : 0);
+                if (has_reason)
+                        (void)fprintf(f, ", before: %s", reason);
+        } else if (has_reason) {
+                (void)fputs(reason, f);
+        }
+        if (strcmp(json_text(dyno, "state"), "crashed") == 0)
+                note_crash(f, output, dyno, has_reason);
         if (fclose(f) != 0) {
                 free(text);
                 return NULL;
