@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -418,7 +419,7 @@ def test_sigterm_ends_it_and_nothing_is_lost(logger):
 
 
 def test_it_ends_when_the_supervisor_is_gone(logger):
-    logger.wait_ready = logger.line("shop", "api", "up")
+    logger.line("shop", "api", "up")
     logger.wait_for("shop", b"up")
     logger.channel.close()
     assert logger.process.wait(20) == 0
@@ -430,7 +431,6 @@ def test_broken_message_ends_it(logger):
 
 
 def test_files_and_sockets_of_other_kinds_are_no_streams(logger, tmp_path):
-    import struct  # noqa: PLC0415
     target = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [target])
     logger.line("shop", "api", "still there")
