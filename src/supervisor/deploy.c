@@ -31,33 +31,43 @@ static int list_changed(const App *app, const Release *release, Strings *ret) {
 }
 
 /*
- * An import that was already there has no Procfile to read: the store knows it.
- * Return: 0, MANAGER_E_REFUSED with job->error filled, or a negative errno.
+ * Before the commit: from then on an import of the same slug finds the tree there and
+ * reads no Procfile, so that the store must know its process types.
  */
-static int learn_slug(Job *job, Import *import, Slug *slug) {
+static int on_extracted(Import *import, void *userdata) {
         const UnpackCounts *counts = import_counts(import);
-        Manager *manager = job->manager;
+        Job *job = userdata;
+        Slug slug = {
+                .bytes = counts->tree_bytes,
+                .files = counts->entries,
+                .imported_usec = manager_realtime(job->manager),
+        };
         int r;
 
-        r = store_read_slug(manager->store, import_digest(import), slug);
+        if (import_already(import))
+                return 0;
+        memcpy(slug.digest, import_digest(import), DIGEST_SIZE);
+        r = pairs_copy(&slug.processes, import_processes(import));
+        if (r == 0)
+                r = store_add_slug(job->manager->store, &slug);
+        slug_clear(&slug);
+        return r;
+}
+
+/* Return: 0, MANAGER_E_REFUSED with job->error filled, or a negative errno. */
+static int read_slug(Job *job, const Import *import, Slug *slug) {
+        int r = store_read_slug(job->manager->store, import_digest(import), slug);
+
         if (r != STORE_E_NOT_FOUND)
                 return r;
-        if (import_already(import) && job->processes.n == 0) {
-                /* A tree of a database that was lost: unpacked again, its Procfile is read. */
-                manager_remove_object(manager, OBJECT_SLUG, import_digest(import));
-                return refuse(
-                        &job->error,
-                        DYNOD_ERROR_FAILED,
-                        "The slug was left in the store by a database that is gone. It was cleared "
-                        "away: deploy it again. Nothing else was changed.");
-        }
 
-        memcpy(slug->digest, import_digest(import), DIGEST_SIZE);
-        slug->bytes = counts->tree_bytes;
-        slug->files = counts->entries;
-        slug->imported_usec = manager_realtime(manager);
-        r = pairs_copy(&slug->processes, import_processes(import));
-        return r < 0 ? r : store_add_slug(manager->store, slug);
+        /* A tree of a database that was lost: unpacked again, its Procfile is read. */
+        manager_remove_object(job->manager, OBJECT_SLUG, import_digest(import));
+        return refuse(
+                &job->error,
+                DYNOD_ERROR_FAILED,
+                "The slug was left in the store by a database that is gone. It was cleared away: "
+                "deploy it again. Nothing else was changed.");
 }
 
 /* Return: 0, MANAGER_E_REFUSED with job->error filled, or a negative errno. */
@@ -165,7 +175,7 @@ static void on_imported(Import *import, const ManagerError *error, void *userdat
         job->result.archive_bytes = import_total(import);
         r = import_notes(import_counts(import), &job->notes);
         if (r == 0)
-                r = learn_slug(job, import, &slug);
+                r = read_slug(job, import, &slug);
         if (r == 0)
                 r = make_release(job, &slug);
         if (r < 0)
@@ -230,7 +240,8 @@ int manager_deploy(
         const ImportRequest *request,
         uint32_t *ret_job,
         ManagerError *reterr) {
-        ImportEvents events = {.progress = on_progress, .done = on_imported};
+        ImportEvents events = {
+                .progress = on_progress, .extracted = on_extracted, .done = on_imported};
         App *app = NULL;
         Stack *stack = NULL;
         Job *job = NULL;

@@ -259,7 +259,7 @@ static void commit(Import *import) {
 
 static void on_extracted(const LaunchMessage *msg, void *userdata) {
         Import *import = userdata;
-        int result = msg->reply.result;
+        int result = msg->reply.result, r;
 
         if (read_reports(import) < 0 && result == 0)
                 result = -EBADMSG;
@@ -272,10 +272,18 @@ static void on_extracted(const LaunchMessage *msg, void *userdata) {
                 return;
         }
 
-        if (import->id == 0)
+        if (import->id == 0) {
                 finish(import, result, NULL);
-        else
-                commit(import);
+                return;
+        }
+        if (import->events.extracted) {
+                r = import->events.extracted(import, import->events.userdata);
+                if (r < 0) {
+                        fail(import, r);
+                        return;
+                }
+        }
+        commit(import);
 }
 
 static int extract(Import *import) {

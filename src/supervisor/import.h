@@ -13,9 +13,15 @@
 typedef void (*ImportDone)(Import *import, const ManagerError *error, void *userdata);
 /* Some more was read or unpacked. */
 typedef void (*ImportProgress)(Import *import, void *userdata);
+/*
+ * It was unpacked and is committed next: the time to store what must be known of
+ * anything that is committed. A negative errno gives it up.
+ */
+typedef int (*ImportExtracted)(Import *import, void *userdata);
 
 typedef struct ImportEvents {
-        ImportProgress progress; /* may be NULL */
+        ImportProgress progress;   /* may be NULL */
+        ImportExtracted extracted; /* may be NULL */
         ImportDone done;
         void *userdata;
 } ImportEvents;

@@ -7,6 +7,12 @@
 #include "supervisor/dyno.h"
 #include "supervisor/job.h"
 
+/*
+ * Nothing tells when a worker has come up: it is up once it runs. A deploy looks twice, so
+ * that one that ends at once, a command misspelt, is not reported as deployed.
+ */
+#define SETTLE_USEC USEC_PER_SEC
+
 static void set_text(char *field, size_t size, const char *text) {
         (void)snprintf(field, size, "%s", text);
 }
@@ -123,10 +129,14 @@ void jobs_forget_app(Manager *manager, const App *app, const Job *except) {
 uint64_t jobs_deadline(const Manager *manager) {
         uint64_t next = UINT64_MAX;
 
-        for (const Job *job = manager->jobs; job; job = job->next)
-                if (job->wait != JOB_WAIT_DONE && job->deadline_usec != 0 &&
-                    job->deadline_usec < next)
+        for (const Job *job = manager->jobs; job; job = job->next) {
+                if (job->wait == JOB_WAIT_DONE)
+                        continue;
+                if (job->deadline_usec != 0 && job->deadline_usec < next)
                         next = job->deadline_usec;
+                if (job->recheck_usec != 0 && job->recheck_usec < next)
+                        next = job->recheck_usec;
+        }
 
         return next;
 }
@@ -170,7 +180,7 @@ static void fail_not_up(Job *job, const Dyno *dyno) {
                 job->app_name,
                 dyno->release,
                 dyno->reason[0] ? dyno->reason : dyno_state_to_string(dyno->state));
-        if (job->is_deploy)
+        if (job->is_deploy && dyno->release > 1)
                 (void)refuse_hint(&job->error, "herokuctl rollback -a %s", job->app_name);
         else
                 (void)refuse_hint(
@@ -228,7 +238,18 @@ static int list_wanted(Job *job) {
 typedef struct UpCount {
         uint32_t up, total;
         const Dyno *late, *failed; /* the first of each */
+        uint64_t recheck_usec;     /* when the next one has settled; 0: none */
 } UpCount;
+
+static bool is_settled(const Job *job, const Dyno *dyno, UpCount *count) {
+        uint64_t settled = dyno->up_usec + SETTLE_USEC;
+
+        if (!job->is_deploy || dyno->web_port != 0 || manager_now(job->manager) >= settled)
+                return true;
+        if (count->recheck_usec == 0 || settled < count->recheck_usec)
+                count->recheck_usec = settled;
+        return false;
+}
 
 static void count_dyno(const Job *job, const Dyno *dyno, UpCount *count) {
         if (dyno && dyno->state == DYNO_DOWN)
@@ -236,7 +257,7 @@ static void count_dyno(const Job *job, const Dyno *dyno, UpCount *count) {
 
         count->total++;
         if (dyno && dyno->state == DYNO_UP && dyno->release == job->app->release->number)
-                count->up++;
+                count->up += is_settled(job, dyno, count);
         else if (dyno && dyno->crashes >= job->max_crashes && !count->failed)
                 count->failed = dyno;
         else if (dyno && !count->late)
@@ -283,6 +304,7 @@ static void check_up(Job *job) {
         count_up(job, &count);
         job->result.up = count.up;
         job->result.total = count.total;
+        job->recheck_usec = count.recheck_usec;
         report_count(job, "start", count.up, count.total);
         if (count.failed)
                 fail_not_up(job, count.failed);
@@ -290,6 +312,8 @@ static void check_up(Job *job) {
                 job_finish(job);
         else if (job->deadline_usec != 0 && manager_now(job->manager) >= job->deadline_usec)
                 fail_late(job, &count);
+        else if (job->recheck_usec != 0)
+                manager_poke(job->manager); /* arms the timer */
 }
 
 static void check_gone(Job *job) {

@@ -35,8 +35,10 @@ struct Job {
         char app_name[APP_NAME_SIZE];
         uint32_t max_crashes; /* WAIT_UP: so many on this release are a failure */
         bool is_deploy;
-        Strings ids, names;     /* WAIT_GONE: of the dynos; names also for the result */
-        uint64_t last_done;     /* as last reported */
+        Strings ids, names; /* WAIT_GONE: of the dynos; names also for the result */
+        uint64_t last_done; /* as last reported */
+        uint64_t
+                recheck_usec; /* CLOCK_BOOTTIME, WAIT_UP: some dyno is up since too short; 0: none */
         void (*gone)(Job *job); /* WAIT_GONE: before it is done; may be NULL */
 
         Import *import;

@@ -11,7 +11,8 @@
  * Jobs return a number at once and report through the client's callbacks, never
  * before the call has returned.
  *
- * Strings and structs that a callback or visitor is given are valid until it returns.
+ * Strings and structs that a callback or visitor is given are valid until it returns. A
+ * callback of a job must not call back into the manager.
  * A `const char *` of them is never NULL unless its comment says so; it is empty instead.
  */
 

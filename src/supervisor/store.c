@@ -165,7 +165,8 @@ int store_open_schema(
         size_t n,
         StoreError *reterr) {
         static const char setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                                    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;";
+                                    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+                                    "PRAGMA temp_store = MEMORY;" /* only our folder is ours */;
         _cleanup_(store_closep) Store *store = NULL;
         int fd, r, rc;
 

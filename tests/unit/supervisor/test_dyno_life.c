@@ -45,6 +45,61 @@ static void test_worker_is_up_once_it_was_started(void **state) {
         assert_false(w->done_failed);
 }
 
+static void test_worker_that_ends_at_once_fails_the_deploy(void **state) {
+        static const char *const procfile[] = {"web", "serve", "worker", "wrok", NULL};
+        World *w = *state;
+        LaunchMessage start, msg;
+        uint32_t job;
+
+        (void)world_app_up(w, "shop");
+        world_scale(w, "shop", "worker", 1);
+        start = world_expect(w, LAUNCH_START);
+        world_started(w, &start);
+
+        job = world_deploy(w, "shop", 0x52, procfile);
+        for (unsigned i = 0; i < 4; i++) {
+                world_run(w);
+                assert_true(world_receive(w, &msg));
+                if (msg.header.type != LAUNCH_START)
+                        continue;
+                world_started(w, &msg);
+                if (strcmp(msg.start.type, "worker") == 0)
+                        start = msg;
+                else
+                        world_bound(w, msg.start.id);
+        }
+        assert_int_equal(world_dyno(w, "worker.1")->state, DYNO_UP);
+        assert_int_not_equal(w->done_job, job);
+        world_advance(w, USEC_PER_SEC / 2);
+        world_exited(w, start.start.id, 127, 0);
+        assert_int_equal(w->done_job, job);
+        assert_string_equal(w->done_error.name, DYNOD_ERROR_NOT_UP);
+        assert_non_null(
+                strstr(w->done_error.message, "worker.1 of shop is not up on v2: exit 127"));
+        assert_non_null(strstr(w->done_error.hint, "rollback"));
+}
+
+static void test_worker_that_stays_ends_the_deploy_well(void **state) {
+        static const char *const procfile[] = {"worker", "work2", NULL};
+        World *w = *state;
+        LaunchMessage start;
+        uint32_t job;
+
+        world_make_app(w, "shop");
+        world_deploy(w, "shop", 0x51, (const char *const[]){"worker", "work", NULL});
+        world_scale(w, "shop", "worker", 1);
+        start = world_expect(w, LAUNCH_START);
+        world_started(w, &start);
+        job = world_deploy(w, "shop", 0x52, procfile);
+        (void)world_expect(w, LAUNCH_SIGNAL);
+        start = world_expect(w, LAUNCH_START);
+        world_started(w, &start);
+        assert_int_not_equal(w->done_job, job);
+        world_advance(w, USEC_PER_SEC);
+        assert_int_equal(w->done_job, job);
+        assert_false(w->done_failed);
+}
+
 static void test_boot_timeout_is_r10(void **state) {
         static const char *const procfile[] = {"web", "serve", NULL};
         World *w = *state;
@@ -66,7 +121,7 @@ static void test_boot_timeout_is_r10(void **state) {
         assert_true(w->done_failed);
         assert_string_equal(w->done_error.name, DYNOD_ERROR_NOT_UP);
         assert_non_null(strstr(w->done_error.message, "R10"));
-        assert_non_null(strstr(w->done_error.hint, "rollback"));
+        assert_non_null(strstr(w->done_error.hint, "logs -a shop --ps web.1"));
         WORLD_LOG(
                 w,
                 "heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT "
@@ -532,6 +587,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 WORLD_TEST(test_first_deploy_starts_one_web_dyno),
                 WORLD_TEST(test_worker_is_up_once_it_was_started),
+                WORLD_TEST(test_worker_that_ends_at_once_fails_the_deploy),
+                WORLD_TEST(test_worker_that_stays_ends_the_deploy_well),
                 WORLD_TEST(test_boot_timeout_is_r10),
                 WORLD_TEST(test_first_crash_restarts_at_once_second_waits),
                 WORLD_TEST(test_crash_after_a_good_run_is_a_first_one),
