@@ -20,7 +20,7 @@
 #include "logs/stream.h"
 
 /* Taken from one FIFO per turn of the loop: what a flood can keep the others waiting. */
-#define CAPTURE_TURN_BYTES (1024 * 1024)
+#define CAPTURE_TURN_BYTES ((size_t)1024 * 1024)
 
 typedef struct Capture Capture;
 

@@ -30,8 +30,7 @@ static int add_capture(Logger *logger, AppLog *app, const char *id, Capture **re
         Capture **captures;
         int r;
 
-        captures =
-                reallocarray(logger->captures, logger->n_captures + 1, sizeof(*logger->captures));
+        captures = reallocarray(logger->captures, logger->n_captures + 1, sizeof(Capture *));
         if (!captures)
                 return -ENOMEM;
         logger->captures = captures;

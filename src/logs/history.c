@@ -17,7 +17,7 @@
 #include "base/parse.h"
 #include "logs/history.h"
 
-#define SEGMENT_BYTES (256 * 1024)
+#define SEGMENT_BYTES ((size_t)256 * 1024)
 #define SEGMENT_LINES 1500
 /* 4 MB of files of 256 KB, and room for files that were switched early by lines. */
 #define SEGMENTS_MAX 64
@@ -71,7 +71,7 @@ static int segment_read(int fd, char **ret, size_t *ret_size) {
 
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (st.st_size > HISTORY_BYTES)
+        if ((uint64_t)st.st_size > HISTORY_BYTES)
                 return -EFBIG; /* none of ours is so large */
         data = malloc((size_t)st.st_size + 1);
         if (!data)

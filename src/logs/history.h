@@ -18,9 +18,9 @@
 #include "base/names.h"
 #include "logs/records.h"
 
-#define HISTORY_LINES 1500               /* contract: 1,500 lines … */
-#define HISTORY_BYTES (4 * 1024 * 1024)  /* … and at most 4 MB per app, files as they are */
-#define HISTORY_BATCH_BYTES (512 * 1024) /* of records, in one batch */
+#define HISTORY_LINES 1500                      /* contract: 1,500 lines … */
+#define HISTORY_BYTES ((size_t)4 * 1024 * 1024) /* … and at most 4 MB per app, files as they are */
+#define HISTORY_BATCH_BYTES ((size_t)512 * 1024) /* of records, in one batch */
 
 typedef struct History History;
 

@@ -145,7 +145,7 @@ int logger_find_app(Logger *logger, const char *name, bool make, AppLog **ret) {
         *ret = NULL;
         if (!make)
                 return 0;
-        apps = reallocarray(logger->apps, logger->n_apps + 1, sizeof(*apps));
+        apps = reallocarray(logger->apps, logger->n_apps + 1, sizeof(AppLog *));
         if (!apps)
                 return -ENOMEM;
         logger->apps = apps;

@@ -14,7 +14,7 @@
 #include "logs/stream.h"
 
 /* Supervisor's lines that wait for room on a full disk, all together. */
-#define HELD_BYTES (256 * 1024)
+#define HELD_BYTES ((size_t)256 * 1024)
 
 struct Logger {
         int epoll_fd, signal_fd, inotify_fd, channel_fd;

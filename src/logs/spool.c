@@ -19,10 +19,10 @@
 #include "base/file.h"
 #include "logs/spool.h"
 
-#define SPOOL_MAGIC UINT32_C(0x44594c53) /* "DYLS" */
-#define EMPTY_BYTES (64 * 1024)          /* a file that is all done is emptied from here on */
-#define REPLACE_BYTES (1024 * 1024)      /* one that is not is replaced from here on … */
-#define REPLACE_LEFT (16 * 1024)         /* … when no more than this is left: part of a line */
+#define SPOOL_MAGIC UINT32_C(0x44594c53)    /* "DYLS" */
+#define EMPTY_BYTES ((size_t)64 * 1024)     /* a file that is all done is emptied from here on */
+#define REPLACE_BYTES ((size_t)1024 * 1024) /* one that is not is replaced from here on … */
+#define REPLACE_LEFT ((size_t)16 * 1024)    /* … when no more than this is left: part of a line */
 
 typedef struct SpoolHead {
         uint32_t magic;

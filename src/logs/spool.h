@@ -30,7 +30,7 @@ enum {
 };
 
 /* Taken and not yet lines; beyond that the FIFO fills up and the writer waits. */
-#define SPOOL_BYTES (4 * 1024 * 1024)
+#define SPOOL_BYTES ((size_t)4 * 1024 * 1024)
 
 typedef struct Spool Spool;
 

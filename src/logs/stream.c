@@ -16,7 +16,7 @@
 #include "logs/stream.h"
 
 /* Bytes that one client gets per turn of the loop. */
-#define SEND_BYTES (256 * 1024)
+#define SEND_BYTES ((size_t)256 * 1024)
 
 typedef struct Queue {
         RecordBuffer records;

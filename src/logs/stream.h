@@ -18,9 +18,9 @@
 #include "base/cleanup.h"
 #include "logs/records.h"
 
-#define STREAMS_MAX 64                           /* clients at once */
-#define STREAM_LIVE_BYTES (1024 * 1024)          /* queued live lines of one client */
-#define STREAMS_HISTORY_BYTES (64 * 1024 * 1024) /* queued history of all clients */
+#define STREAMS_MAX 64                                   /* clients at once */
+#define STREAM_LIVE_BYTES ((size_t)1024 * 1024)          /* queued live lines of one client */
+#define STREAMS_HISTORY_BYTES ((size_t)64 * 1024 * 1024) /* queued history of all clients */
 
 typedef struct StreamSet StreamSet;
 typedef struct Stream Stream;
