@@ -127,14 +127,19 @@ int net_watch_open(int *ret_fd) {
                 .nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_IFADDR,
         };
         const int group = RTNLGRP_IPV4_NETCONF; /* beyond the 32 that bind() can name */
-        _cleanup_close_ int fd = -EBADF;
+        int fd, r;
 
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+        if (fd < 0)
                 return -errno;
+        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
+                r = -errno;
+                (void)close(fd);
+                return r;
+        }
 
-        *ret_fd = TAKE_FD(fd);
+        *ret_fd = fd;
         return 0;
 }
 
