@@ -375,6 +375,7 @@ def test_rename_takes_history_and_living_dynos_along(logger):
     stream = logger.stream("old-name")
     stream.history()
     logger.rename("old-name", "new-name")
+    until(lambda: (logger.logs / "new-name").exists())
     dyno.write(" done\n")
     line = stream.read(lambda line: True)[0]
     assert (line.app, line[2]) == ("new-name", b"part done")
