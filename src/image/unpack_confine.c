@@ -22,6 +22,24 @@
 /* Enough for a zstd window of 128 MiB and an xz dictionary of 1 GiB, and an end to it. */
 #define MEMORY_MAX (UINT64_C(2) << 30)
 
+/* A sanitizer's runtime reserves terabytes of addresses. */
+#if defined(__SANITIZE_ADDRESS__)
+#define LIMITS_MEMORY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LIMITS_MEMORY 0
+#endif
+#endif
+#ifndef LIMITS_MEMORY
+#define LIMITS_MEMORY 1
+#else
+/* Its search for leaks at the end traces the process, which is not to be traced. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+        return "detect_leaks=0";
+}
+#endif
+
 /* Descriptors: ours, one per folder that is walked, DEPTH_MAX of tree_remove.c and some. */
 #define FILES_MAX 64
 
@@ -65,13 +83,8 @@ static int limit_resources(void) {
         const struct rlimit memory = {MEMORY_MAX, MEMORY_MAX};
         const struct rlimit files = {FILES_MAX, FILES_MAX};
 
-        /* A sanitizer reserves terabytes of addresses. */
-#if !defined(__SANITIZE_ADDRESS__)
-        if (setrlimit(RLIMIT_AS, &memory) < 0)
+        if (LIMITS_MEMORY && setrlimit(RLIMIT_AS, &memory) < 0)
                 return -errno;
-#else
-        (void)memory;
-#endif
         if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
                 return -errno;
         return 0;
