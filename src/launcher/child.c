@@ -93,12 +93,13 @@ static int give_up_root(const ChildSpec *spec) {
         if (setgroups(0, NULL) < 0 || setresgid(spec->gid, spec->gid, spec->gid) < 0 ||
             setresuid(spec->uid, spec->uid, spec->uid) < 0)
                 return -errno;
-        /* Before no_new_privs: AppArmor refuses a change of profile after it. */
-        if (spec->profile && aa_change_profile(spec->profile) < 0)
-                return -errno;
+        /* Before the profile, which allows no capability, not even the one for dropping. */
         r = confine_drop_capabilities();
         if (r < 0)
                 return r;
+        /* Before no_new_privs: AppArmor refuses a change of profile after it. */
+        if (spec->profile && aa_change_profile(spec->profile) < 0)
+                return -errno;
 
         return confine_no_new_privs();
 }
