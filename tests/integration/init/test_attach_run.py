@@ -139,8 +139,8 @@ import os, signal, time
 def say(text):
     os.write(1, f"{text} {tuple(os.get_terminal_size(0))}\\n".encode())
 signal.signal(signal.SIGWINCH, lambda s, f: say("now"))
-say("up")
 try:
+    say("up")
     while True:
         time.sleep(100)
 except KeyboardInterrupt:
