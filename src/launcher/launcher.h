@@ -45,7 +45,7 @@ typedef struct Launcher {
         int listen_fd;    /* the control socket, for the supervisor */
         int dynos_dir_fd; /* run_dir/dynos */
         int signal_fd, inotify_fd;
-        Source *signal_source, *inotify_source;
+        Source *signal_source, *inotify_source, *net_source;
 
         SandboxHost *host;
         Net *net;

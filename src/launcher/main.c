@@ -299,6 +299,15 @@ static int take_over(Launcher *launcher) {
         return 0;
 }
 
+static int on_net_change(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+        int r = net_handle_watch(launcher->net);
+
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot follow a change of the host's network: %m");
+        return 0;
+}
+
 static int watch_status_files(Launcher *launcher) {
         launcher->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         if (launcher->inotify_fd < 0)
@@ -324,6 +333,14 @@ static int run(Launcher *launcher) {
         r = open_store(launcher, &store_source);
         if (r == 0)
                 r = take_over(launcher);
+        if (r == 0)
+                r = loop_add(
+                        launcher->loop,
+                        &launcher->net_source,
+                        net_watch_fd(launcher->net),
+                        EPOLLIN,
+                        on_net_change,
+                        launcher);
         if (r == 0) {
                 r = sandbox_confine_self(launcher->host);
                 if (r < 0)
@@ -348,6 +365,7 @@ static int run(Launcher *launcher) {
 
 static void launcher_clear(Launcher *launcher) {
         dynos_clear(launcher);
+        launcher->net_source = source_free(launcher->net_source);
         launcher->slots = slots_free(launcher->slots);
         launcher->store = store_close(launcher->store);
         launcher->net = net_free(launcher->net);
