@@ -130,9 +130,38 @@ static bool cgroup_value_is(int cgroup_fd, const char *name, uint64_t value) {
         return read_text_at(cgroup_fd, name, text, sizeof(text)) >= 0 && strcmp(text, wanted) == 0;
 }
 
+/* The first limit of the group that differs from what was asked for, or NULL. */
+static const char *find_wrong_limit(const Inspection *in) {
+        const SandboxHost *host = in->host;
+        const LaunchStart *start = in->expect->start;
+        const struct {
+                uint32_t controller;
+                const char *name;
+                uint64_t value;
+        } table[] = {
+                {CGROUP_MEMORY,
+                 "memory.max",
+                 host->swap ? start->memory_quota : start->memory_kill},
+                {host->swap ? CGROUP_MEMORY : 0,
+                 "memory.swap.max",
+                 start->memory_kill - start->memory_quota},
+                {CGROUP_MEMORY, "memory.oom.group", 1},
+                {CGROUP_CPU, "cpu.weight", start->cpu_weight},
+                {CGROUP_PIDS, "pids.max", cgroup_pids_max(start->process_limit)},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+                if ((host->controllers & table[i].controller) != 0 &&
+                    !cgroup_value_is(in->dyno->cgroup_fd, table[i].name, table[i].value))
+                        return table[i].name;
+
+        return NULL;
+}
+
 static int check_cgroup(const Inspection *in, LaunchLayerReport *out) {
         const SandboxHost *host = in->host;
         const LaunchStart *start = in->expect->start;
+        const char *wrong;
         char missing[64] = "";
         size_t n = 0;
         int r;
@@ -143,19 +172,9 @@ static int check_cgroup(const Inspection *in, LaunchLayerReport *out) {
         if (r == 0)
                 return report(out, VERDICT_FAILED, "the process is not in the dyno's cgroup");
 
-        if ((host->controllers & CGROUP_MEMORY) &&
-            !cgroup_value_is(
-                    in->dyno->cgroup_fd,
-                    "memory.max",
-                    host->swap ? start->memory_quota : start->memory_kill))
-                return report(out, VERDICT_FAILED, "memory.max is not as asked for");
-        if ((host->controllers & CGROUP_CPU) &&
-            !cgroup_value_is(in->dyno->cgroup_fd, "cpu.weight", start->cpu_weight))
-                return report(out, VERDICT_FAILED, "cpu.weight is not as asked for");
-        if ((host->controllers & CGROUP_PIDS) &&
-            !cgroup_value_is(
-                    in->dyno->cgroup_fd, "pids.max", cgroup_pids_max(start->process_limit)))
-                return report(out, VERDICT_FAILED, "pids.max is not as asked for");
+        wrong = find_wrong_limit(in);
+        if (wrong)
+                return report(out, VERDICT_FAILED, "%s is not as asked for", wrong);
 
         for (MissingLayer layer = 0; layer < _MISSING_MAX; layer++)
                 if (layer != MISSING_APPARMOR && sandbox_host_lacks(host, layer))
