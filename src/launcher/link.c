@@ -58,9 +58,10 @@ void link_close(Launcher *launcher) {
         free(link);
 }
 
-/* The peer is broken or gone: its exit, which follows, starts it anew. */
+/* The peer is broken (@why) or gone: its exit, which follows, starts it anew. */
 static void give_up(Launcher *launcher, const char *why) {
-        log_warning("Lost dynod-supervisor: %s.", why);
+        if (why)
+                log_warning("Lost dynod-supervisor: %s.", why);
         link_close(launcher);
         services_restart_supervisor(launcher);
 }
@@ -116,7 +117,7 @@ static int on_link(void *userdata, uint32_t events) {
                 r = receive(launcher);
 
         if (r == CHANNEL_E_CLOSED)
-                give_up(launcher, "it closed its channel");
+                give_up(launcher, NULL); /* it is ending, and its exit will be logged */
         else if (r == -EBADMSG)
                 give_up(launcher, "it broke the protocol");
         else if (r < 0)

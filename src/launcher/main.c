@@ -205,9 +205,17 @@ static void on_store_event(void *userdata, const StoreEvent *event) {
                 link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
                 break;
         }
-        case STORE_EXTRACTED:
-                link_reply(launcher, event->seq, LAUNCH_EXTRACTED, event->result, LAYER_STORE);
+        case STORE_EXTRACTED: {
+                LaunchExtracted extracted = {
+                        .header = {.type = LAUNCH_EXTRACTED, .seq = event->seq},
+                        .result = event->result,
+                        .layer = LAYER_STORE,
+                };
+
+                memcpy(extracted.digest, event->digest, sizeof(extracted.digest));
+                link_send(launcher, &extracted, sizeof(extracted), NULL, 0);
                 break;
+        }
         case STORE_COMMITTED:
                 link_reply(launcher, event->seq, LAUNCH_REPLY, event->result, LAYER_STORE);
                 break;

@@ -93,13 +93,16 @@ static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, si
                                 .max_ratio = extract->max_ratio,
                         },
         };
-        int r;
+        LaunchExtracted refused = {
+                .header = {.type = LAUNCH_EXTRACTED, .seq = msg->header.seq},
+                .layer = LAYER_STORE,
+        };
 
         memcpy(request.digest, extract->digest, sizeof(request.digest));
-        r = store_extract(launcher->store, &request, fds[0]);
-        if (r < 0)
-                link_reply(launcher, msg->header.seq, LAUNCH_EXTRACTED, r, LAYER_STORE);
-        return 0;
+        refused.result = store_extract(launcher->store, &request, fds[0]);
+        if (refused.result < 0)
+                link_send(launcher, &refused, sizeof(refused), NULL, 0);
+        return 0; /* else the store's event answers */
 }
 
 static int on_commit(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {

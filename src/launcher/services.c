@@ -23,6 +23,7 @@
 #define SERVICE_STEADY_USEC (5 * USEC_PER_SEC)
 #define SERVICE_EARLY_MAX 3
 #define SERVICE_PAUSE_USEC (1 * USEC_PER_SEC)
+#define SERVICE_DOUBLINGS_MAX 5
 #define SERVICE_STOP_MSEC 5000
 
 typedef struct ServiceSpec {
@@ -176,6 +177,13 @@ static int on_restart_timer(void *userdata, uint32_t events) {
         return 0;
 }
 
+static uint64_t pause_usec(const Service *service) {
+        unsigned doublings = service->early_ends - SERVICE_EARLY_MAX - 1;
+
+        return SERVICE_PAUSE_USEC
+               << (doublings < SERVICE_DOUBLINGS_MAX ? doublings : SERVICE_DOUBLINGS_MAX);
+}
+
 static int on_service_exit(Launcher *launcher, Service *service) {
         uint64_t now = clock_boottime_usec();
         int status = child_wait(service->pidfd);
@@ -194,7 +202,7 @@ static int on_service_exit(Launcher *launcher, Service *service) {
         log_warning("%s ended with status %d; starting it again.", service->name, status);
         source_set_time(
                 service->restart_timer,
-                service->early_ends > SERVICE_EARLY_MAX ? now + SERVICE_PAUSE_USEC : now);
+                service->early_ends > SERVICE_EARLY_MAX ? now + pause_usec(service) : now);
         return 0;
 }
 
