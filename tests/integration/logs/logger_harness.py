@@ -121,14 +121,19 @@ class Stream:
 
 
 class Harness:
-    def __init__(self, build, launch_dyno):
-        self.launch_dyno = launch_dyno
+    def __init__(self, build, launch_dyno, disk=None):
+        """disk: size of a file system of its own for the logs, such as "2m"."""
+        self.launch_dyno, self.mounted = launch_dyno, False
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="dynod-logs-"))
         self.root.chmod(0o755)
         self.program = self.root / "dynod-logger"
         shutil.copy(pathlib.Path(build) / "bin" / "dynod-logger", self.program)
         self.logs = self.root / "state" / "logs"
         self.logs.mkdir(parents=True)
+        if disk:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}", "tlogs", self.logs],
+                           check=True)
+            self.mounted = True
         os.chown(self.logs, LOGGER_UID, LOGGER_UID)
         self.dynos = self.root / "run" / "dynos"
         self.dynos.mkdir(parents=True)
@@ -168,6 +173,8 @@ class Harness:
         if self.process and self.process.poll() is None:
             self.kill()
         print(self.errors())
+        if self.mounted:
+            subprocess.run(["umount", self.logs], check=True)
         shutil.rmtree(self.root)
 
     def errors(self):

@@ -16,7 +16,7 @@ import pytest
 from logger_harness import Harness
 
 pytestmark = pytest.mark.native
-EXPECTED = re.compile("stream was refused|cannot go on: Bad message")
+EXPECTED = re.compile("stream was refused|cannot go on: Bad message|No space left|stored again")
 SOURCE = pathlib.Path(__file__).resolve().parents[3] / "src"
 
 
@@ -29,11 +29,11 @@ def launch_dyno():
 
 
 @pytest.fixture
-def logger():
+def logger(request):
     build = os.environ.get("DYNOD_BUILD")
     if not build or os.geteuid() != 0:
         pytest.skip("needs root and DYNOD_BUILD")
-    harness = Harness(build, launch_dyno())
+    harness = Harness(build, launch_dyno(), getattr(request, "param", None))
     try:
         harness.start()
         yield harness
@@ -405,6 +405,37 @@ def test_forget_removes_history_and_lets_dynos_write_on(logger):
     dyno.end()
     logger.line("shop", "api", "a new app of that name")
     assert texts(logger.wait_for("shop", b"a new app of that name")) == [b"a new app of that name"]
+
+
+@pytest.mark.parametrize("logger", ["1m"], indirect=True)
+def test_full_disk_makes_writers_wait_and_loses_nothing(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("before\n")
+    logger.wait_for("shop", b"before")
+    filler = logger.logs / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+
+    writer = threading.Thread(target=number_lines, args=(dyno, 0, 1200))
+    writer.start()
+    until(lambda: "No space left" in logger.errors())
+    logger.line("shop", "api", "said while the disk was full")
+    assert texts(logger.history("shop"))[0] == b"before"  # what is there can still be read
+    logger.line("shop", "api", "and once more")
+    filler.unlink()
+    writer.join(30)
+    assert not writer.is_alive()
+    until(lambda: dyno.waiting() == 0)
+    lines = logger.wait_for("shop", b"and once more")
+    assert b"said while the disk was full" in texts(lines)
+    dyno.write("end\n")
+    lines = logger.wait_for("shop", b"end")
+    numbers = [int(line[2][:7]) for line in lines
+               if line[0] == "app" and line[2] not in (b"before", b"end")]
+    assert numbers == list(range(1200))
+    assert texts(lines)[0] == b"before"
+    dyno.end()
 
 
 def test_sigterm_ends_it_and_nothing_is_lost(logger):
