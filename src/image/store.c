@@ -112,7 +112,7 @@ int store_part_open(int object_fd, StorePart part, int *ret_fd) {
 }
 
 int store_remove(Store *store, ObjectKind kind, const uint8_t digest[DIGEST_SIZE]) {
-        Import *import;
+        Import *import = NULL;
         int r;
 
         assert(kind < _OBJECT_KIND_MAX);
@@ -161,7 +161,7 @@ int store_fetch(
                 .report_fd = report_fd,
                 .limits.max_bytes = max_bytes,
         };
-        Import *import;
+        Import *import = NULL;
         int r;
 
         if (import_id == 0)
@@ -248,7 +248,7 @@ static int open_archive(const Store *store, const uint8_t digest[DIGEST_SIZE], i
 static int rebuild(Store *store, const StoreExtract *request, int report_fd) {
         /* Two descriptors, since each process reads from the start at its own speed. */
         _cleanup_close_ int extract_fd = -EBADF, verify_fd = -EBADF;
-        Import *import;
+        Import *import = NULL;
         int r;
 
         if (is_rebuilding(store, request))
@@ -332,7 +332,9 @@ static void emit(Store *store, StoreEventType type, const Import *import, int re
                 .bytes = import->bytes,
         };
 
-        memcpy(event.digest, import->digest, DIGEST_SIZE);
+        memcpy(event.digest,
+               type == STORE_EXTRACTED && import->id == 0 ? import->found : import->digest,
+               DIGEST_SIZE);
         store->handler(store->userdata, &event);
 }
 
@@ -412,6 +414,8 @@ static void verify_ended(Store *store, Import *import, int result) {
 
         if (result == 0)
                 result = read_record(import, &record);
+        if (result == 0)
+                memcpy(import->found, record.digest, DIGEST_SIZE);
         if (result == 0 && memcmp(record.digest, import->digest, DIGEST_SIZE) != 0)
                 result = -EBADMSG;
         rebuild_ended(store, import, result);
@@ -496,17 +500,17 @@ static void trees_synced(Store *store, const Child *child, int result) {
 static void child_ended(Store *store, const Child *child, int result) {
         Import *import = child->import;
 
-        if (import)
-                import->n_children--;
-        if (child->role == CHILD_REMOVE) {
-                import_removal_ended(store, import, result);
-                return;
-        }
-        if (import && import->state == IMPORT_CLEARING) {
-                import_clear(store, import);
+        if (child->role == CHILD_SYNC_TREES) {
+                trees_synced(store, child, result);
                 return;
         }
 
+        assert(import);
+        import->n_children--;
+        if (import->state == IMPORT_CLEARING && child->role != CHILD_REMOVE) {
+                import_clear(store, import);
+                return;
+        }
         switch (child->role) {
         case CHILD_FETCH:
                 fetch_ended(store, import, result);
@@ -523,10 +527,10 @@ static void child_ended(Store *store, const Child *child, int result) {
         case CHILD_SYNC_FOLDER:
                 commit_ended(store, import, result);
                 break;
-        case CHILD_SYNC_TREES:
-                trees_synced(store, child, result);
-                break;
         case CHILD_REMOVE:
+                import_removal_ended(store, import, result);
+                break;
+        case CHILD_SYNC_TREES:
                 break;
         }
 }

@@ -42,7 +42,7 @@ typedef struct StoreEvent {
         uint32_t import; /* 0: extracted from the store's own archive, and committed */
         int result;      /* 0 or a negative errno */
         uint64_t bytes;
-        uint8_t digest[DIGEST_SIZE];
+        uint8_t digest[DIGEST_SIZE]; /* EXTRACTED of import 0: of the archive as it is, or zeroes */
 } StoreEvent;
 
 /* Called from store_dispatch(), never from within a request. May call any request. */

@@ -40,6 +40,7 @@ typedef struct Import {
         ObjectKind kind;
         bool has_digest; /* of a fetched archive, or of the one to be rebuilt */
         uint8_t digest[DIGEST_SIZE];
+        uint8_t found[DIGEST_SIZE]; /* rebuild: what its archive really has */
         uint64_t bytes;
         bool tree_is_there; /* EXTRACT answered -EEXIST */
         bool archive_synced;

@@ -107,6 +107,10 @@ static bool check_reply(const LaunchMessage *msg) {
         return msg->reply.result <= 0 && msg->reply.layer <= _LAYER_ANY_MAX;
 }
 
+static bool check_extracted(const LaunchMessage *msg) {
+        return msg->extracted.result <= 0 && msg->extracted.layer <= _LAYER_ANY_MAX;
+}
+
 static bool check_started(const LaunchMessage *msg) {
         const LaunchStarted *started = &msg->started;
 
@@ -165,7 +169,7 @@ static const LaunchTypeDef launch_types[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_BOUND]     = {sizeof(LaunchDyno),      0, 0, LAUNCHER, check_dyno},
         [LAUNCH_EXITED]    = {sizeof(LaunchExited),    0, 0, LAUNCHER, check_exited},
         [LAUNCH_FETCHED]   = {sizeof(LaunchFetched),   0, 0, LAUNCHER, check_fetched},
-        [LAUNCH_EXTRACTED] = {sizeof(LaunchReply),     0, 0, LAUNCHER, check_reply},
+        [LAUNCH_EXTRACTED] = {sizeof(LaunchExtracted), 0, 0, LAUNCHER, check_extracted},
         [LAUNCH_RELOADED]  = {sizeof(LaunchHeader),    1, 1, LAUNCHER, check_nothing},
 };
 /* clang-format on */

@@ -50,7 +50,7 @@ typedef enum LaunchType {
         LAUNCH_BOUND,     /* LaunchDyno: something listens on the web port */
         LAUNCH_EXITED,    /* LaunchExited: the dyno is gone */
         LAUNCH_FETCHED,   /* LaunchFetched: the copy in the store's temporary place is complete */
-        LAUNCH_EXTRACTED, /* LaunchReply with @seq of EXTRACT: the extractor ended */
+        LAUNCH_EXTRACTED, /* LaunchExtracted with @seq of EXTRACT: the extractor ended */
         LAUNCH_RELOADED,  /* LaunchHeader; fds: config memfd */
         _LAUNCH_TYPE_MAX,
 } LaunchType;
@@ -169,6 +169,13 @@ typedef struct LaunchReply {
         uint32_t layer; /* LaunchLayer, where one is to blame, else _LAYER_ANY_MAX */
 } LaunchReply;
 
+typedef struct LaunchExtracted {
+        LaunchHeader header;
+        int32_t result; /* as a reply's */
+        uint32_t layer;
+        uint8_t digest[DIGEST_SIZE]; /* import 0: that of the store's archive as it is, or zeroes */
+} LaunchExtracted;
+
 typedef struct LaunchHello {
         LaunchHeader header;
         uint32_t allow_missing; /* bit per MissingLayer of config/config.h that really is missing */
@@ -261,6 +268,7 @@ typedef union LaunchMessage {
         LaunchInspected inspected;
         LaunchExited exited;
         LaunchFetched fetched;
+        LaunchExtracted extracted;
 } LaunchMessage;
 
 typedef enum LaunchSide {

@@ -158,16 +158,18 @@ static void restore(Dyno *dyno, ObjectKind kind) {
                 start_failed(dyno, DYNOD_ERROR_FAILED, "its files cannot be unpacked again");
 }
 
-static void fail_checksum(Dyno *dyno, ObjectKind kind) {
-        char expected[DIGEST_TEXT_SIZE], reason[sizeof(dyno->reason)];
+/* @found: the digest that the archive in the store has */
+static void fail_checksum(Dyno *dyno, ObjectKind kind, const uint8_t found[DIGEST_SIZE]) {
+        char expected[DIGEST_TEXT_SIZE], actual[DIGEST_TEXT_SIZE], reason[sizeof(dyno->reason)];
 
-        /* What the store has instead is known to the launcher alone. */
         format_digest(kind == OBJECT_STACK ? dyno->stack_digest : dyno->slug, expected);
+        format_digest(found, actual);
         dyno_log(
                 dyno,
                 "Error R17 (Checksum error) -> Checksum does match expected value. "
-                "Expected: SHA256:%s Actual: another",
-                expected);
+                "Expected: SHA256:%s Actual: SHA256:%s",
+                expected,
+                actual);
         (void)snprintf(dyno->code, sizeof(dyno->code), "R17");
         (void)snprintf(
                 reason,
@@ -182,7 +184,9 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
         Dyno *dyno = userdata;
         ObjectKind kind = import_kind(import);
         int result = import_result(import);
+        uint8_t found[DIGEST_SIZE];
 
+        memcpy(found, import_found(import), sizeof(found));
         dyno->restore = NULL; /* freed by its owner after this */
         if (result == -EALREADY) {
                 delay(dyno);
@@ -194,7 +198,7 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
                 dyno->place = DYNO_PLACE_QUEUED;
                 manager_poke(dyno->manager);
         } else if (result == -EBADMSG) {
-                fail_checksum(dyno, kind);
+                fail_checksum(dyno, kind, found);
         } else {
                 char reason[sizeof(dyno->reason)];
 
@@ -231,10 +235,6 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
         if (started->layer == LAYER_MEMORY && dyno->state == DYNO_STARTING &&
             somebody_leaves(dyno->manager)) {
                 delay(dyno);
-                return;
-        }
-        if (started->layer == LAYER_STORE && started->result == -EBADMSG) {
-                fail_checksum(dyno, OBJECT_SLUG);
                 return;
         }
         if (started->layer == LAYER_MEMORY)

@@ -15,6 +15,8 @@
 
 #define FILE_NAME_SIZE 100 /* of the archive, for texts; a longer one is cut */
 
+#define PROCESS_TYPES_MAX 256 /* of one Procfile: as the unpacker allows */
+
 struct Import {
         Import *next;
         Manager *manager;
@@ -24,7 +26,7 @@ struct Import {
         char file[FILE_NAME_SIZE];
         uint64_t total; /* bytes, 0: unknown */
         bool check;
-        uint8_t wanted[DIGEST_SIZE], digest[DIGEST_SIZE];
+        uint8_t wanted[DIGEST_SIZE], digest[DIGEST_SIZE], found[DIGEST_SIZE];
         bool is_read, already, committed;
         int result;
 
@@ -53,6 +55,10 @@ int import_result(const Import *import) {
 
 const uint8_t *import_digest(const Import *import) {
         return import->digest;
+}
+
+const uint8_t *import_found(const Import *import) {
+        return import->found;
 }
 
 bool import_already(const Import *import) {
@@ -140,6 +146,8 @@ static int handle_report(Import *import, const UnpackMessage *msg) {
                         import->events.progress(import, import->events.userdata);
                 return 0;
         case UNPACK_PROCESS:
+                if (import->processes.n >= PROCESS_TYPES_MAX)
+                        return -EBADMSG;
                 return pairs_set(&import->processes, msg->process, msg->text);
         case UNPACK_REFUSED:
                 import->reason = (UnpackReason)msg->reason;
@@ -263,6 +271,8 @@ static void on_extracted(const LaunchMessage *msg, void *userdata) {
 
         if (read_reports(import) < 0 && result == 0)
                 result = -EBADMSG;
+        if (msg->header.type == LAUNCH_EXTRACTED)
+                memcpy(import->found, msg->extracted.digest, DIGEST_SIZE);
         close_report(import);
 
         if (result == -EEXIST)

@@ -66,6 +66,8 @@ Import *import_next(const Import *import); /* of the manager's list */
 ObjectKind import_kind(const Import *import);
 int import_result(const Import *import); /* 0 or a negative errno */
 const uint8_t *import_digest(const Import *import);
+/* A restore: the digest of the archive as it is; zeroes: nobody knows. */
+const uint8_t *import_found(const Import *import);
 bool import_already(const Import *import); /* nothing had to be unpacked */
 bool import_is_read(const Import *import); /* the client's part is over */
 const UnpackCounts *import_counts(const Import *import);

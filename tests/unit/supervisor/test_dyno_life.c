@@ -357,10 +357,10 @@ static void test_missing_tree_is_extracted_again(void **state) {
         extract = world_expect(w, LAUNCH_EXTRACT);
         assert_int_equal(extract.extract.import, 0);
         assert_int_equal(extract.extract.kind, OBJECT_STACK);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, -EEXIST);
+        world_extracted(w, &extract, -EEXIST, 0);
         extract = world_expect(w, LAUNCH_EXTRACT);
         assert_int_equal(extract.extract.kind, OBJECT_SLUG);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, 0);
+        world_extracted(w, &extract, 0, 0);
         start = world_expect(w, LAUNCH_START);
         world_started(w, &start);
         world_bound(w, start.start.id);
@@ -377,13 +377,14 @@ static void test_damaged_archive_is_r17(void **state) {
         start = world_expect(w, LAUNCH_START);
         world_start_fails(w, &start, -ENOENT, LAYER_STORE, "");
         extract = world_expect(w, LAUNCH_EXTRACT);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, -EEXIST);
+        world_extracted(w, &extract, -EEXIST, 0);
         extract = world_expect(w, LAUNCH_EXTRACT);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, -EBADMSG);
+        world_extracted(w, &extract, -EBADMSG, 0x66);
         WORLD_LOG(
                 w,
                 "heroku[web.1]: Error R17 (Checksum error) -> Checksum does match expected value. "
-                "Expected: SHA256:5151",
+                "Expected: SHA256:5151515151515151515151515151515151515151515151515151515151515151 "
+                "Actual: SHA256:6666666666666666666666666666666666666666666666666666666666666666\n",
                 "heroku[web.1]: State changed from starting to crashed\n");
         assert_string_equal(world_dyno(w, "web.1")->code, "R17");
 }

@@ -84,7 +84,7 @@ static void test_refused_archive_names_the_entry(void **state) {
         world_fetch(w, 0x12);
         extract = world_expect(w, LAUNCH_EXTRACT);
         assert_int_equal(channel_send(w->fds.fd[0], &msg, sizeof(msg), NULL, 0), 0);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, -EBADMSG);
+        world_extracted(w, &extract, -EBADMSG, 0);
         assert_job_failed(
                 w, DYNOD_ERROR_BAD_ARCHIVE, "\"../../etc/passwd\". Nothing was imported.");
         (void)world_expect(w, LAUNCH_ABANDON);
@@ -289,7 +289,7 @@ static void test_broken_procfile_names_the_line(void **state) {
         world_fetch(w, 0x51);
         extract = world_expect(w, LAUNCH_EXTRACT);
         assert_int_equal(channel_send(w->fds.fd[0], &msg, sizeof(msg), NULL, 0), 0);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, -EBADMSG);
+        world_extracted(w, &extract, -EBADMSG, 0);
         assert_job_failed(
                 w,
                 DYNOD_ERROR_BAD_PROCFILE,
@@ -310,7 +310,7 @@ static void test_report_that_is_no_report_fails_the_import(void **state) {
         world_fetch(w, 0x51);
         extract = world_expect(w, LAUNCH_EXTRACT);
         assert_int_equal(channel_send(w->fds.fd[0], &msg, sizeof(msg), NULL, 0), 0);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, 0);
+        world_extracted(w, &extract, 0, 0);
         assert_true(w->done_failed);
         assert_null(manager_app_by_name(w->manager, "shop")->release);
 }

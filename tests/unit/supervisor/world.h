@@ -120,6 +120,17 @@ static inline void world_reply(World *w, const LaunchMessage *to, LaunchType typ
         world_send(w, &reply, sizeof(reply), NULL, 0);
 }
 
+static inline void world_extracted(World *w, const LaunchMessage *to, int result, uint8_t found) {
+        LaunchExtracted extracted = {
+                .header = {.type = LAUNCH_EXTRACTED, .seq = to->header.seq},
+                .result = result,
+                .layer = LAYER_STORE,
+        };
+
+        memset(extracted.digest, found, DIGEST_SIZE);
+        world_send(w, &extracted, sizeof(extracted), NULL, 0);
+}
+
 static inline LaunchDynoFacts world_facts(const LaunchStart *start) {
         LaunchDynoFacts facts = {
                 .header = {.type = LAUNCH_DYNO},
@@ -411,7 +422,7 @@ static inline void world_extract(World *w, int result, const char *const *procfi
         }
         msg.counts = (UnpackCounts){.tree_bytes = 5000, .entries = 50, .mode_bits = 2};
         assert_int_equal(channel_send(w->fds.fd[0], &msg, sizeof(msg), NULL, 0), 0);
-        world_reply(w, &extract, LAUNCH_EXTRACTED, result);
+        world_extracted(w, &extract, result, 0);
 }
 
 static inline void world_commit(World *w) {
