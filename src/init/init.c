@@ -414,6 +414,7 @@ static int read_spec(DynoSpec *ret, char **ret_buf, size_t *ret_size) {
                 return -errno;
         size = (size_t)st.st_size;
 
+        /* cppcheck-suppress invalidFunctionArg; -1 is what MAP_ANONYMOUS asks for */
         buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (buf == MAP_FAILED)
                 return -errno;
