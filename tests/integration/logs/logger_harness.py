@@ -103,7 +103,9 @@ class Stream:
                     return lines
             left = deadline - time.monotonic()
             assert left > 0, f"nothing more after {len(lines)} lines: {lines[-3:]}"
-            if not select.select([self.fd], [], [], left)[0]:
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            if not poll.poll(left * 1000):
                 continue
             data = os.read(self.fd, 1 << 20)
             if not data:
