@@ -103,13 +103,12 @@ static bool is_loopback(const ListenLine *line) {
 }
 
 ListenVerdict listen_table_scan(const char *text, size_t size, uint16_t port, size_t *ret_used) {
-        const char *p = text;
-        const char *end = text + size;
-        const char *newline;
+        const char *p, *end, *newline;
 
         assert(text && ret_used);
 
-        for (; (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1) {
+        end = text + size;
+        for (p = text; (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1) {
                 ListenLine line;
 
                 if (!parse_line(p, newline, &line))

@@ -80,11 +80,7 @@ static char *strings_copy(char *to, char *const *strings) {
 
 int dyno_spec_write(
         int *ret_fd, const DynoSpecHeader *header, char *const *args, char *const *env) {
-        DynoSpecHeader h = {
-                .magic = DYNO_SPEC_MAGIC,
-                .flags = header->flags,
-                .web_port = header->web_port,
-        };
+        DynoSpecHeader h = {.magic = DYNO_SPEC_MAGIC};
         _cleanup_free_ char *buf = NULL;
         _cleanup_close_ int fd = -EBADF;
         size_t size = sizeof(h);
@@ -92,6 +88,8 @@ int dyno_spec_write(
 
         assert(ret_fd && header && args && env);
 
+        h.flags = header->flags;
+        h.web_port = header->web_port;
         if ((h.flags & DYNO_SPEC_TTY) != 0) {
                 h.rows = header->rows;
                 h.columns = header->columns;
@@ -162,10 +160,10 @@ static int strings_take(char **ret, uint32_t n, char **p, const char *end) {
 }
 
 int dyno_spec_parse(DynoSpec *ret, char *buf, size_t size) {
-        _cleanup_free_ char **args = NULL;
-        _cleanup_free_ char **env = NULL;
+        _cleanup_free_ char **strings = NULL;
+        char **env;
         DynoSpecHeader h;
-        char *p = buf + sizeof(h);
+        char *p;
         int r;
 
         assert(ret && buf);
@@ -177,32 +175,33 @@ int dyno_spec_parse(DynoSpec *ret, char *buf, size_t size) {
         if (r < 0)
                 return r;
 
-        args = calloc((size_t)h.n_args + 1, sizeof(char *));
-        env = calloc((size_t)h.n_env + 1, sizeof(char *));
-        if (!args || !env)
+        /* Both lists, each with its NULL. */
+        strings = calloc((size_t)h.n_args + h.n_env + 2, sizeof(char *));
+        if (!strings)
                 return -ENOMEM;
+        env = strings + h.n_args + 1;
 
-        r = strings_take(args, h.n_args, &p, buf + size);
+        p = buf + sizeof(h);
+        r = strings_take(strings, h.n_args, &p, buf + size);
         if (r < 0)
                 return r;
         r = strings_take(env, h.n_env, &p, buf + size);
         if (r < 0)
                 return r;
-        if (p != buf + size || args[0][0] == '\0')
+        if (p != buf + size || strings[0][0] == '\0')
                 return -EBADMSG;
         for (uint32_t i = 0; i < h.n_env; i++)
                 if (!variable_is_valid(env[i]))
                         return -EBADMSG;
 
         ret->header = h;
-        ret->args = TAKE_PTR(args);
-        ret->env = TAKE_PTR(env);
+        ret->args = TAKE_PTR(strings);
+        ret->env = env;
         return 0;
 }
 
 void dyno_spec_clear(DynoSpec *spec) {
-        free(spec->args);
-        free(spec->env);
+        free(spec->args); /* env is its second half */
         spec->args = NULL;
         spec->env = NULL;
 }

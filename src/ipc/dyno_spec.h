@@ -66,7 +66,7 @@ int dyno_spec_check_fd(int fd) _must_check_;
 
 /**
  * dyno_spec_parse() - parse in place
- * @ret:   filled; args and env are allocated, release with dyno_spec_clear()
+ * @ret:   filled; args and env are one allocation, release with dyno_spec_clear()
  * @buf:   the whole memfd's contents; must outlive @ret
  * @size:  bytes in @buf
  *
