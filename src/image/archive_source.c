@@ -9,9 +9,9 @@
 #include "image/archive_source.h"
 #include "image/gzip_stream.h"
 
-#define INPUT_SIZE (256 * 1024)   /* bytes per read(2): a few dozen calls for a slug */
-#define OUTPUT_SIZE (1024 * 1024) /* bytes inflated at once: fits the second-level cache */
-#define MAGIC_SIZE 6              /* of xz, the longest */
+#define INPUT_SIZE ((size_t)256 * 1024)   /* bytes per read(2): a few dozen calls for a slug */
+#define OUTPUT_SIZE ((size_t)1024 * 1024) /* bytes inflated at once: fits the second-level cache */
+#define MAGIC_SIZE 6                      /* of xz, the longest */
 
 struct ArchiveSource {
         int fd;
@@ -20,7 +20,7 @@ struct ArchiveSource {
         uint64_t position;
 
         uint8_t *input;
-        const uint8_t *next_in;
+        uint8_t *next_in;
         size_t n_in;
         bool at_end;
         int read_error; /* of the input, carried through libarchive's callbacks */

@@ -11,7 +11,7 @@
 
 _Static_assert(SHA256_DIGEST_SIZE == DIGEST_SIZE, "a digest is a SHA-256");
 
-#define CHUNK_SIZE (256 * 1024)            /* bytes per read(2): stays in the cache for the hash */
+#define CHUNK_SIZE ((size_t)256 * 1024)    /* bytes per read(2): stays in the cache for the hash */
 #define WRITEBACK_SIZE (UINT64_C(8) << 20) /* bytes after which the disk is set going */
 
 static ssize_t read_some(int fd, uint8_t *buf, size_t size) {

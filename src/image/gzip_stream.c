@@ -51,12 +51,7 @@ static int leave_member(GzipStream *stream, uint8_t next) {
 }
 
 int gzip_stream_inflate(
-        GzipStream *stream,
-        const uint8_t **in,
-        size_t *n_in,
-        uint8_t *out,
-        size_t n_out,
-        size_t *ret_n) {
+        GzipStream *stream, uint8_t **in, size_t *n_in, uint8_t *out, size_t n_out, size_t *ret_n) {
         struct inflate_state *state = &stream->state;
         size_t before = *n_in;
 
@@ -75,7 +70,7 @@ int gzip_stream_inflate(
         }
 
         before = *n_in;
-        state->next_in = (uint8_t *)(uintptr_t)*in; /* not written to */
+        state->next_in = *in;
         state->avail_in = (uint32_t)before;
         state->next_out = out;
         state->avail_out = (uint32_t)n_out;

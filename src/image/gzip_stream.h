@@ -33,12 +33,8 @@ DEFINE_CLEANUP(GzipStream, gzip_stream_free)
  * Return: 0 or -EBADMSG.
  */
 int gzip_stream_inflate(
-        GzipStream *stream,
-        const uint8_t **in,
-        size_t *n_in,
-        uint8_t *out,
-        size_t n_out,
-        size_t *ret_n) _must_check_;
+        GzipStream *stream, uint8_t **in, size_t *n_in, uint8_t *out, size_t n_out, size_t *ret_n)
+        _must_check_;
 
 /* True if the input may end here: at the end of a member. */
 bool gzip_stream_is_complete(const GzipStream *stream);

@@ -58,8 +58,10 @@ static Span cut_comment(Span command) {
 
                 if (c == '\\' && quote != '\'')
                         i++;
+                else if (quote && c == quote)
+                        quote = '\0';
                 else if (quote)
-                        quote = c == quote ? '\0' : quote;
+                        continue;
                 else if (c == '\'' || c == '"')
                         quote = c;
                 else if (c == '#' && i > 0 && is_blank(command.text[i - 1]))

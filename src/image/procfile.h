@@ -18,9 +18,9 @@
 #include "base/cleanup.h"
 #include "base/names.h"
 
-#define PROCFILE_SIZE_MAX (256 * 1024) /* bytes; as much as a dyno's whole environment */
-#define PROCFILE_TYPES_MAX 256         /* process types in one file; Heroku's users have tens */
-#define PROCFILE_COMMAND_SIZE 4096     /* as UnpackMessage.text holds it, with the NUL */
+#define PROCFILE_SIZE_MAX ((size_t)256 * 1024) /* bytes; as much as a dyno's whole environment */
+#define PROCFILE_TYPES_MAX 256     /* process types in one file; Heroku's users have tens */
+#define PROCFILE_COMMAND_SIZE 4096 /* as UnpackMessage.text holds it, with the NUL */
 
 typedef struct ProcfileProcess {
         char type[PROCESS_TYPE_SIZE];

@@ -15,7 +15,8 @@
 #define DYNO_GROUP "u10000:x:10000:\n"
 #define DYNO_NAME "u10000:"
 
-#define ACCOUNTS_SIZE_MAX (1024 * 1024) /* bytes of /etc/passwd or group; Debian's have 1 kB */
+#define ACCOUNTS_SIZE_MAX                                                                          \
+        ((size_t)1024 * 1024) /* bytes of /etc/passwd or group; Debian's have 1 kB */
 
 /* A folder that is changed here; what it was is put back. */
 typedef struct Open {

@@ -263,6 +263,7 @@ static int rebuild(Store *store, const StoreExtract *request, int report_fd) {
         if (r < 0)
                 return r;
 
+        assert(import);
         import->seq = request->seq;
         import->kind = request->kind;
         import->state = IMPORT_EXTRACTING;

@@ -2,6 +2,7 @@
 
 /* See store_internal.h. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -259,22 +260,24 @@ static int for_each_name(
 }
 
 static int found_leftover(Store *store, const char *name, unsigned arg) {
-        Import *import;
+        Import *import = NULL;
         int r;
 
         (void)arg;
         r = adopt_folder(store, name, &import);
-        if (r == 0)
-                import->state = IMPORT_CLEARING;
-        else if (r == -ENOTDIR)
-                r = unlinkat(store->place.tmp_fd, name, 0) < 0 ? -errno : 0;
-        return r;
+        if (r == -ENOTDIR)
+                return unlinkat(store->place.tmp_fd, name, 0) < 0 ? -errno : 0;
+        if (r < 0)
+                return r;
+        assert(import);
+        import->state = IMPORT_CLEARING;
+        return 0;
 }
 
 /* An object without its archive: the commit that moved it there was cut off. */
 static int found_object(Store *store, const char *name, unsigned kind) {
         struct stat st;
-        Import *import;
+        Import *import = NULL;
         int r;
 
         if (fstatat(store->place.archives_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -282,6 +285,7 @@ static int found_object(Store *store, const char *name, unsigned kind) {
         r = import_new(store, &import);
         if (r < 0)
                 return r;
+        assert(import);
         import->state = IMPORT_CLEARING;
         return renameat(store->place.kind_fd[kind], name, import->dir_fd, "object") < 0 ? -errno
                                                                                         : 0;

@@ -8,7 +8,8 @@
 #include "image/tar_watch.h"
 
 #define BLOCK 512
-#define SPECIAL_MAX (1024 * 1024) /* bytes of a pax or long-name body: libarchive's own limit */
+#define SPECIAL_MAX                                                                                \
+        ((size_t)1024 * 1024) /* bytes of a pax or long-name body: libarchive's own limit */
 
 /* Offsets in a header, POSIX.1-1988 and GNU. */
 #define AT_SIZE 124

@@ -143,7 +143,7 @@ static int open_parent(TreeWriter *writer, const char *path, int *ret_fd) {
 
                 safe_close(writer->parent_fd);
                 writer->parent_fd = fd;
-                strcpy(writer->parent, parent); /* both PATH_MAX */
+                memcpy(writer->parent, parent, strlen(parent) + 1); /* both PATH_MAX */
         }
         *ret_fd = writer->parent_fd;
         return 0;

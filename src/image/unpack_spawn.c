@@ -132,7 +132,8 @@ static int close_others(void) {
 
 static int arrange_fds(Spawn *spawn) {
         const UnpackJob *job = spawn->job;
-        _cleanup_close_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        /* Not closed here: its number may be one of the places, and the rest goes at exec. */
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         int from[FIRST_FREE_FD] = {
                 null_fd,
                 null_fd,
@@ -147,8 +148,6 @@ static int arrange_fds(Spawn *spawn) {
         if (null_fd < 0)
                 return -errno;
         r = place_fds(from, &spawn->program_fd);
-        /* Its number may be one of ours now. */
-        null_fd = null_fd < FIRST_FREE_FD ? -EBADF : null_fd;
         return r < 0 ? r : close_others();
 }
 

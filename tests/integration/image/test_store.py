@@ -314,7 +314,7 @@ def test_full_disk_is_said_and_what_was_there_stays(small_disk, tmp_path, size):
 
 # --- confinement, seen from outside ---
 
-EMPTY_SETS = [f"Cap{name}:\t{0:016x}" for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")]
+EMPTY_SETS = [f"{name}:\t{0:016x}" for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")]
 
 
 def check_confined(pid, uid_range):

@@ -30,14 +30,13 @@ static void append(Input *input, const void *data, size_t size) {
 }
 
 /* Feeds @step bytes at a time into an output of @room bytes. Return: as the stream's last. */
-static int
-inflate_in_steps(const Input *input, size_t step, size_t room, char *ret, bool *ret_end) {
+static int inflate_in_steps(Input *input, size_t step, size_t room, char *ret, bool *ret_end) {
         _cleanup_(gzip_stream_freep) GzipStream *stream = NULL;
         size_t used = 0;
 
         assert_int_equal(gzip_stream_new(&stream), 0);
         for (size_t offset = 0; offset < input->size; offset += step) {
-                const uint8_t *in = input->data + offset;
+                uint8_t *in = input->data + offset;
                 size_t n_in = input->size - offset < step ? input->size - offset : step, n;
 
                 do {
@@ -54,7 +53,7 @@ inflate_in_steps(const Input *input, size_t step, size_t room, char *ret, bool *
         return 0;
 }
 
-static void expect(const Input *input, const char *text, bool complete) {
+static void expect(Input *input, const char *text, bool complete) {
         static const size_t steps[] = {1, 2, 3, 7, 33, 256};
 
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
@@ -68,7 +67,7 @@ static void expect(const Input *input, const char *text, bool complete) {
                 }
 }
 
-static void expect_damage(const Input *input) {
+static void expect_damage(Input *input) {
         char out[256];
         bool end;
 
