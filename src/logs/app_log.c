@@ -77,7 +77,7 @@ static int need_history(AppLog *app) {
         return 0;
 }
 
-int app_log_now(AppLog *app, uint64_t *ret_usec) {
+int app_log_time(AppLog *app, uint64_t usec, uint64_t *ret_usec) {
         uint64_t now = clock_realtime_usec();
         int r;
 
@@ -86,8 +86,10 @@ int app_log_now(AppLog *app, uint64_t *ret_usec) {
                 return r;
 
         /* The clock may be set back; lines stay in their order, which merging relies on. */
-        if (now > app->last_usec)
-                app->last_usec = now;
+        if (usec > now)
+                usec = now;
+        if (usec > app->last_usec)
+                app->last_usec = usec;
         *ret_usec = app->last_usec;
         return 0;
 }

@@ -36,8 +36,15 @@ const char *app_log_name(const AppLog *app); /* borrowed, until the next rename 
 uint64_t app_log_serial(const AppLog *app);
 int app_log_dir_fd(const AppLog *app);
 
-/* The time for lines that are read now, µs: never before that of a line already stored. */
-int app_log_now(AppLog *app, uint64_t *ret_usec) _must_check_;
+/**
+ * app_log_time() - the time to store lines under
+ * @app:       the app
+ * @usec:      when they were written, µs of CLOCK_REALTIME; UINT64_MAX for now
+ * @ret_usec:  that, but never before a line already stored, and never in the future
+ *
+ * Return: 0 or a negative errno.
+ */
+int app_log_time(AppLog *app, uint64_t usec, uint64_t *ret_usec) _must_check_;
 
 /* As the functions of the history. */
 int app_log_append(AppLog *app, const HistoryCommit *commit, const RecordBuffer *records)

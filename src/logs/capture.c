@@ -320,7 +320,7 @@ static int make_lines(Capture *capture, const Source *source, const Chunk *chunk
 
         field_set(record.app, sizeof(record.app), app_log_name(capture->app));
         field_set(record.procid, sizeof(record.procid), capture->procid);
-        r = app_log_now(capture->app, &record.usec);
+        r = app_log_time(capture->app, UINT64_MAX, &record.usec);
         if (r < 0)
                 return r;
 

@@ -39,7 +39,7 @@ static int store_line(Logger *logger, const LogRecord *from, const char *text) {
                         return r;
         }
 
-        r = app_log_now(app, &record.usec);
+        r = app_log_time(app, record.usec, &record.usec);
         if (r < 0)
                 return r;
         r = record_buffer_add(&records, &record, text);

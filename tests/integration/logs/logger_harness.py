@@ -182,8 +182,9 @@ class Harness:
     def errors(self):
         return (self.root / "stderr").read_text()
 
-    def line(self, app, procid, text):
-        record = RECORD.pack(MAGIC, 2, len(text), 1, app.encode(), procid.encode())
+    def line(self, app, procid, text, seconds_ago=0.0):
+        usec = int((time.time() - seconds_ago) * 1e6)
+        record = RECORD.pack(MAGIC, 2, len(text), usec, app.encode(), procid.encode())
         self.channel.send(struct.pack("=II", LINE, 0) + record + text.encode())
 
     def forget(self, app):

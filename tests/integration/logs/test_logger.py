@@ -145,6 +145,16 @@ def test_lines_of_the_supervisor_come_behind_what_they_speak_of(logger):
     dyno.end()
 
 
+def test_lines_that_waited_keep_their_time_but_not_before_older_ones(logger):
+    logger.line("shop", "api", "first", seconds_ago=60)
+    logger.line("shop", "api", "second", seconds_ago=120)
+    logger.line("shop", "api", "third", seconds_ago=-120)
+    first, second, third = logger.wait_for("shop", b"third")
+    assert 55 < time.time() - first.usec / 1e6 < 80
+    assert second.usec == first.usec
+    assert abs(time.time() - third.usec / 1e6) < 20
+
+
 def test_history_is_1500_lines_and_survives(logger):
     dyno = logger.dyno("web.1-7f3a9c")
     for i in range(4000):
