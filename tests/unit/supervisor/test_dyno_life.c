@@ -459,6 +459,35 @@ static void test_one_off_that_cannot_start_answers_why(void **state) {
         assert_non_null(strstr(w->answer_error.message, "seccomp: no filter"));
 }
 
+static void test_lines_wait_for_the_next_logger(void **state) {
+        LaunchHeader logger = {.type = LAUNCH_LOGGER};
+        World *w = *state;
+        LaunchMessage start = world_app_up(w, "shop");
+        int peer;
+
+        world_read_log(w);
+        w->log_size = 0;
+        w->logger = safe_close(w->logger);
+        world_exited(w, start.start.id, 1, 0);
+        assert_int_equal(channel_pair(&w->logger, &peer), 0);
+        world_send(w, &logger, sizeof(logger), &peer, 1);
+        close(peer);
+        WORLD_LOG(w, "heroku[web.1]: State changed from up to crashed\n");
+}
+
+static void test_reload_touches_no_dyno(void **state) {
+        World *w = *state;
+        LaunchHeader reloaded = {.type = LAUNCH_RELOADED};
+        int fd;
+
+        (void)world_app_up(w, "shop");
+        fd = world_config(w);
+        world_send(w, &reloaded, sizeof(reloaded), &fd, 1);
+        close(fd);
+        assert_int_equal(manager_config(w->manager)->start_parallel, 2);
+        world_expect_nothing(w); /* no dyno is touched */
+}
+
 /* ---- adoption ---- */
 
 static void test_restarted_supervisor_adopts_living_dynos(void **state) {
@@ -605,6 +634,8 @@ int main(void) {
                 WORLD_TEST(test_restart_on_a_full_host_waits_for_the_old),
                 WORLD_TEST(test_one_off_runs_once_and_goes),
                 WORLD_TEST(test_one_off_that_cannot_start_answers_why),
+                WORLD_TEST(test_lines_wait_for_the_next_logger),
+                WORLD_TEST(test_reload_touches_no_dyno),
                 WORLD_TEST(test_restarted_supervisor_adopts_living_dynos),
                 WORLD_TEST(test_dyno_that_ended_meanwhile_starts_again),
                 WORLD_TEST(test_exit_between_hello_and_ready_keeps_its_status),

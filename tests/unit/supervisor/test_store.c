@@ -331,6 +331,28 @@ static void test_torn_page_is_found_at_the_start(void **state) {
         assert_int_equal(store_open(&store, f->path, &error), STORE_E_UNUSABLE);
 }
 
+static void test_full_disk_is_no_room_and_loses_nothing(void **state) {
+        Store *store = open_store(*state);
+        static char large[128 * 1024];
+        AppRow app = add_app(store, "shop");
+        Release release = {.number = 1, .description = large};
+        unsigned n = 0;
+
+        memset(large, 'x', sizeof(large) - 1);
+        assert_int_equal(
+                sqlite3_exec(store->db, "PRAGMA max_page_count = 80", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(store_begin(store), 0);
+        assert_int_equal(store_add_release(store, app.id, &release), 0);
+        release.number = 2;
+        assert_int_equal(store_add_release(store, app.id, &release), -ENOSPC);
+        store_rollback(store);
+
+        assert_int_equal(store_load_apps(store, count_apps, &n), 0);
+        assert_int_equal(n, 1);
+        (void)add_app(store, "blog"); /* a small change still fits */
+        store_close(store);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
@@ -344,6 +366,7 @@ int main(void) {
                 TEST(test_newer_version_is_refused_naming_the_copy),
                 TEST(test_failed_migration_leaves_the_old_schema),
                 TEST(test_damaged_file_is_refused_and_kept),
+                TEST(test_full_disk_is_no_room_and_loses_nothing),
                 TEST(test_torn_page_is_found_at_the_start),
         };
 
