@@ -64,14 +64,33 @@ static void print_report(uint32_t import, const UnpackMessage *msg) {
                 [UNPACK_DONE] = "done",
                 [UNPACK_REFUSED] = "refused",
         };
+        static const char *const reasons[_UNPACK_REASON_MAX] = {
+                [UNPACK_OK] = "OK",
+                [UNPACK_NOT_AN_ARCHIVE] = "NOT_AN_ARCHIVE",
+                [UNPACK_CORRUPT] = "CORRUPT",
+                [UNPACK_NAME_DOTDOT] = "NAME_DOTDOT",
+                [UNPACK_NAME_NUL] = "NAME_NUL",
+                [UNPACK_NAME_TOO_LONG] = "NAME_TOO_LONG",
+                [UNPACK_HARDLINK_OUTSIDE] = "HARDLINK_OUTSIDE",
+                [UNPACK_THROUGH_LINK] = "THROUGH_LINK",
+                [UNPACK_STACK_DIR_IS_LINK] = "STACK_DIR_IS_LINK",
+                [UNPACK_SLUG_APP_IS_LINK] = "SLUG_APP_IS_LINK",
+                [UNPACK_SPECIAL_FILE] = "SPECIAL_FILE",
+                [UNPACK_TOO_MANY_ENTRIES] = "TOO_MANY_ENTRIES",
+                [UNPACK_TOO_LARGE] = "TOO_LARGE",
+                [UNPACK_RATIO] = "RATIO",
+                [UNPACK_PROCFILE] = "PROCFILE",
+                [UNPACK_NO_ROOM] = "NO_ROOM",
+                [UNPACK_INTERNAL] = "INTERNAL",
+        };
         const UnpackCounts *c = &msg->counts;
 
         (void)printf(
-                "{\"report\":\"%s\",\"import\":%u,\"reason\":%u,\"error\":%u,\"line\":%u,"
+                "{\"report\":\"%s\",\"import\":%u,\"reason\":\"%s\",\"error\":%u,\"line\":%u,"
                 "\"process\":\"%s\",\"text\":\"",
                 types[msg->type],
                 import,
-                msg->reason,
+                msg->reason < _UNPACK_REASON_MAX ? reasons[msg->reason] : "?",
                 msg->error,
                 msg->line,
                 msg->process);

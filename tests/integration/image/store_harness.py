@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pathlib
-import re
 import subprocess
 import tarfile
 
@@ -14,17 +13,6 @@ UID_BASE = 3_000_000
 TREES = UID_BASE + 1
 FIRST_IMPORT_UID = UID_BASE + 16
 
-HEADER = pathlib.Path(__file__).resolve().parents[3] / "src/ipc/unpack_proto.h"
-
-
-def read_reasons():
-    """The names of UnpackReason, in the header's order."""
-    text = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)
-    body = re.search(r"enum UnpackReason \{(.*?)\}", text, re.S).group(1)
-    return [name.strip().removeprefix("UNPACK_") for name in body.split(",") if name.strip()]
-
-
-REASONS = read_reasons()
 LIMITS = (4 << 30, 1_000_000, 1000)
 
 
@@ -61,7 +49,6 @@ class Store:
         message = json.loads(line)
         if "report" in message:
             message["text"] = bytes.fromhex(message["text"]).decode()
-            message["reason"] = REASONS[message["reason"]]
         return message
 
     def wait(self, wanted):
