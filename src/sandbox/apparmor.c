@@ -56,13 +56,13 @@ int apparmor_change_profile(int proc_fd, const char *profile) {
         _cleanup_close_ int self_fd = -EBADF;
         int r;
 
-        self_fd = openat(proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (self_fd < 0)
-                return -errno;
-
         r = snprintf(text, sizeof(text), "changeprofile %s", profile);
         if (r < 0 || (size_t)r >= sizeof(text))
                 return -EINVAL;
+
+        self_fd = openat(proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (self_fd < 0)
+                return -errno;
         r = write_text_at(self_fd, "attr/apparmor/current", text);
         if (r < 0)
                 return r;

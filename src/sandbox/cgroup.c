@@ -150,7 +150,10 @@ int cgroup_open(int root_fd, const char *name) {
         assert(name && !strchr(name, '/') && name[0] != '.');
 
         fd = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+
+        return fd;
 }
 
 int cgroup_kill(int cgroup_fd) {
@@ -174,7 +177,10 @@ int cgroup_open_events(int cgroup_fd) {
         int fd;
 
         fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+
+        return fd;
 }
 
 /* The number behind "@key " at the start of a line of @text; false if there is none. */

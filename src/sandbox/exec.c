@@ -213,6 +213,7 @@ int sandbox_exec(
                      sizeof(*j.shared_pid),
                      PROT_READ | PROT_WRITE,
                      MAP_SHARED | MAP_ANONYMOUS,
+                     /* cppcheck-suppress invalidFunctionArg; MAP_ANONYMOUS asks for it */
                      -1,
                      0);
         if (j.shared_pid == MAP_FAILED)

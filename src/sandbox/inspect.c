@@ -410,22 +410,19 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
                 limits_files());
 }
 
+/* Opens /proc/PID. The number may be somebody else's already: the pidfd tells, afterwards. */
 static int open_process(const SandboxDyno *dyno, int *ret_fd) {
         struct pollfd p = {.fd = dyno->pidfd, .events = POLLIN};
-        _cleanup_close_ int fd = -EBADF;
         char path[32];
 
         (void)snprintf(path, sizeof(path), "/proc/%d", dyno->pid);
-        fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
+        *ret_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (*ret_fd < 0)
                 return errno == ENOENT ? -ESRCH : -errno;
         if (poll(&p, 1, 0) < 0)
                 return -errno;
-        if (p.revents != 0)
-                return -ESRCH; /* it ended, and the number may be somebody else's already */
 
-        *ret_fd = TAKE_FD(fd);
-        return 0;
+        return p.revents != 0 ? -ESRCH : 0;
 }
 
 int inspect_process(
