@@ -32,6 +32,7 @@ static void open_all(TempDir *temp) {
         assert_int_equal(app_log_open(&t.app, temp->fd, "shop", 1), 0);
         assert_int_equal(capture_new(&t.capture, &t.context, t.app, ID), 0);
         assert_int_equal(capture_attach(t.capture, t.dyno_fd), 0);
+        assert_int_equal(capture_turn(t.capture), 0); /* as the logger does */
 }
 
 static void close_all(void) {
@@ -110,6 +111,20 @@ static void test_both_fifos_at_once_are_put_in_order(void **state) {
                "atwo",
                "hProcess exited with status 0",
                "hlast");
+}
+
+static void test_event_of_one_fifo_is_enough_for_the_order(void **state) {
+        put(t.log_fd, "Starting process\n");
+        put(t.app_fd, "one\n");
+        capture_note(t.capture, true, EPOLLIN);
+        assert_int_equal(capture_turn(t.capture), 0);
+        EXPECT("hStarting process", "aone");
+
+        put(t.app_fd, "two\n");
+        put(t.log_fd, "Process exited with status 0\n");
+        capture_note(t.capture, false, EPOLLIN);
+        assert_int_equal(capture_turn(t.capture), 0);
+        EXPECT("hStarting process", "aone", "atwo", "hProcess exited with status 0");
 }
 
 static void test_part_of_a_line_waits_for_its_end(void **state) {
@@ -235,6 +250,7 @@ static void test_fifo_that_is_none_is_refused(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 CASE(test_both_fifos_at_once_are_put_in_order),
+                CASE(test_event_of_one_fifo_is_enough_for_the_order),
                 CASE(test_part_of_a_line_waits_for_its_end),
                 CASE(test_logger_that_starts_anew_goes_on_where_it_was),
                 CASE(test_kill_before_the_batch_loses_nothing),
