@@ -203,10 +203,8 @@ int store_place_install_archive(
         char hex[DIGEST_TEXT_SIZE];
 
         format_digest(digest, hex);
-        if (renameat2(tmp_dir_fd, "archive", place->archives_fd, hex, RENAME_NOREPLACE) < 0 &&
-            errno != EEXIST)
-                return -errno;
-        return 0;
+        /* Over one that is there: ours was hashed just now, that one may have rotted since. */
+        return renameat(tmp_dir_fd, "archive", place->archives_fd, hex) < 0 ? -errno : 0;
 }
 
 int store_place_mark_synced(

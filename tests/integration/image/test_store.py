@@ -194,6 +194,27 @@ def test_damaged_archive_is_noticed_at_a_rebuild(store, tmp_path):
     assert store.ask("open", "slug", digest) == -errno.ENOENT
 
 
+def test_damaged_archive_is_replaced_by_the_next_import(store, tmp_path):
+    path = slug(tmp_path)
+    digest = store.take("slug", path)["digest"]
+    kept = store.state / "archives" / digest
+    kept.write_bytes(b"rotten")
+    number = store.next()
+    store.fetch(path, number)
+    assert store.extract(number, "slug", digest)[0] == -errno.EEXIST
+    assert store.commit(number) == 0
+    assert kept.read_bytes() == path.read_bytes()
+
+
+def test_rebuild_tells_what_the_damaged_archive_is(store, tmp_path):
+    digest = store.take("slug", slug(tmp_path))["digest"]
+    forget_boot(store, "slug", digest)
+    kept = store.state / "archives" / digest
+    kept.write_bytes(b"rotten")
+    _, event = store.extract(0, "slug", digest)
+    assert (event["result"], event["digest"]) == (-errno.EBADMSG, digest_of(kept))
+
+
 def test_rebuild_of_what_is_not_there(store):
     assert store.extract(0, "slug", "1" * 64)[0] == -errno.ENOENT
 
