@@ -75,7 +75,8 @@ typedef struct ConfigSet {
         bool stdin_used;
 } ConfigSet;
 
-#define CONFIG_INPUT_MAX (256 * 1024) /* bytes; more config vars than this no dyno can be given */
+#define CONFIG_INPUT_MAX                                                                           \
+        ((size_t)256 * 1024) /* bytes; more config vars than this no dyno can be given */
 
 /* Reads all of @fd. Return: text owned by the caller, or NULL with errno set. */
 static char *read_text(int fd) {

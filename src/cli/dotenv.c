@@ -33,7 +33,7 @@ static char *unquote(char *p, char **ret_value) {
         for (; *p && *p != quote; p++) {
                 if (quote == '"' && *p == '\\' && p[1] != '\0' && strchr("n\"\\$", p[1])) {
                         p++;
-                        *out++ = *p == 'n' ? '\n' : *p;
+                        *out++ = (char)(*p == 'n' ? '\n' : *p);
                 } else {
                         *out++ = *p;
                 }
@@ -60,55 +60,73 @@ static char *take_bare(char *p, char **ret_value, char *ret_end_char) {
         return end;
 }
 
+/* Skips empty lines and comments. Return: the begin of a variable, or the end of the text. */
+static char *skip_lines(char *p, unsigned *line) {
+        for (;;) {
+                p = skip_blank(p);
+                if (*p == '#')
+                        p += strcspn(p, "\n");
+                if (*p != '\n')
+                        return p;
+                (*line)++;
+                p++;
+        }
+}
+
+typedef struct Variable {
+        char *name, *value;
+        char *end;     /* of its line */
+        char end_char; /* what stood there: newline or NUL */
+        unsigned lines;
+} Variable;
+
+/* Reads NAME=value at @p. Return: 0 or -EINVAL. */
+static int take_variable(char *p, Variable *ret) {
+        if (strncmp(p, "export", 6) == 0 && is_blank(p[6]))
+                p = skip_blank(p + 6);
+        ret->name = p;
+        while (isalnum((unsigned char)*p) || *p == '_')
+                p++;
+        if (p == ret->name || *p != '=')
+                return -EINVAL;
+        *p++ = '\0';
+
+        ret->lines = 1;
+        if (*p != '"' && *p != '\'') {
+                ret->end = take_bare(p, &ret->value, &ret->end_char);
+                return 0;
+        }
+        for (const char *q = p + 1; *q && *q != *p; q++)
+                ret->lines += *q == '\n';
+        ret->end = unquote(p, &ret->value);
+        ret->end = ret->end ? end_of_line(ret->end) : NULL;
+        if (!ret->end)
+                return -EINVAL;
+        ret->end_char = *ret->end;
+        return 0;
+}
+
 int dotenv_parse(char *text, DotenvVisitor visit, void *userdata, unsigned *ret_line) {
         unsigned line = 1;
         char *p = text;
 
         assert(text && visit && ret_line);
 
-        for (;;) {
-                char *name, *value, *end, end_char;
-                size_t len;
+        while (*(p = skip_lines(p, &line)) != '\0') {
+                Variable variable;
                 int r;
 
-                p = skip_blank(p);
-                if (*p == '#')
-                        p += strcspn(p, "\n");
-                if (*p == '\0')
-                        return 0;
-                if (*p == '\n') {
-                        line++;
-                        p++;
-                        continue;
-                }
                 *ret_line = line;
-                if (strncmp(p, "export", 6) == 0 && is_blank(p[6]))
-                        p = skip_blank(p + 6);
-                name = p;
-                while (isalnum((unsigned char)*p) || *p == '_')
-                        p++;
-                len = (size_t)(p - name);
-                if (len == 0 || *p != '=')
-                        return -EINVAL;
-                *p++ = '\0';
-
-                if (*p == '"' || *p == '\'') {
-                        for (const char *q = p + 1; *q && *q != *p; q++)
-                                line += *q == '\n';
-                        end = unquote(p, &value);
-                        end = end ? end_of_line(end) : NULL;
-                        if (!end)
-                                return -EINVAL;
-                        end_char = *end;
-                } else {
-                        end = take_bare(p, &value, &end_char);
-                }
-                r = visit(name, value, userdata);
+                r = take_variable(p, &variable);
                 if (r < 0)
                         return r;
-                if (end_char == '\0')
+                r = visit(variable.name, variable.value, userdata);
+                if (r < 0)
+                        return r;
+                if (variable.end_char == '\0')
                         return 0;
-                line++;
-                p = end + 1;
+                line += variable.lines;
+                p = variable.end + 1;
         }
+        return 0;
 }

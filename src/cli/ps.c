@@ -354,12 +354,14 @@ int render_ps(const Output *output, struct json_object *dynos, bool all_apps) {
         struct json_object **sorted;
         int r = 0;
 
+        /* NOLINTBEGIN(bugprone-sizeof-expression): it is pointers that are sorted */
         sorted = calloc(n + 1, sizeof(*sorted));
         if (!sorted)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
                 sorted[i] = json_at(dynos, i);
         qsort(sorted, n, sizeof(*sorted), compare_dynos);
+        /* NOLINTEND(bugprone-sizeof-expression) */
 
         for (size_t start = 0, end; start < n && r == 0; start = end) {
                 for (end = start + 1; end < n && same_group(sorted[start], sorted[end]);)

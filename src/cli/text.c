@@ -196,9 +196,8 @@ void text_bytes(char ret[TEXT_NUMBER_SIZE], uint64_t bytes) {
                 value /= 1024;
                 unit++;
         }
-        if (unit == 0 || value >= 1000)
-                (void)snprintf(ret, TEXT_NUMBER_SIZE, "%.0f %s", value, units[unit]);
-        else if ((uint64_t)(value * 10 + 0.5) % 10 == 0)
+        /* one decimal, unless it says nothing */
+        if (unit == 0 || value >= 1000 || (uint64_t)(value * 10 + 0.5) % 10 == 0)
                 (void)snprintf(ret, TEXT_NUMBER_SIZE, "%.0f %s", value, units[unit]);
         else
                 (void)snprintf(ret, TEXT_NUMBER_SIZE, "%.1f %s", value, units[unit]);

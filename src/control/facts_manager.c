@@ -155,6 +155,20 @@ static int result_of_import(sd_bus_message *m, const JobResult *result) {
         return r;
 }
 
+static int result_formation(sd_bus_message *m, const JobResult *result) {
+        int r;
+
+        if (!result->formation)
+                return 0;
+        r = fact_open(m, "formation", "aa{sv}");
+        for (size_t i = 0; r >= 0 && i < result->n_formation; i++) {
+                r = facts_open(m);
+                APPEND(r, facts_of_formation(m, &result->formation[i]));
+                APPEND(r, facts_close(m));
+        }
+        return r < 0 ? r : fact_close(m);
+}
+
 static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
         int r = fact_list(m, "dynos", result->dynos);
 
@@ -166,15 +180,7 @@ static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
         APPEND(r, fact_text(m, "dyno", result->dyno));
         APPEND(r, fact_text(m, "dyno_id", result->dyno_id));
         APPEND(r, fact_text(m, "code", result->code));
-        if (result->formation) {
-                APPEND(r, fact_open(m, "formation", "aa{sv}"));
-                for (size_t i = 0; i < result->n_formation; i++) {
-                        APPEND(r, facts_open(m));
-                        APPEND(r, facts_of_formation(m, &result->formation[i]));
-                        APPEND(r, facts_close(m));
-                }
-                APPEND(r, fact_close(m));
-        }
+        APPEND(r, result_formation(m, result));
         if (result->releases > 0)
                 APPEND(r, fact_u32(m, "releases", result->releases));
         if (result->slugs > 0)

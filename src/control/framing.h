@@ -12,9 +12,9 @@
 
 #include "base/cleanup.h"
 
-#define FRAMING_LINES_MAX 1024           /* bytes of the line protocol; 60 are usual */
-#define FRAMING_HEADER_SIZE 16           /* of a message, up to the length of its fields */
-#define FRAMING_MESSAGE_MAX (512 * 1024) /* bytes: twice all config vars that fit a dyno */
+#define FRAMING_LINES_MAX 1024                   /* bytes of the line protocol; 60 are usual */
+#define FRAMING_HEADER_SIZE 16                   /* of a message, up to the length of its fields */
+#define FRAMING_MESSAGE_MAX ((size_t)512 * 1024) /* bytes: twice all config vars that fit a dyno */
 
 typedef struct Framing {
         size_t lines;   /* bytes of the line protocol so far; SIZE_MAX behind it */
