@@ -18,17 +18,18 @@ static void hidden_name(const char *id, char ret[FOLDER_NAME_SIZE]) {
 
 /*
  * The app opens its stdout again through /proc/self/fd (write), the logger by path
- * (read), nobody else: 0240 owner dyno, group logger. Safe: a new name in root's folder.
+ * (read), nobody else: 0420 owner logger, group dyno. The app must not own it: it could
+ * take the mode away and keep the logger out for ever. Safe: a new name in root's folder.
  */
 static int make_fifo(const Dyno *dyno, int dir_fd, const char *name) {
         if (mkfifoat(dir_fd, name, 0) < 0 ||
             fchownat(
                     dir_fd,
                     name,
+                    dyno->launcher->config->logger_uid,
                     dyno->slot.uid,
-                    dyno->launcher->config->logger_gid,
                     AT_SYMLINK_NOFOLLOW) < 0 ||
-            fchmodat(dir_fd, name, 0240, 0) < 0)
+            fchmodat(dir_fd, name, 0420, 0) < 0)
                 return -errno;
         return 0;
 }

@@ -113,3 +113,31 @@ def test_damaged_configuration_is_refused_with_its_line(daemon, tmp_path, text, 
     assert wanted in done.stderr, done.stderr
     if "memory_kill" not in wanted:  # the sum of all lines, not one line, is wrong there
         assert f"{path}:{good.count(chr(10)) + 1}:" in done.stderr, done.stderr
+
+
+HOSTILE_STDOUT = '''\
+import os, time
+for change in (lambda: os.fchmod(1, 0), lambda: os.fchown(1, -1, os.getgid())):
+    try:
+        change()
+        print("changed", flush=True)
+    except PermissionError:
+        print("refused", flush=True)
+n = 0
+while True:
+    n += 1
+    print("tick", n, flush=True)
+    time.sleep(0.05)
+'''
+
+
+def test_app_cannot_close_its_output_to_the_next_logger(daemon, app, slug):
+    """Whoever owns a FIFO may take its mode away: a logger that comes later could not open it."""
+    files = {"Procfile": "worker: python3 -u hostile.py\n", "hostile.py": HOSTILE_STDOUT}
+    daemon.ok("deploy", slug(files), "-a", app, timeout=120)
+    daemon.ok("ps:scale", "worker=1", "-a", app)
+    daemon.wait_log(app, "app[worker.1]: tick")
+    assert "app[worker.1]: changed" not in daemon.logs(app)
+    daemon.kill_process("dynod-logger")
+    last = max(int(line.rsplit(" ", 1)[1]) for line in daemon.logs(app).splitlines() if " tick " in line)
+    daemon.wait_log(app, f"tick {last + 20}")
