@@ -6,9 +6,10 @@
 #include "supervisor/model.h"
 #include "supervisor/store.h"
 
-#define APP_CONFIG_MAX 65536 /* bytes of all names and values: Heroku's limit */
-#define APP_DYNOS_MAX 100    /* of its formation: Heroku's limit */
-#define APPS_MAX 1000        /* per instance: a listing must stay cheap */
+#define APP_CONFIG_MAX 65536     /* bytes of all names and values: Heroku's limit */
+#define APP_CONFIG_VARS_MAX 4000 /* a spec holds 4096 variables, ours and theirs */
+#define APP_DYNOS_MAX 100        /* of its formation: Heroku's limit */
+#define APPS_MAX 1000            /* per instance: a listing must stay cheap */
 
 typedef struct App {
         struct App *next; /* sorted by name */

@@ -132,8 +132,9 @@ static int make_release(Job *job, const Slug *slug) {
         /* web=1 for an app that was never scaled, as on Heroku. */
         begin = !app->formation && pairs_get(&release->processes, "web");
         if (begin) {
-                r = manager_check_memory(
+                r = manager_check_room(
                         job->manager,
+                        1,
                         manager_formation_size(job->manager, &first)->memory_quota,
                         &job->error);
                 if (r != 0)

@@ -214,7 +214,7 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
 
 /* ---- answers ---- */
 
-/* Memory comes back as soon as one of them is gone: a restart on a full host waits for that. */
+/* Memory and slot come back when one of them is gone: a restart on a full host waits for that. */
 static bool somebody_leaves(const Manager *manager) {
         for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
                 if (dyno->state == DYNO_STOPPING)
@@ -232,8 +232,8 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
                 restore(dyno, OBJECT_STACK);
                 return;
         }
-        if (started->layer == LAYER_MEMORY && dyno->state == DYNO_STARTING &&
-            somebody_leaves(dyno->manager)) {
+        if ((started->layer == LAYER_MEMORY || started->result == -EUSERS) &&
+            dyno->state == DYNO_STARTING && somebody_leaves(dyno->manager)) {
                 delay(dyno);
                 return;
         }

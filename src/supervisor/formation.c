@@ -128,12 +128,13 @@ static int apply_change(
 static int
 check_formation(Manager *manager, App *app, const NewFormation *formation, ManagerError *reterr) {
         uint64_t before = 0, after = 0;
-        uint32_t n = 0;
+        uint32_t n = 0, n_before = 0;
 
         for (size_t i = 0; i < formation->n; i++) {
                 const Formation *f = &formation->list[i];
 
                 n += f->quantity;
+                n_before += app_quantity(app, f->type);
                 after += f->quantity * manager_formation_size(manager, f)->memory_quota;
                 before += app_quantity(app, f->type) *
                           manager_formation_size(manager, app_find_formation(app, f->type))
@@ -148,7 +149,11 @@ check_formation(Manager *manager, App *app, const NewFormation *formation, Manag
                         app->row.name,
                         APP_DYNOS_MAX);
 
-        return after > before ? manager_check_memory(manager, after - before, reterr) : 0;
+        return manager_check_room(
+                manager,
+                n > n_before ? n - n_before : 0,
+                after > before ? after - before : 0,
+                reterr);
 }
 
 static int store_formation(Manager *manager, App *app, const NewFormation *formation) {

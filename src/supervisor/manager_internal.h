@@ -111,8 +111,12 @@ Dyno *manager_current_dyno(App *app, const char *type, uint32_t number, Manager 
 uint64_t manager_memory_promised(const Manager *manager);
 /* Bytes that all formations and living one-offs ask for. */
 uint64_t manager_memory_wanted(const Manager *manager);
-/* Refused with NO_MEMORY and the numbers if @more bytes would go over memory_overcommit. */
-int manager_check_memory(Manager *manager, uint64_t more, ManagerError *reterr) _must_check_;
+/*
+ * Refused with LIMIT or NO_MEMORY and the numbers if so many dynos and bytes more would go
+ * over max_dynos or memory_overcommit.
+ */
+int manager_check_room(Manager *manager, uint32_t dynos, uint64_t bytes, ManagerError *reterr)
+        _must_check_;
 const DynoSize *manager_formation_size(const Manager *manager, const Formation *formation);
 const DynoSize *manager_default_size(const Manager *manager);
 

@@ -60,11 +60,32 @@ uint64_t manager_memory_wanted(const Manager *manager) {
         return bytes;
 }
 
-int manager_check_memory(Manager *manager, uint64_t more, ManagerError *reterr) {
-        uint64_t wanted = manager_memory_wanted(manager), limit = manager->memory_total;
-        const uint64_t mb = UINT64_C(1) << 20;
+static uint32_t dynos_wanted(const Manager *manager) {
+        uint32_t n = 0;
 
-        if (more == 0 || limit == 0 || wanted + more <= limit)
+        for (App *app = manager->apps; app; app = app->next)
+                for (const Formation *f = app->formation; f; f = f->next)
+                        n += app_quantity(app, f->type);
+        for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
+                n += dyno->one_off && dyno_is_alive(dyno);
+
+        return n;
+}
+
+int manager_check_room(Manager *manager, uint32_t dynos, uint64_t bytes, ManagerError *reterr) {
+        uint64_t wanted = manager_memory_wanted(manager), limit = manager->memory_total;
+        uint32_t n = dynos_wanted(manager);
+
+        if (dynos > 0 && n + dynos > manager->config->max_dynos)
+                return refuse(
+                        reterr,
+                        DYNOD_ERROR_LIMIT,
+                        "%" PRIu32 " dynos more would be too many: this host has %" PRIu32
+                        " of max_dynos = %" PRIu32 ". Nothing was changed.",
+                        dynos,
+                        n,
+                        manager->config->max_dynos);
+        if (bytes == 0 || limit == 0 || wanted + bytes <= limit)
                 return 0;
 
         (void)refuse(
@@ -73,9 +94,9 @@ int manager_check_memory(Manager *manager, uint64_t more, ManagerError *reterr) 
                 "No memory for that: %" PRIu64 " MB more, %" PRIu64 " of %" PRIu64
                 " MB are promised already. Nothing was changed. Scale something down, take a "
                 "smaller size, or raise memory_overcommit in dynod.conf.",
-                more / mb,
-                wanted / mb,
-                limit / mb);
+                bytes >> 20,
+                wanted >> 20,
+                limit >> 20);
         return refuse_hint(reterr, "herokuctl ps -A");
 }
 

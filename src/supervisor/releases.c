@@ -398,6 +398,14 @@ static int make_changed_release(
         if (set.n == 0 && unset.n == 0)
                 return 0;
 
+        if (release->config.n > APP_CONFIG_VARS_MAX)
+                return refuse(
+                        reterr,
+                        DYNOD_ERROR_LIMIT,
+                        "%s would have %zu config vars, %d are the limit. Nothing was changed.",
+                        app->row.name,
+                        release->config.n,
+                        APP_CONFIG_VARS_MAX);
         bytes = pairs_bytes(&release->config);
         if (bytes > APP_CONFIG_MAX)
                 return refuse(

@@ -115,7 +115,7 @@ prepare(Manager *manager,
                         n,
                         (*ret_app)->row.name);
 
-        return manager_check_memory(manager, (*ret_size)->memory_quota, reterr);
+        return manager_check_room(manager, 1, (*ret_size)->memory_quota, reterr);
 }
 
 static int
