@@ -37,6 +37,9 @@ enum {
 /* confine_process(): go on where the kernel has no Landlock. */
 #define CONFINE_LANDLOCK_OPTIONAL (UINT32_C(1) << 6)
 
+/* For --debug: the kernel's log names each refused call (type=1326, syscall=N). */
+#define CONFINE_LOG_REFUSED (UINT32_C(1) << 7)
+
 /**
  * confine_seccomp() - allow only the named system calls, from now on
  * @syscalls:  names, e.g. "openat"; one that this architecture lacks is skipped, one

@@ -175,8 +175,8 @@ static int allow_unix_sockets(scmp_filter_ctx ctx) {
         return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, &af_unix);
 }
 
-static int set_attributes(scmp_filter_ctx ctx) {
-        static const struct {
+static int set_attributes(scmp_filter_ctx ctx, uint32_t flags) {
+        const struct {
                 enum scmp_filter_attr attr;
                 uint32_t value;
         } attributes[] = {
@@ -184,6 +184,7 @@ static int set_attributes(scmp_filter_ctx ctx) {
                 {SCMP_FLTATR_CTL_NNP, 1},
                 /* Our own processes run no foreign code: no speculation brake for them. */
                 {SCMP_FLTATR_CTL_SSB, 1},
+                {SCMP_FLTATR_CTL_LOG, flags & CONFINE_LOG_REFUSED ? 1 : 0},
                 {SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a binary tree: 100 calls are 7 compares */
         };
 
@@ -199,7 +200,7 @@ static int set_attributes(scmp_filter_ctx ctx) {
 static int fill(scmp_filter_ctx ctx, const char *const *syscalls, size_t n, uint32_t flags) {
         int r;
 
-        r = set_attributes(ctx);
+        r = set_attributes(ctx, flags);
         if (r < 0)
                 return r;
 

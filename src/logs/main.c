@@ -71,7 +71,8 @@ static int confine(const Logger *logger, const Arguments *arguments) {
                 .n_syscalls = ARRAY_SIZE(logger_syscalls),
                 .paths = paths,
                 .n_paths = ARRAY_SIZE(paths),
-                .flags = CONFINE_BASE | (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0),
+                .flags = CONFINE_BASE | (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0) |
+                         (arguments->debug ? CONFINE_LOG_REFUSED : 0),
         };
         const char *step = NULL;
         int r = confine_process(&plan, &step);
