@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/build_config.h"
@@ -81,26 +82,37 @@ int cmd_version(Invocation *invocation, Failure *reterr) {
         return 0;
 }
 
-/* "runtime-17: 12 dynos of 3 apps", or why the daemon does not answer. */
+/* "runtime-17: dynos can start. 12 dynos, 3 apps", or why the daemon does not answer. */
 static char *host_line(Invocation *invocation) {
-        _cleanup_json_ struct json_object *host = NULL;
+        _cleanup_json_ struct json_object *host = NULL, *doctor = NULL;
         _cleanup_failure_ Failure failure = FAILURE_INIT;
+        const char *verdict = "dynos cannot start, see herokuctl doctor";
+        uint64_t dynos, apps;
         char *line = NULL;
 
         if (client_connect(&invocation->client, invocation->options[OPT_SOCKET].text, &failure) <
                     0 ||
-            client_call(invocation->client, &host, &failure, "HostInfo", "") < 0) {
+            client_call(invocation->client, &host, &failure, "HostInfo", "") < 0 ||
+            client_call(invocation->client, &doctor, &failure, "Doctor", "") < 0) {
                 if (asprintf(&line, "%s %s", failure.message, failure.hint ?: "") < 0)
                         return NULL;
                 return line;
         }
+        if (json_flag(doctor, "can_start"))
+                verdict = json_length(json_get(doctor, "allowed")) > 0
+                                  ? "dynos can start, with gaps: see herokuctl doctor"
+                                  : "dynos can start";
+        dynos = json_number(host, "dynos");
+        apps = json_number(host, "apps");
         if (asprintf(
                     &line,
-                    "%s: dynod %s, %llu dynos of %llu apps",
+                    "%s: %s. %" PRIu64 " dyno%s, %" PRIu64 " app%s",
                     json_text(host, "hostname"),
-                    json_text(host, "version"),
-                    (unsigned long long)json_number(host, "dynos"),
-                    (unsigned long long)json_number(host, "apps")) < 0)
+                    verdict,
+                    dynos,
+                    dynos == 1 ? "" : "s",
+                    apps,
+                    apps == 1 ? "" : "s") < 0)
                 return NULL;
         return line;
 }

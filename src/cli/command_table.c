@@ -98,7 +98,7 @@ const Command command_table[] = {
                 .name = "releases", .arguments = "",
                 .summary = "list the releases of an app",
                 .examples = {"herokuctl releases -a shop", "herokuctl releases -a shop --json"},
-                .flags = COMMAND_APP | COMMAND_DAILY,
+                .flags = COMMAND_APP,
                 .run = cmd_releases,
         },
         {

@@ -131,7 +131,7 @@ int generate_man(FILE *out) {
         (void)fprintf(
                 out,
                 ".\\\" Made by herokuctl --generate man: do not edit.\n"
-                ".TH HEROKUCTL 1 \"\" \"dynod %s\" \"dynod\"\n%s",
+                ".TH HEROKUCTL 1 \"2026-11-23\" \"dynod %s\" \"dynod\"\n%s",
                 DYNOD_VERSION,
                 man_head);
         (void)fputs(".SH OPTIONS\nEvery command takes these.\n", out);
