@@ -135,6 +135,9 @@ int cgroup_create(
                 r = write_limits(fd, controllers, limits);
         if (r == 0 && mkdirat(fd, CGROUP_MEMORY_CHILD, 0755) < 0)
                 r = -errno;
+        /* The dyno and the supervisor read in there, whatever the umask is. */
+        if (r == 0 && (fchmod(fd, 0755) < 0 || fchmodat(fd, CGROUP_MEMORY_CHILD, 0755, 0) < 0))
+                r = -errno;
         if (r < 0) {
                 (void)!cgroup_remove(root_fd, name); /* nothing ever entered it */
                 return r;

@@ -137,6 +137,7 @@ int confinement_enter(Confinement *c, SandboxError *reterr) {
         assert(c);
         assert(reterr);
 
+        (void)umask(022);
         r = reset_signals();
         if (r == 0)
                 r = arrange_fds(c);

@@ -454,11 +454,9 @@ int rootfs_enter(
         };
         int r = 0;
 
-        /* Modes are given in full here. */
-        (void)umask(0);
+        (void)umask(0); /* modes are given in full here */
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
                 r = steps[i](&b);
-        (void)umask(022);
 
         (void)safe_close(b.staging_fd);
         (void)safe_close(b.scratch_fd);

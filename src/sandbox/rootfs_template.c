@@ -58,8 +58,6 @@ static int fill_dev(int dev_fd) {
                             S_IFCHR | 0666,
                             makedev(nodes[i].major, nodes[i].minor)) < 0)
                         return -errno;
-                if (fchmodat(dev_fd, nodes[i].name, 0666, 0) < 0) /* whatever the umask is */
-                        return -errno;
         }
         for (size_t i = 0; i < ARRAY_SIZE(links); i++)
                 if (symlinkat(links[i].target, dev_fd, links[i].name) < 0)
@@ -112,6 +110,7 @@ make_template(int templates_fd, const char *name, uint64_t attributes, int (*fil
 int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         static const MountOption options[] = {{"mode", "0700"}, {"size", "64k"}};
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+        mode_t old_umask;
         int r;
 
         dir_fd = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -120,14 +119,14 @@ int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         if (mkdirat(dir_fd, ROOTFS_TEMPLATES, 0700) < 0 && errno != EEXIST)
                 return -errno;
 
+        old_umask = umask(0); /* modes are given in full here, and dynos must get in */
         fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID);
-        if (fd < 0)
-                return fd;
-        r = mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
+        r = fd < 0 ? fd : mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
         if (r == 0)
                 r = make_template(fd, "dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, fill_dev);
         if (r == 0)
                 r = make_template(fd, "sys", MOUNT_STRICT, fill_sys);
+        (void)umask(old_umask);
         if (r < 0)
                 return r; /* what is attached goes with this process's mount namespace */
 

@@ -408,6 +408,7 @@ int main(int argc, char **argv) {
         if (argc != 6)
                 return 2;
         (void)setvbuf(stdout, NULL, _IONBF, 0);
+        (void)umask(0077); /* as in the unit */
         set_up(&d, argv[1], argv[2], argv[3]);
         if (getenv("CONFINE") && sandbox_confine_self(d.host) < 0)
                 die("own filter", EINVAL);
