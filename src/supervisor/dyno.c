@@ -389,6 +389,7 @@ void dyno_adopt(Dyno *dyno, const LaunchDynoFacts *facts) {
         dyno->pid = facts->pid;
         dyno->uid = facts->uid;
         dyno->address = facts->address;
+        dyno->started_usec = facts->started_usec;
 
         if (dyno->state == DYNO_STOPPING) {
                 /* The order may have been lost with the supervisor that gave it. */

@@ -67,6 +67,7 @@ struct Dyno {
 
         /* of the process, from the launcher */
         uint32_t pid, uid, address; /* address: network byte order */
+        uint64_t started_usec;      /* CLOCK_REALTIME */
 
         uint64_t memory, swap, cpu_usec; /* as last read */
 };

@@ -281,6 +281,7 @@ static void on_started(const LaunchMessage *msg, void *userdata) {
         dyno->pid = started->facts.pid;
         dyno->uid = started->facts.uid;
         dyno->address = started->facts.address;
+        dyno->started_usec = started->facts.started_usec;
         if (dyno->state == DYNO_STOPPING) {
                 dyno_log(dyno, "Stopping all processes with SIGTERM");
                 dyno->deadline_usec = manager_now(manager) + manager->config->stop_grace_usec;

@@ -296,6 +296,20 @@ static Dyno *next_lost(const Manager *manager) {
         return NULL;
 }
 
+/*
+ * Two living dynos of one name: the supervisor before us died between the start of the
+ * new one and the word that the old one has an heir. The older one goes.
+ */
+static Dyno *next_double(const Manager *manager) {
+        for (Dyno *a = manager->dynos; a; a = a->next)
+                for (Dyno *b = a->next; b; b = b->next)
+                        if (a->app == b->app && !a->one_off && !dyno_is_leaving(a) &&
+                            !dyno_is_leaving(b) && strcmp(a->name, b->name) == 0)
+                                return a->started_usec < b->started_usec ? a : b;
+
+        return NULL;
+}
+
 static int on_ready(Manager *manager) {
         LaunchExited lost = {.flags = EXITED_UNKNOWN};
         Dyno *dyno, *next;
@@ -307,6 +321,10 @@ static int on_ready(Manager *manager) {
 
         while ((dyno = next_lost(manager)) != NULL)
                 dyno_on_exited(dyno, &lost);
+        while ((dyno = next_double(manager)) != NULL) {
+                dyno->has_heir = true;
+                dyno_stop(dyno, true);
+        }
         for (dyno = manager->dynos; dyno; dyno = next) {
                 next = dyno->next;
                 n += dyno->place == DYNO_PLACE_RUNNING;

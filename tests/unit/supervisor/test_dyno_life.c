@@ -591,6 +591,26 @@ static void test_dyno_without_a_state_file_is_adopted_from_roots_facts(void **st
         assert_string_equal(world_dyno(w, "web.1")->stack, "debian-12");
 }
 
+static void test_of_two_dynos_of_one_name_the_older_goes(void **state) {
+        World *w = *state;
+        LaunchMessage start = world_app_up(w, "shop"), term;
+        LaunchDynoFacts old = world_facts(&start.start), new = old;
+
+        dyno_file_remove(w->manager, start.start.id);
+        world_kill_supervisor(w);
+        world_hello(w);
+        old.bound = new.bound = 1;
+        new.started_usec = old.started_usec + 1;
+        field_set(new.start.id, sizeof(new.start.id), "web.1-abcdef");
+        world_send(w, &new, sizeof(new), NULL, 0);
+        world_send(w, &old, sizeof(old), NULL, 0);
+        world_ready(w);
+        term = world_expect(w, LAUNCH_SIGNAL);
+        assert_string_equal(term.signal.id, old.start.id);
+        world_expect_nothing(w);
+        assert_string_equal(world_dyno(w, "web.1")->id, "web.1-abcdef");
+}
+
 static void test_dyno_of_an_unknown_app_is_killed(void **state) {
         World *w = *state;
         LaunchMessage start = world_app_up(w, "shop"), kill;
@@ -642,6 +662,7 @@ int main(void) {
                 WORLD_TEST(test_back_off_outlives_the_supervisor),
                 WORLD_TEST(test_stopped_dyno_stays_down_over_a_restart),
                 WORLD_TEST(test_dyno_without_a_state_file_is_adopted_from_roots_facts),
+                WORLD_TEST(test_of_two_dynos_of_one_name_the_older_goes),
                 WORLD_TEST(test_dyno_of_an_unknown_app_is_killed),
                 WORLD_TEST(test_launcher_that_breaks_the_protocol_ends_the_loop),
         };
