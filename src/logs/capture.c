@@ -177,8 +177,9 @@ int capture_attach(Capture *capture, int dir_fd) {
         for (int i = 0; i < _FROM_MAX; i++) {
                 Source *source = &capture->sources[i];
 
-                assert(source->fifo < 0);
-                source->fifo = open_fifo(dir_fd, names[i]);
+                /* One may be open from an attempt that failed with the other. */
+                if (source->fifo < 0)
+                        source->fifo = open_fifo(dir_fd, names[i]);
                 if (source->fifo < 0)
                         return source->fifo;
                 r = watch(capture, source);
@@ -190,7 +191,7 @@ int capture_attach(Capture *capture, int dir_fd) {
 }
 
 bool capture_is_attached(const Capture *capture) {
-        return capture->sources[FROM_APP].fifo >= 0;
+        return capture->sources[FROM_APP].fifo >= 0 && capture->sources[FROM_INIT].fifo >= 0;
 }
 
 const char *capture_id(const Capture *capture) {

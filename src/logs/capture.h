@@ -52,10 +52,10 @@ DEFINE_CLEANUP(Capture, capture_free)
 
 /**
  * capture_attach() - open the FIFOs
- * @capture:  without FIFOs so far
+ * @capture:  not attached so far
  * @dir_fd:   the dyno's folder below /run; borrowed for this call
  *
- * Return: 0 or a negative errno (-ENOTSUP: what is there is no FIFO).
+ * Return: 0 or a negative errno (-ENOTSUP: what is there is no FIFO); it may be tried again.
  */
 int capture_attach(Capture *capture, int dir_fd) _must_check_;
 

@@ -15,6 +15,7 @@
 #include <sys/inotify.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "ipc/launch_proto.h"
 #include "logs/logger_internal.h"
 
@@ -47,33 +48,26 @@ static void remove_capture(Logger *logger, size_t i) {
         logger->captures[i] = logger->captures[--logger->n_captures];
 }
 
+/* Disks are freed by people: twice a second is often enough. */
+#define RETRY_USEC (USEC_PER_SEC / 2)
+
+void logger_set_failing(Logger *logger) {
+        if (!logger->failing)
+                logger->retry_usec = clock_boottime_usec() + RETRY_USEC;
+        logger->failing = true;
+}
+
 void logger_turn(Logger *logger, Capture *capture) {
         int r = capture_turn(capture);
 
-        if (r < 0 && !logger->failing) {
-                logger->failing = true;
-                log_error_errno(
-                        r,
-                        "%s: cannot store its output, which waits in its FIFO: %m",
-                        capture_id(capture));
+        if (r < 0) {
+                if (!logger->failing)
+                        log_error_errno(
+                                r,
+                                "%s: cannot store its output, which waits in its FIFO: %m",
+                                capture_id(capture));
+                logger_set_failing(logger);
         }
-}
-
-void logger_retry(Logger *logger) {
-        bool failing = false;
-
-        for (size_t i = 0; i < logger->n_captures; i++) {
-                if (!capture_has_failed(logger->captures[i]))
-                        continue;
-                logger_turn(logger, logger->captures[i]);
-                failing = failing || capture_has_failed(logger->captures[i]);
-        }
-        logger_store_held(logger);
-        failing = failing || logger->held.n > 0;
-
-        if (logger->failing && !failing)
-                log_notice("The output of dynos is stored again.");
-        logger->failing = failing;
 }
 
 void logger_reap(Logger *logger) {
@@ -129,8 +123,14 @@ static int attach(Logger *logger, const char *id) {
 
         r = capture_attach(capture, dir_fd);
         if (r < 0)
-                capture_note_gone(capture);
-        return r;
+                return r;
+        logger_turn(logger, capture);
+        return 0;
+}
+
+/* Whether room for a spool or a descriptor may be there later. */
+static bool may_pass(int r) {
+        return r == -ENOSPC || r == -EDQUOT || r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
 /* One dyno that cannot be captured must not stop the others. */
@@ -140,8 +140,15 @@ static void try_attach(Logger *logger, const char *id) {
         if (!dyno_id_is_valid(id))
                 return;
         r = attach(logger, id);
-        if (r < 0 && r != -ENOENT)
-                log_error_errno(r, "%s: cannot read its output: %m", id);
+        if (r == 0 || r == -ENOENT)
+                return;
+
+        if (!logger->failing || !may_pass(r))
+                log_error_errno(r, "%s: cannot read its output, which waits: %m", id);
+        if (may_pass(r)) {
+                logger->rescan = true;
+                logger_set_failing(logger);
+        }
 }
 
 static int scan_dynos(Logger *logger) {
@@ -160,6 +167,31 @@ static int scan_dynos(Logger *logger) {
         while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): one thread */
                 try_attach(logger, entry->d_name);
         return 0;
+}
+
+void logger_retry(Logger *logger) {
+        bool failing = false;
+
+        if (clock_boottime_usec() < logger->retry_usec)
+                return;
+
+        if (logger->rescan) {
+                logger->rescan = false;
+                (void)!scan_dynos(logger); /* says itself what fails, and sets it again */
+        }
+        for (size_t i = 0; i < logger->n_captures; i++) {
+                if (!capture_has_failed(logger->captures[i]))
+                        continue;
+                logger_turn(logger, logger->captures[i]);
+                failing = failing || capture_has_failed(logger->captures[i]);
+        }
+        logger_store_held(logger);
+
+        failing = failing || logger->rescan || logger->held.n > 0;
+        if (!failing)
+                log_notice("The output of dynos is stored again.");
+        logger->failing = failing;
+        logger->retry_usec = clock_boottime_usec() + RETRY_USEC;
 }
 
 /* Opens the spool that a file of an app's folder is, if it is one. */

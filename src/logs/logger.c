@@ -9,14 +9,11 @@
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 
-#include "base/log.h"
+#include "base/parse.h"
 #include "logs/logger_internal.h"
 
 /* Events per turn of the loop; epoll hands out the others first next time. */
 #define EVENTS_PER_TURN 64
-/* How often what failed is tried again: disks are freed by people. */
-#define RETRY_MSEC 500
-
 static int watch_fd(const Logger *logger, int fd, EventSource *source, EventKind kind) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
@@ -228,6 +225,20 @@ static int run_turn(Logger *logger, const struct epoll_event *events, int n_even
         return 0;
 }
 
+/* How long epoll may wait, ms. */
+static int wait_msec(const Logger *logger) {
+        uint64_t now;
+
+        if (streams_first_loading(logger->streams))
+                return 0;
+        if (!logger->failing)
+                return -1;
+        now = clock_boottime_usec();
+        if (now >= logger->retry_usec)
+                return 0;
+        return (int)((logger->retry_usec - now) / USEC_PER_MSEC) + 1;
+}
+
 int logger_run(Logger *logger) {
         struct epoll_event events[EVENTS_PER_TURN];
         int r;
@@ -237,21 +248,14 @@ int logger_run(Logger *logger) {
                 return r;
 
         while (!logger->stop) {
-                int timeout = -1;
-                int n;
+                int n = epoll_wait(logger->epoll_fd, events, EVENTS_PER_TURN, wait_msec(logger));
 
-                if (streams_first_loading(logger->streams))
-                        timeout = 0;
-                else if (logger->failing)
-                        timeout = RETRY_MSEC;
-
-                n = epoll_wait(logger->epoll_fd, events, EVENTS_PER_TURN, timeout);
                 if (n < 0 && errno != EINTR)
                         return -errno;
                 r = run_turn(logger, events, n);
                 if (r < 0)
                         return r;
-                if (logger->failing && n <= 0)
+                if (logger->failing)
                         logger_retry(logger);
         }
 

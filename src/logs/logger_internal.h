@@ -33,7 +33,9 @@ struct Logger {
         RecordBuffer held;     /* supervisor's lines that could not be stored yet */
         uint64_t held_dropped; /* those that there was no room for, either */
 
-        bool failing; /* the disk is full or broken; it was said */
+        bool failing;        /* the disk is full or broken; it was said */
+        bool rescan;         /* a dyno could not be attached */
+        uint64_t retry_usec; /* CLOCK_BOOTTIME: when to try again */
         bool stop;
 };
 
@@ -51,8 +53,9 @@ int logger_on_folder(Logger *logger) _must_check_;
 
 /* dynos.c: one turn of one dyno; an error is its own and is tried again later. */
 void logger_turn(Logger *logger, Capture *capture);
-void logger_retry(Logger *logger); /* of those that failed */
-void logger_reap(Logger *logger);  /* frees those that are over */
+void logger_retry(Logger *logger); /* all that failed */
+void logger_set_failing(Logger *logger);
+void logger_reap(Logger *logger); /* frees those that are over */
 
 /* requests.c: reads the supervisor's channel. Return: 0 or a negative errno. */
 int logger_on_channel(Logger *logger) _must_check_;

@@ -87,7 +87,7 @@ static void on_line(Logger *logger, const LogLine *line) {
                 return;
         if (!logger->failing)
                 log_error_errno(r, "%s: cannot store a line of its log: %m", line->record.app);
-        logger->failing = true;
+        logger_set_failing(logger);
         hold_line(logger, &line->record, line->text);
 }
 

@@ -259,7 +259,13 @@ int spool_commit(Spool *spool, uint64_t done) {
 int spool_redo(Spool *spool, uint64_t done) {
         if (done <= spool->done)
                 return 0;
-        if (done > spool->end)
-                return -EBADMSG; /* of another spool: not this one's offset */
-        return spool_commit(spool, done);
+        if (done <= spool->end)
+                return spool_commit(spool, done);
+
+        /*
+         * The history knows more than the file: a dyno that was over was found again, or
+         * a power failure kept the one and not the other. All that is here is stored.
+         */
+        spool->done = spool->end = done;
+        return empty(spool);
 }

@@ -77,5 +77,5 @@ ssize_t spool_read(const Spool *spool, char *buf, size_t size) _must_check_;
  */
 int spool_commit(Spool *spool, uint64_t done) _must_check_;
 
-/* After spool_open(): the history says that all before @done is in it. Same results. */
+/* After spool_open(): the history says that all before @done is in it. Return: as above. */
 int spool_redo(Spool *spool, uint64_t done) _must_check_;

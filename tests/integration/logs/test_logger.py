@@ -433,6 +433,8 @@ def test_full_disk_makes_writers_wait_and_loses_nothing(logger):
     logger.line("shop", "api", "said while the disk was full")
     assert texts(logger.history("shop"))[0] == b"before"  # what is there can still be read
     logger.line("shop", "api", "and once more")
+    late = logger.dyno("web.2-000002")  # there is no room for its spool
+    late.write("from a late dyno\n")
     filler.unlink()
     writer.join(30)
     assert not writer.is_alive()
@@ -442,10 +444,12 @@ def test_full_disk_makes_writers_wait_and_loses_nothing(logger):
     dyno.write("end\n")
     lines = logger.wait_for("shop", b"end")
     numbers = [int(line[2][:7]) for line in lines
-               if line[0] == "app" and line[2] not in (b"before", b"end")]
+               if line[:2] == ("app", "web.1") and line[2] not in (b"before", b"end")]
     assert numbers == list(range(1200))
     assert texts(lines)[0] == b"before"
+    logger.wait_for("shop", b"from a late dyno")
     dyno.end()
+    late.end()
 
 
 def test_sigterm_ends_it_and_nothing_is_lost(logger):
