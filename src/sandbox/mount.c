@@ -56,8 +56,9 @@ int mount_restrict(int mount_fd, uint64_t attributes, int idmap_fd) {
 }
 
 int mount_attach(int mount_fd, int dir_fd, const char *path) {
+        /* Without O_NOFOLLOW, which would open a last link itself instead of refusing it. */
         struct open_how how = {
-                .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                .flags = O_PATH | O_CLOEXEC,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
         };
         _cleanup_close_ int target = -EBADF;

@@ -76,7 +76,7 @@ static void say_fds(void) {
 
                 if (!e)
                         break;
-                if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(dir)) {
+                if (e->d_name[0] != '.' && strtol(e->d_name, NULL, 10) != dirfd(dir)) {
                         strncat(list, e->d_name, sizeof(list) - strlen(list) - 2);
                         strcat(list, " ");
                 }
@@ -135,6 +135,23 @@ static long call_x32(void) {
         return syscall(0x40000000 | SYS_getpid);
 }
 #endif
+
+/* How many children it can have at once, at most 400. */
+static void say_forks(void) {
+        static pid_t pids[400];
+        int n = 0;
+
+        while (n < 400 && (pids[n] = fork()) > 0)
+                n++;
+        if (n < 400 && pids[n] == 0)
+                for (;;)
+                        (void)pause();
+        dprintf(out, "forks=%d\n", n);
+        for (int i = 0; i < n; i++) {
+                (void)kill(pids[i], SIGKILL);
+                (void)waitpid(pids[i], NULL, 0);
+        }
+}
 
 static void say_calls(void) {
         int tiocsti = 'x';
@@ -239,6 +256,7 @@ static void say_facts(void) {
         say_file("net_dev", "/proc/self/net/dev");
         say_file("label", "/proc/self/attr/apparmor/current");
         say_files();
+        say_forks();
         say_calls();
 }
 
@@ -263,7 +281,7 @@ int main(void) {
                 out = INIT_FD_ATTACH;
                 say_facts();
         } else if (strncmp(spec, "exit ", 5) == 0)
-                return atoi(spec + 5);
+                return (int)strtol(spec + 5, NULL, 10);
 
         return 0;
 }

@@ -305,6 +305,8 @@ static int sabotage(Driver *d, const char *what) {
 
         r = try_launch(d, "hold", &dyno, &error);
         printf("launch=%s\n", r < 0 ? strerrorname_np(-r) : "0");
+        if (r == 0)
+                end(d, &dyno);
         printf("layer=%s\n", launch_layer_to_string(error.layer));
         printf("detail=%s\n", error.detail);
         printf("left=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
@@ -328,7 +330,7 @@ static int by_number(const void *a, const void *b) {
 
 /* Launches @count dynos one after another; the time is until the read-back is done. */
 static int bench(Driver *d, const char *count) {
-        size_t n = (size_t)atoi(count);
+        size_t n = strtoul(count, NULL, 10);
         unsigned *usec = calloc(n, sizeof(*usec)), *fork_usec = calloc(n, sizeof(*fork_usec));
         unsigned phases[_PHASE_MAX] = {0}, fds = 0;
         char init[512];

@@ -214,6 +214,7 @@ def test_limits(facts):
     assert limits["Max processes"][:2] == ["256", "256"]
     assert limits["Max open files"][:2] == ["10000", "10000"]
     assert limits["Max core file size"][:2] == ["0", "0"]
+    assert facts["forks"] == "255"  # and dyno-init itself
 
 
 def test_exit_status(lab):
@@ -259,6 +260,23 @@ def test_broken_layer_refuses_the_start(lab, what, layer):
     assert told["detail"]
     assert told["left"] == "-2"  # ENOENT: the cgroup is gone
     assert told["children"] == "0"
+
+
+@pytest.mark.parametrize("name", ["proc", "tmp", "etc/hosts", "etc/resolv.conf"])
+def test_link_in_the_stack_leads_no_mount_astray(lab, name):
+    """The unpacker refuses or replaces those; should it fail, the start is refused."""
+    path = lab.work / "stack/tree" / name
+    aside = path.with_name(path.name + ".aside")
+    path.rename(aside)
+    path.symlink_to("/app")
+    try:
+        told = lab.drive("sabotage", "none")
+    finally:
+        path.unlink()
+        aside.rename(path)
+    assert (told["launch"], told["layer"]) == ("ELOOP", "rootfs"), told
+    assert name in told["detail"]
+    assert (told["left"], told["children"]) == ("-2", "0")
 
 
 def test_missing_layer_is_refused_unless_allowed(lab):
