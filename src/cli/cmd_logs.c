@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/names.h"
 #include "base/parse.h"
@@ -23,7 +24,9 @@
 #include "dynod/bus.h"
 #include "ipc/log_proto.h"
 
-#define LINES_DEFAULT 100 /* as `heroku logs` */
+#define LINES_DEFAULT 100        /* as `heroku logs` */
+#define REOPEN_EVERY_USEC 200000 /* dynod starts a logger again within a second */
+#define REOPEN_TRIES 50
 #define LINES_MAX 1000000 /* lines that are kept at most: the history of a host has fewer */
 
 typedef struct Logs {
@@ -31,11 +34,13 @@ typedef struct Logs {
         FILE *out;
         LogFilter filter;
         bool all_apps;
-        bool bare;   /* the text alone, without time and name */
-        bool live;   /* history has ended */
-        char **kept; /* ring of the last n formatted lines */
+        bool bare;     /* the text alone, without time and name */
+        bool live;     /* history has ended */
+        bool keep_all; /* history was shown before: what comes now is new */
+        char **kept;   /* ring of the last n formatted lines */
         size_t n_kept, next, keep;
         uint64_t printed;
+        uint64_t last_usec; /* of the newest line that was shown */
 } Logs;
 
 /* A palette that is readable on dark and on light. One colour per procid, stable over runs. */
@@ -141,10 +146,12 @@ static int take_record(Logs *logs, const LogRecord *record, const char *text) {
         }
         if (!log_filter_matches(&logs->filter, record, text))
                 return 0;
+        if (record->usec > logs->last_usec)
+                logs->last_usec = record->usec;
         line = format_line(logs, record, text);
         if (!line)
                 return -ENOMEM;
-        if (logs->live) {
+        if (logs->live || logs->keep_all) {
                 print_line(logs, line);
                 return 0;
         }
@@ -303,6 +310,58 @@ static void explain_silence(Invocation *invocation) {
         (void)fprintf(err, "No log lines yet, and no dyno of %s is up.\n", invocation->app);
 }
 
+/*
+ * The stream ends with the logger, which dynod starts again within a second; nothing was
+ * lost meanwhile, so it goes on behind the last line that was shown.
+ */
+static int reopen_stream(Invocation *invocation, Logs *logs, int *ret_fd) {
+        const struct timespec pause = {.tv_nsec = REOPEN_EVERY_USEC * 1000};
+
+        logs->filter.since_usec =
+                logs->last_usec > 0 ? logs->last_usec + 1 : invocation->output->now_usec;
+        logs->keep_all = true;
+        logs->live = false;
+        for (unsigned i = 0; i < REOPEN_TRIES; i++) {
+                _cleanup_failure_ Failure ignored = FAILURE_INIT;
+
+                (void)nanosleep(&pause, NULL);
+                invocation->client = client_free(invocation->client);
+                if (client_connect(
+                            &invocation->client, invocation->options[OPT_SOCKET].text, &ignored) ==
+                            0 &&
+                    open_stream(
+                            invocation, invocation->app, /* follow= */ true, ret_fd, &ignored) == 0)
+                        return 0;
+        }
+        return -ECONNREFUSED;
+}
+
+static int follow_stream(Invocation *invocation, Logs *logs, int *fd) {
+        int r;
+
+        do {
+                r = read_stream(logs, *fd);
+                if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+                        return r;
+                if (ferror(logs->out))
+                        return 0; /* whoever read our output is gone */
+                *fd = safe_close(*fd);
+        } while (reopen_stream(invocation, logs, fd) == 0);
+
+        return -ECONNRESET;
+}
+
+static int show_logs(Invocation *invocation, Logs *logs, bool follow, int *fd) {
+        int r = follow ? follow_stream(invocation, logs, fd) : read_stream(logs, *fd);
+
+        if (r < 0)
+                return r;
+        flush_kept(logs);
+        if (logs->printed == 0 && !follow && !log_filter_is_set(&logs->filter))
+                explain_silence(invocation);
+        return 0;
+}
+
 int cmd_logs(Invocation *invocation, Failure *reterr) {
         const OptionValue *num = &invocation->options[OPT_NUM];
         Logs logs = {
@@ -311,12 +370,14 @@ int cmd_logs(Invocation *invocation, Failure *reterr) {
                 .all_apps = !invocation->app,
         };
         bool follow = option_is_set(invocation, OPT_TAIL);
-        uint64_t keep = num->set                               ? num->number
-                        : option_is_set(invocation, OPT_SINCE) ? LINES_MAX
-                                                               : LINES_DEFAULT;
+        uint64_t keep = LINES_DEFAULT;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
+        if (num->set)
+                keep = num->number;
+        else if (option_is_set(invocation, OPT_SINCE))
+                keep = LINES_MAX;
         if (log_filter_init(&logs.filter, invocation, reterr) < 0)
                 return -1;
         if (open_stream(invocation, invocation->app, follow, &fd, reterr) < 0) {
@@ -325,20 +386,12 @@ int cmd_logs(Invocation *invocation, Failure *reterr) {
         }
         r = logs_begin(&logs, keep);
         if (r == 0)
-                r = read_stream(&logs, fd);
-        if (r == 0) {
-                flush_kept(&logs);
-                if (logs.printed == 0 && !log_filter_is_set(&logs.filter))
-                        explain_silence(invocation);
-                /* what -t waits for can only end with the logger */
-                if (follow && !invocation->output->quiet)
-                        (void)fprintf(invocation->output->err, "The log stream ended.\n");
-        }
+                r = show_logs(invocation, &logs, follow, &fd);
         logs_end(&logs);
-        if (r == -EBADMSG || r == -EPIPE) {
+        if (r == -EBADMSG || r == -EPIPE || r == -ECONNRESET) {
                 failure_set(
                         reterr,
-                        DYNOD_ERROR_FAILED,
+                        DYNOD_ERROR_UNREACHABLE,
                         "The log stream broke off.\nTry again: herokuctl logs");
                 return -1;
         }

@@ -243,6 +243,17 @@ static void explain_failure(Follow *follow, struct json_object *facts) {
 static void add_way_back(Follow *follow, Failure *failure) {
         const char *app = follow->rollout->invocation->app;
 
+        if (follow->release > 0 && strcmp(failure->name, DYNOD_ERROR_UNREACHABLE) == 0) {
+                failure_setf(
+                        failure,
+                        DYNOD_ERROR_UNREACHABLE,
+                        "dynod closed the connection. v%" PRIu32
+                        " of %s is released, its dynos go on starting.\nherokuctl ps -a %s",
+                        follow->release,
+                        app,
+                        app);
+                return;
+        }
         if (follow->release < 2 || failure->hint)
                 return;
         if (asprintf(&failure->hint, "Go back: herokuctl rollback -a %s", app) < 0)
