@@ -127,8 +127,11 @@ int main(int argc, char **argv) {
         report_init(&report, fcntl(UNPACK_FD_REPORT, F_GETFD) < 0 ? -EBADF : UNPACK_FD_REPORT);
 
         r = unpack_confine(mode, UNPACK_FD_OUT);
-        if (r < 0)
-                return exit_status(-EPROTO);
+        if (r < 0) {
+                /* Nothing was read yet, so this is still our own word. */
+                r = report_refused(&report, r);
+                return exit_status(r < 0 ? r : -EPROTO);
+        }
 
         r = run(mode, &limits, &report);
         if (mode == UNPACK_REMOVE)
