@@ -75,8 +75,9 @@ static int clone_target(const UnpackJob *job, int *ret_fd) {
         if (tree_fd < 0)
                 return -errno;
         attr.userns_fd = (uint32_t)userns_fd;
+        /* EINVAL is the kernel's word for a file system that cannot map owners, as tmpfs before 6.3. */
         if (syscall(SYS_mount_setattr, tree_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-                return -errno;
+                return errno == EINVAL ? -EOPNOTSUPP : -errno;
 
         *ret_fd = TAKE_FD(tree_fd);
         return 0;

@@ -35,6 +35,7 @@ class Store:
 
     def close(self):
         self.process.stdin.close()
+        self.process.stdout.read()
         self.process.stdout.close()
         return self.process.wait(30)
 

@@ -350,6 +350,11 @@ def check_confined(pid, uid_range):
     links = [line.split(":")[0].strip() for line in
              proc.joinpath("net/dev").read_text().splitlines()[2:]]
     assert links in ([], ["lo"])
+    assert proc.joinpath("fd").stat().st_uid == 0  # not dumpable: nobody may trace it
+    limits = {line[:26].strip(): line[26:].split()[1] for line in
+              proc.joinpath("limits").read_text().splitlines()}
+    assert (limits["Max address space"], limits["Max open files"], limits["Max core file size"]) == (
+        str(2 << 30), "64", "0")
 
 
 IMPORT_UIDS = range(3_000_016, 3_001_024)
