@@ -309,9 +309,32 @@ static int wait_loop(Client *client) {
         return 0;
 }
 
-int client_wait_job(
+/* The answer to the call: the job's number. Its signals come behind it. */
+static int on_started(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        Client *client = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+
+        if (error || sd_bus_message_read(m, "u", &client->job) < 0 || client->job == 0) {
+                (void)failure_from_bus(
+                        &client->failure, error, error ? -sd_bus_error_get_errno(error) : -EBADMSG);
+                client->done = client->failed = true;
+        }
+        return 0;
+}
+
+static int start_and_wait(Client *client, sd_bus_message *message) {
+        _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+        int r;
+
+        r = sd_bus_call_async(client->bus, &slot, message, on_started, client, UINT64_MAX);
+        if (r < 0)
+                return r;
+        return wait_loop(client);
+}
+
+int client_run_job(
         Client *client,
-        uint32_t job,
+        sd_bus_message *message,
         const JobWait *wait,
         struct json_object **ret,
         Failure *reterr) {
@@ -319,10 +342,9 @@ int client_wait_job(
         sigset_t interrupt, before;
         int r;
 
-        assert(client);
-        assert(job != 0);
+        assert(client && message);
 
-        client->job = job;
+        client->job = 0;
         client->wait = wait ?: &silent;
         client->done = client->failed = client->phase_reached = false;
         client->result = json_object_freed(client->result);
@@ -334,7 +356,7 @@ int client_wait_job(
                 return -errno;
         client->signal_fd = signalfd(-1, &interrupt, SFD_CLOEXEC | SFD_NONBLOCK);
 
-        r = wait_loop(client);
+        r = start_and_wait(client, message);
 
         client->signal_fd = safe_close(client->signal_fd);
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
@@ -352,23 +374,4 @@ int client_wait_job(
                 return -EREMOTEIO;
         }
         return client->phase_reached ? JOB_E_PHASE : 0;
-}
-
-int client_run_job(
-        Client *client,
-        sd_bus_message *message,
-        const JobWait *wait,
-        struct json_object **ret,
-        Failure *reterr) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        uint32_t job;
-        int r;
-
-        r = client_send(client, message, &reply, reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "u", &job);
-        if (r < 0 || job == 0)
-                return failure_from_bus(reterr, NULL, r < 0 ? r : -EBADMSG);
-        return client_wait_job(client, job, wait, ret, reterr);
 }

@@ -75,23 +75,15 @@ enum {
 };
 
 /**
- * client_wait_job() - wait until a job is done
- * @client:  the client
- * @job:     as the call returned it
- * @wait:    what to do meanwhile
- * @ret:     the result's facts, owned by the caller; also set when the job failed
- * @reterr:  filled on failure
+ * client_run_job() - send a call that starts a job, and wait until it is done
+ * @client:   the client
+ * @message:  made by client_message()
+ * @wait:     what to do meanwhile; NULL: nothing
+ * @ret:      the result's facts, owned by the caller; also set when the job failed
+ * @reterr:   filled on failure
  *
  * Return: 0, JOB_E_INTERRUPTED, JOB_E_PHASE, or a negative errno with @reterr filled.
  */
-int client_wait_job(
-        Client *client,
-        uint32_t job,
-        const JobWait *wait,
-        struct json_object **ret,
-        Failure *reterr) _must_check_;
-
-/* Sends a call that starts a job, and waits. */
 int client_run_job(
         Client *client,
         sd_bus_message *message,

@@ -24,8 +24,8 @@
 #include "dynod/bus.h"
 #include "ipc/log_proto.h"
 
-#define LINES_DEFAULT 100        /* as `heroku logs` */
-#define REOPEN_EVERY_USEC 200000 /* dynod starts a logger again within a second */
+#define LINES_DEFAULT 100            /* as `heroku logs` */
+#define REOPEN_EVERY_NSEC 200000000L /* dynod starts a logger again within a second */
 #define REOPEN_TRIES 50
 #define LINES_MAX 1000000 /* lines that are kept at most: the history of a host has fewer */
 
@@ -315,7 +315,7 @@ static void explain_silence(Invocation *invocation) {
  * lost meanwhile, so it goes on behind the last line that was shown.
  */
 static int reopen_stream(Invocation *invocation, Logs *logs, int *ret_fd) {
-        const struct timespec pause = {.tv_nsec = REOPEN_EVERY_USEC * 1000};
+        const struct timespec pause = {.tv_nsec = REOPEN_EVERY_NSEC};
 
         logs->filter.since_usec =
                 logs->last_usec > 0 ? logs->last_usec + 1 : invocation->output->now_usec;
