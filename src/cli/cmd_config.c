@@ -240,14 +240,20 @@ static int change_config(
         return client_run_job(invocation->client, m, NULL, ret, reterr);
 }
 
-static void end_change(Invocation *invocation, Action *action, struct json_object *facts) {
+/* @r: what client_run_job() returned, not negative. Return: exit status. */
+static int end_change(Invocation *invocation, Action *action, int r, struct json_object *facts) {
         uint64_t release = json_number(facts, "release");
 
+        if (r == JOB_E_INTERRUPTED) {
+                action_end(action, "still under way");
+                return 1;
+        }
         if (release > 0)
                 action_end(action, "done, v%" PRIu64, release);
         else
                 action_end(action, "nothing to change");
         (void)cli_print_json(invocation, facts);
+        return 0;
 }
 
 static int finish_set(Invocation *invocation, ConfigSet *set, Failure *reterr) {
@@ -256,6 +262,7 @@ static int finish_set(Invocation *invocation, ConfigSet *set, Failure *reterr) {
         char *names = NULL;
         size_t size = 0, n = 0;
         FILE *f = open_memstream(&names, &size);
+        int r;
 
         if (!f)
                 return cli_internal_error(reterr, ENOMEM);
@@ -274,10 +281,8 @@ static int finish_set(Invocation *invocation, ConfigSet *set, Failure *reterr) {
         }
         action_begin(&action, "Setting %s and restarting %s", names, invocation->app);
         free(names);
-        if (change_config(invocation, set->values, NULL, &facts, reterr) < 0)
-                return -1;
-        end_change(invocation, &action, facts);
-        return 0;
+        r = change_config(invocation, set->values, NULL, &facts, reterr);
+        return r < 0 ? -1 : end_change(invocation, &action, r, facts);
 }
 
 int cmd_config_set(Invocation *invocation, Failure *reterr) {
@@ -300,6 +305,7 @@ int cmd_config_unset(Invocation *invocation, Failure *reterr) {
         _cleanup_json_ struct json_object *facts = NULL;
         _cleanup_action_ Action action = ACTION_INIT(invocation->output);
         _cleanup_free_ char *names = NULL;
+        int r;
 
         for (size_t i = 0; i < invocation->n_args; i++)
                 if (strchr(invocation->args[i], '=')) {
@@ -313,8 +319,6 @@ int cmd_config_unset(Invocation *invocation, Failure *reterr) {
                         return cli_internal_error(reterr, ENOMEM);
                 }
         action_begin(&action, "Unsetting %s and restarting %s", names, invocation->app);
-        if (change_config(invocation, NULL, invocation->args, &facts, reterr) < 0)
-                return -1;
-        end_change(invocation, &action, facts);
-        return 0;
+        r = change_config(invocation, NULL, invocation->args, &facts, reterr);
+        return r < 0 ? -1 : end_change(invocation, &action, r, facts);
 }

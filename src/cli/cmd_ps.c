@@ -204,6 +204,10 @@ int cmd_ps_scale(Invocation *invocation, Failure *reterr) {
         r = client_run_job(invocation->client, m, NULL, &facts, reterr);
         if (r < 0)
                 return -1;
+        if (r == JOB_E_INTERRUPTED) {
+                action_end(&action, "still under way");
+                return 1;
+        }
         end_scale(invocation, &action, facts);
         (void)cli_print_json(invocation, facts);
         return 0;
