@@ -108,12 +108,12 @@ static int take_variable(char *p, Variable *ret) {
 
 int dotenv_parse(char *text, DotenvVisitor visit, void *userdata, unsigned *ret_line) {
         unsigned line = 1;
-        char *p = text;
+        Variable variable;
 
         assert(text && visit && ret_line);
 
-        while (*(p = skip_lines(p, &line)) != '\0') {
-                Variable variable;
+        for (char *p = skip_lines(text, &line); *p != '\0';
+             p = skip_lines(variable.end + 1, &line)) {
                 int r;
 
                 *ret_line = line;
@@ -126,7 +126,6 @@ int dotenv_parse(char *text, DotenvVisitor visit, void *userdata, unsigned *ret_
                 if (variable.end_char == '\0')
                         return 0;
                 line += variable.lines;
-                p = variable.end + 1;
         }
         return 0;
 }

@@ -56,7 +56,7 @@ static void print_first_page(const Output *output, const char *host_line) {
                 "herokuctl %s - Heroku-style dynos on this host\n%s\n\n"
                 "Usage: herokuctl COMMAND [-a APP] [OPTIONS]\n\nEvery day:\n",
                 DYNOD_VERSION,
-                host_line);
+                host_line ?: "");
         for (size_t i = 0; i < command_table_size; i++)
                 if ((command_table[i].flags & COMMAND_DAILY) != 0 &&
                     line_width(&command_table[i]) > width)
