@@ -106,7 +106,6 @@ typedef struct Invocation {
 #define COMMAND_RUN (1u << 4)   /* failures end with 125 */
 #define COMMAND_DAILY (1u << 5) /* on the first help page */
 #define COMMAND_LOCAL (1u << 6) /* needs no daemon */
-#define COMMAND_HIDDEN (1u << 7)
 
 #define COMMAND_ALIASES_MAX 4
 #define COMMAND_OPTIONS_MAX 10
