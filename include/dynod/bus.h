@@ -48,7 +48,7 @@
  *   RestartDynos(s app, s target)                          -> u       target: "", TYPE, DYNO
  *   StopDynos(s app, s target)                             -> u       target: TYPE, DYNO
  *   WaitDynos(s app, t timeout_usec)                       -> u
- *   Inspect(s app, s dyno)                                 -> a{sv}   dyno, layers aa{sv}, timing a{su}, duration_usec
+ *   Inspect(s app, s dyno)                                 -> a{sv}   dyno, layers aa{sv}, timing a{sv}, duration_usec t
  *
  *   Run(s app, as command, a{ss} env, s size, b shell, b attached, b tty, q rows, q columns, h attach) -> a{sv}
  *                                                            attach is any descriptor when not attached
@@ -79,7 +79,7 @@
  *   formation type s, quantity u, size s, command s
  *   stack     name s, version u, digest s, bytes t, files t, imported s, apps as
  *   release   release u, app s, description s, user s, created s, current b;
- *             ReleaseInfo also slug s, slug_bytes t, stack s, stack_version u, processes a{ss},
+ *             ReleaseInfo also slug s, slug_bytes t, stack s, stack_version u, processes a{sv},
  *             config_keys as
  *   size      name s, memory_quota t, memory_kill t, cpu_weight u, process_limit u
  *   layer     layer s (of a check: check s), ok b, verdict s ("ok", "allowed", "failed"; of a check
