@@ -54,8 +54,9 @@ typedef struct Launcher {
         Dyno *dynos;
         Exec *execs;
 
-        Link *link;            /* to the supervisor; NULL while it does not run */
-        int logger_channel_fd; /* the supervisor's end, kept for the next supervisor */
+        Link *link; /* to the supervisor; NULL while it does not run */
+        /* Supervisor's and logger's end: whoever of them ends, what is under way waits here. */
+        int logger_channel_fd[2];
         Service supervisor, logger;
         uint64_t memory_total; /* bytes that dynos may be promised */
 } Launcher;

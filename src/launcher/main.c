@@ -433,7 +433,7 @@ int main(int argc, char **argv) {
                 .dynos_dir_fd = -EBADF,
                 .signal_fd = -EBADF,
                 .inotify_fd = -EBADF,
-                .logger_channel_fd = -EBADF,
+                .logger_channel_fd = {-EBADF, -EBADF},
         };
         Options options;
         int r;

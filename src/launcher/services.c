@@ -120,20 +120,21 @@ static int start_supervisor(Launcher *launcher) {
 }
 
 /*
- * The supervisor talks to the logger directly. Its end stays open here too, so that the
- * logger does not notice when the supervisor is replaced.
+ * The supervisor talks to the logger directly. Both ends stay open here, so that neither
+ * notices when the other is replaced, and no line on its way is lost.
  */
 static void introduce_logger(Launcher *launcher) {
         LaunchHeader hello = {.type = LAUNCH_LOGGER};
 
-        if (launcher->logger_channel_fd >= 0)
-                link_send(launcher, &hello, sizeof(hello), &launcher->logger_channel_fd, 1);
+        if (launcher->logger_channel_fd[0] >= 0)
+                link_send(launcher, &hello, sizeof(hello), &launcher->logger_channel_fd[0], 1);
 }
 
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
-        _cleanup_close_ int ours = -EBADF, theirs = -EBADF, config_fd = -EBADF;
-        int fds[2], r;
+        _cleanup_close_ int config_fd = -EBADF;
+        bool is_first = launcher->logger_channel_fd[0] < 0;
+        int fds[2], r = 0;
         ServiceSpec spec = {
                 .program = "dynod-logger",
                 .own_dir = "logs",
@@ -145,21 +146,18 @@ static int start_logger(Launcher *launcher) {
                 .no_network = true,
         };
 
-        r = channel_pair(&ours, &theirs);
+        if (is_first)
+                r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
         if (r == 0)
                 r = config_to_memfd(config, &config_fd);
         if (r < 0)
                 return r;
-        fds[0] = theirs;
+        fds[0] = launcher->logger_channel_fd[1];
         fds[1] = config_fd;
         r = spawn(launcher, &launcher->logger, &spec);
-        if (r < 0)
-                return r;
-
-        (void)safe_close(launcher->logger_channel_fd);
-        launcher->logger_channel_fd = TAKE_FD(ours);
-        introduce_logger(launcher);
-        return 0;
+        if (r == 0 && is_first)
+                introduce_logger(launcher);
+        return r;
 }
 
 static int start(Launcher *launcher, Service *service);
@@ -297,5 +295,6 @@ void services_stop(Launcher *launcher) {
                 stop_service(&launcher->supervisor);
         if (launcher->logger.name)
                 stop_service(&launcher->logger);
-        launcher->logger_channel_fd = safe_close(launcher->logger_channel_fd);
+        for (int i = 0; i < 2; i++)
+                launcher->logger_channel_fd[i] = safe_close(launcher->logger_channel_fd[i]);
 }
