@@ -49,7 +49,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 @pytest.fixture(scope="session")
-def daemon():
+def daemon(no_stray_children):
     """The running dynod. Ends, natively, with the proof that it left nothing behind."""
     if INSTALLED:
         yield Daemon.installed()

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -260,6 +261,7 @@ int main(int argc, char **argv) {
         uint32_t uid_base;
         int r;
 
+        (void)signal(SIGPIPE, SIG_IGN); /* as in dynod */
         if (argc != 4 || parse_u32(argv[3], &uid_base) < 0)
                 return 2;
         for (size_t i = 0; i < REPORTS_MAX; i++)
