@@ -119,28 +119,17 @@ void dyno_announce(Dyno *dyno) {
                 announce_exit(dyno);
 }
 
+void dynos_untell(Launcher *launcher) {
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                dyno->exit_told = false;
+}
+
 void dynos_announce(Launcher *launcher) {
         for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
                 dyno_announce(dyno);
 }
 
 /* ---- the end of a dyno ---- */
-
-static int on_drain_timer(void *userdata, uint32_t events) {
-        Dyno *dyno = userdata;
-
-        if (!dyno_is_drained(dyno) || !dyno->exit_told) {
-                if (dyno->drain_wait_usec < DRAIN_LAST_USEC)
-                        dyno->drain_wait_usec *= 2;
-                source_set_time(dyno->drain_timer, clock_boottime_usec() + dyno->drain_wait_usec);
-                return 0;
-        }
-
-        dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
-        slots_give_back(dyno->launcher, &dyno->slot);
-        (void)dyno_free(dyno);
-        return 0;
-}
 
 /*
  * Why it ended. Our own waitid(2) comes first; the record, which the dyno's own uid could
@@ -165,13 +154,47 @@ static void find_exit_status(Dyno *dyno) {
         dyno->exit_flags |= EXITED_UNKNOWN;
 }
 
-void dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd) {
+int dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd) {
         int r = cgroup_fd >= 0 ? cgroup_kill(cgroup_fd) : 0;
 
         if (r == 0)
                 r = cgroup_remove(launcher->cgroup_fd, id);
-        if (r < 0 && r != -ENOENT)
+        return r == -ENOENT || r == -ENODEV ? 0 : r; /* removed before: nothing is in it */
+}
+
+/* Until the group is gone the slot stays taken: two dynos must never share a uid. */
+static bool group_is_gone(Dyno *dyno) {
+        const char *id = dyno->facts.start.id;
+        int r;
+
+        if (dyno->group_gone)
+                return true;
+        r = dyno_group_end(dyno->launcher, id, dyno->process.cgroup_fd);
+        dyno->group_gone = r == 0;
+        if (r < 0 && dyno->drain_wait_usec == DRAIN_FIRST_USEC << 6) /* once, after 0.25 s */
                 (void)log_warning_errno(r, "%s: cannot remove its cgroup: %m", id);
+        return r == 0;
+}
+
+/* True if a supervisor has heard of it: what only lies in the channel dies with its reader. */
+static bool exit_is_known(const Dyno *dyno) {
+        return dyno->exit_told && link_is_read(dyno->launcher);
+}
+
+static int on_drain_timer(void *userdata, uint32_t events) {
+        Dyno *dyno = userdata;
+
+        if (!group_is_gone(dyno) || !dyno_is_drained(dyno) || !exit_is_known(dyno)) {
+                if (dyno->drain_wait_usec < DRAIN_LAST_USEC)
+                        dyno->drain_wait_usec *= 2;
+                source_set_time(dyno->drain_timer, clock_boottime_usec() + dyno->drain_wait_usec);
+                return 0;
+        }
+
+        dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
+        slots_give_back(dyno->launcher, &dyno->slot);
+        (void)dyno_free(dyno);
+        return 0;
 }
 
 void dyno_ended(Dyno *dyno) {
@@ -190,11 +213,10 @@ void dyno_ended(Dyno *dyno) {
         }
         dyno->exit_source = source_free(dyno->exit_source);
 
-        /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
-        dyno_group_end(launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
-
         announce_exit(dyno);
         dyno->drain_wait_usec = DRAIN_FIRST_USEC;
+        /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
+        (void)group_is_gone(dyno);
         r = loop_add_timer(launcher->loop, &dyno->drain_timer, 0, on_drain_timer, dyno);
         if (r < 0)
                 (void)log_error_errno(
@@ -292,6 +314,21 @@ static int check_memory(const Launcher *launcher, const LaunchStart *start, Sand
         return -ENOMEM;
 }
 
+/* The sandbox refuses for want of its own layers; the network's is judged here. */
+static int check_network(const Launcher *launcher, SandboxError *reterr) {
+        const uint32_t tc = UINT32_C(1) << MISSING_TC;
+
+        if ((host_missing(launcher) & ~launcher->config->allow_missing & tc) == 0)
+                return 0;
+
+        *reterr = (SandboxError){
+                .layer = LAYER_NETWORK,
+                .error = ENOPROTOOPT,
+                .detail = "tc is missing on this host",
+        };
+        return -ENOPROTOOPT;
+}
+
 typedef struct Trees {
         int stack_fd, slug_fd, slug_tree_fd;
 } Trees;
@@ -362,8 +399,6 @@ static int make_known(Dyno *dyno) {
 
         r = dyno_folder_publish(dyno, true);
         if (r == 0)
-                r = dyno_folder_watch(dyno);
-        if (r == 0)
                 r = dyno_watch_exit(dyno);
         if (r == 0 && dyno->facts.start.web_port != 0)
                 r = net_web_allow(
@@ -375,7 +410,8 @@ static int make_known(Dyno *dyno) {
 
                 if (killed == 0)
                         (void)waitid(P_PIDFD, (id_t)dyno->process.pidfd, &(siginfo_t){0}, WEXITED);
-                dyno_group_end(dyno->launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
+                (void)!dyno_group_end(
+                        dyno->launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
                 dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
         }
 
@@ -415,6 +451,10 @@ static int start_in_slot(
         r = dyno_folder_make(dyno);
         if (r == 0) {
                 have_folder = true;
+                /* Before anything runs: the first word of dyno-init may be its last. */
+                r = dyno_folder_watch(dyno);
+        }
+        if (r == 0) {
                 dyno->process.phase_usec[PHASE_SLOT] = dyno->phase_usec[PHASE_SLOT];
                 r = launch(dyno, request, &trees, reterr);
         }
@@ -448,6 +488,8 @@ void dyno_start(
         *ret = (LaunchStarted){.header = {.type = LAUNCH_STARTED, .seq = start->header.seq}};
 
         r = dyno_find(launcher, start->id) ? -EEXIST : dyno_spec_check_fd(spec_fd);
+        if (r == 0)
+                r = check_network(launcher, &error);
         if (r == 0)
                 r = check_memory(launcher, start, &error);
         if (r == 0)

@@ -50,6 +50,9 @@ int dynos_adopt(Launcher *launcher) _must_check_;
 /* After dynos_adopt(): starts the network with what the living dynos have. As net_start(). */
 int dynos_start_network(Launcher *launcher) _must_check_;
 
+/* The supervisor is gone: what it was told may be lost, and the next one is told again. */
+void dynos_untell(Launcher *launcher);
+
 /* Tells the supervisor of each dyno (LAUNCH_DYNO), and of each that has ended. */
 void dynos_announce(Launcher *launcher);
 

@@ -13,18 +13,32 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "launcher/dynos_internal.h"
 #include "launcher/slots.h"
 #include "sandbox/cgroup.h"
 
+/* What was killed is gone within milliseconds, unless it waits for a device. */
+#define END_TRIES 20
+#define END_PAUSE_NSEC 5000000 /* ns between them */
+
 static void end_group(const Launcher *launcher, const char *id) {
         _cleanup_close_ int fd = cgroup_open(launcher->cgroup_fd, id);
+        int r = dyno_group_end(launcher, id, fd);
 
-        dyno_group_end(launcher, id, fd); /* if it is busy still: swept at the next start */
+        for (int i = 0; r == -EBUSY && i < END_TRIES; i++) {
+                const struct timespec pause = {.tv_nsec = END_PAUSE_NSEC};
+
+                (void)nanosleep(&pause, NULL);
+                r = dyno_group_end(launcher, id, fd);
+        }
+        if (r < 0) /* swept at the next start */
+                (void)log_warning_errno(r, "%s: cannot remove its cgroup: %m", id);
 }
 
 static int adopt_one(Launcher *launcher, const char *id) {
@@ -43,6 +57,9 @@ static int adopt_one(Launcher *launcher, const char *id) {
         if (slot >= config->max_dynos ||
             net_plan_address(config->network, slot).dyno.s_addr != dyno->facts.address)
                 return -ERANGE; /* uid_base or network were changed under a running dyno */
+        r = slots_mark_used(launcher->slots, slot);
+        if (r < 0)
+                return r; /* the same: the network became smaller */
 
         dyno->slot.index = slot;
         dyno->slot.uid = dyno->facts.uid;
@@ -55,9 +72,10 @@ static int adopt_one(Launcher *launcher, const char *id) {
                 launcher->host, id, dyno->facts.uid, (pid_t)dyno->facts.pid, &dyno->process);
         if (r < 0 && r != -ESRCH)
                 return r;
-        slots_mark_used(launcher->slots, slot);
         dyno_link(dyno);
         if (r == -ESRCH) {
+                /* Tells of the OOM killer, and what may still be in it is killed. */
+                dyno->process.cgroup_fd = cgroup_open(launcher->cgroup_fd, id);
                 dyno_ended(TAKE_PTR(dyno));
                 return 0;
         }
@@ -137,10 +155,16 @@ int dynos_adopt(Launcher *launcher) {
 }
 
 static int netns_of(const Dyno *dyno) {
+        struct pollfd end = {.fd = dyno->process.pidfd, .events = POLLIN};
+        _cleanup_close_ int fd = -EBADF;
         char path[64];
 
         (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", dyno->process.pid);
-        return open(path, O_RDONLY | O_CLOEXEC);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        /* Had it ended before, the number could be another's by now, even the host's. */
+        if (fd < 0 || poll(&end, 1, 0) != 0)
+                return -ESRCH;
+        return TAKE_FD(fd);
 }
 
 int dynos_start_network(Launcher *launcher) {

@@ -23,6 +23,7 @@ struct Dyno {
         uint32_t exit_status, exit_flags;
         uint64_t exit_usec; /* CLOCK_REALTIME; 0: runs */
         bool exit_told;     /* to a supervisor */
+        bool group_gone;    /* nothing of it runs any more, so its slot may be another's */
         uint64_t drain_wait_usec;
 };
 
@@ -47,8 +48,8 @@ bool dyno_is_drained(const Dyno *dyno);
 
 /* ---- dynos.c ---- */
 
-/* Kills what is in the group and removes it; what cannot be removed yet is logged. */
-void dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd);
+/* Kills what is in the group and removes it. Return: 0; -EBUSY: it is still dying; -errno. */
+int dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd) _must_check_;
 
 Dyno *dyno_new(Launcher *launcher); /* not linked yet; NULL: no memory */
 Dyno *dyno_free(Dyno *dyno);        /* unlinks and closes; the dyno itself runs on */

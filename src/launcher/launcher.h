@@ -76,6 +76,8 @@ int link_open(Launcher *launcher, int fd) _must_check_;
 void link_close(Launcher *launcher);
 /* Sends, or queues. Without a link the message is lost, as it would be with a dead peer. */
 void link_send(Launcher *launcher, const void *msg, size_t size, const int *fds, size_t n_fds);
+/* True if the supervisor has received all that was sent. */
+bool link_is_read(const Launcher *launcher);
 void link_reply(Launcher *launcher, uint32_t seq, uint32_t type, int result, uint32_t layer);
 
 /* ---- requests.c ---- */

@@ -2,13 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include "base/log.h"
 #include "ipc/channel.h"
-#include "launcher/launcher.h"
+#include "launcher/dynos.h"
 
 /*
  * Messages that a slow supervisor has not read. One of 1,000 dynos that all exit at once
@@ -18,6 +20,7 @@
 
 /* Requests carried out in one turn of the loop, so that exits and signals get theirs too. */
 #define LINK_REQUESTS_PER_TURN 16
+#define LINK_TURN_USEC (5 * USEC_PER_MSEC) /* no further request after this long */
 
 typedef struct Queued Queued;
 struct Queued {
@@ -51,6 +54,7 @@ void link_close(Launcher *launcher) {
         if (!link)
                 return;
         launcher->link = NULL;
+        dynos_untell(launcher);
         while (link->first)
                 drop_first(link);
         link->source = source_free(link->source);
@@ -86,8 +90,11 @@ static int flush(Launcher *launcher) {
 
 static int receive(Launcher *launcher) {
         Link *link = launcher->link;
+        uint64_t end = clock_boottime_usec() + LINK_TURN_USEC;
 
-        for (int i = 0; i < LINK_REQUESTS_PER_TURN && launcher->link == link; i++) {
+        for (int i = 0; i < LINK_REQUESTS_PER_TURN && launcher->link == link &&
+                        (i == 0 || clock_boottime_usec() < end);
+             i++) {
                 _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
                 LaunchMessage msg;
                 size_t size;
@@ -182,8 +189,18 @@ void link_send(Launcher *launcher, const void *msg, size_t size, const int *fds,
         if (r == CHANNEL_E_AGAIN)
                 r = enqueue(link, msg, size, fds, n_fds);
         /* A closed channel is noticed by on_link(), which may free the link; we may not. */
-        if (r < 0)
-                (void)log_warning_errno(r, "Cannot tell dynod-supervisor: %m");
+        if (r < 0) {
+                (void)log_warning_errno(r, "Cannot tell dynod-supervisor, starting it anew: %m");
+                services_restart_supervisor(launcher);
+        }
+}
+
+bool link_is_read(const Launcher *launcher) {
+        const Link *link = launcher->link;
+        int unread = 0;
+
+        /* unix(7): bytes that the peer has not received */
+        return link && !link->first && ioctl(link->fd, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
 void link_reply(Launcher *launcher, uint32_t seq, uint32_t type, int result, uint32_t layer) {

@@ -47,9 +47,11 @@ Slots *slots_free(Slots *slots) {
         return NULL;
 }
 
-void slots_mark_used(Slots *slots, uint32_t index) {
-        if (index < slots->max)
-                slots->used[index] = true;
+int slots_mark_used(Slots *slots, uint32_t index) {
+        if (index >= slots->max)
+                return -ERANGE;
+        slots->used[index] = true;
+        return 0;
 }
 
 static int find_free(const Launcher *launcher, uint32_t *ret) {
@@ -126,6 +128,8 @@ int slots_take(Launcher *launcher, SandboxSlot *ret, SandboxError *reterr) {
 
 void slots_give_back(Launcher *launcher, SandboxSlot *slot) {
         int r;
+
+        assert(slot->index < launcher->slots->max);
 
         r = net_slot_destroy(launcher->net, slot->index);
         if (r < 0)

@@ -15,8 +15,8 @@ int slots_new(Slots **ret, uint32_t max) _must_check_;
 Slots *slots_free(Slots *slots);
 DEFINE_CLEANUP(Slots, slots_free)
 
-/* A dyno that was adopted has it. */
-void slots_mark_used(Slots *slots, uint32_t index);
+/* A dyno that was adopted has it. Return: 0, or -ERANGE if there is no such slot. */
+int slots_mark_used(Slots *slots, uint32_t index) _must_check_;
 
 /**
  * slots_take() - get a slot, ready or made now

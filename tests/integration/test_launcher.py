@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the root process does when the world around it is not as it was."""
+
+import os
+
+import pytest
+
+from dynod_testing import wait_until
+
+pytestmark = pytest.mark.native
+
+IDLE = {"Procfile": "idle: sleep 100000\n"}
+
+
+@pytest.fixture
+def idle(daemon, app, slug):
+    daemon.ok("deploy", slug(IDLE), "-a", app, timeout=120)
+    daemon.ok("ps:scale", "idle=1", "-a", app, timeout=120)
+    return app
+
+
+def test_dyno_whose_address_is_no_longer_ours_is_stopped(daemon, idle):
+    # Of two slots in turn, one lies behind the end of the smaller network.
+    if daemon.dyno(idle, "idle.1")["address"].endswith(".30"):
+        daemon.ok("ps:restart", "-a", idle, timeout=90)
+    before = daemon.dyno(idle, "idle.1")
+    group = daemon.cgroup_root / before["id"]
+    drop_in = daemon.folder / "dynod.conf.d" / "smaller.conf"
+    drop_in.parent.mkdir(exist_ok=True)
+    network = before["address"].rsplit(".", 1)[0] + ".0/27"
+    drop_in.write_text(f"network = {network}\n")
+    try:
+        daemon.restart()
+        wait_until(lambda: not os.path.exists(f"/proc/{before['pid']}"), "the dyno is stopped")
+        wait_until(lambda: not group.exists(), "its cgroup is gone")
+    finally:
+        drop_in.unlink()
+        daemon.restart()
+    assert daemon.dyno(idle, "idle.1")["id"] != before["id"]
