@@ -12,12 +12,16 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "base/parse.h"
 #include "cli/client.h"
 #include "cli/json.h"
 #include "dynod/bus.h"
+
+/* A supervisor that was just killed is back within a second; this is for a busy host. */
+#define CLIENT_READY_USEC (10 * USEC_PER_SEC)
 
 struct Client {
         sd_bus *bus;
@@ -55,6 +59,16 @@ static void failure_unreachable(Failure *failure, const char *path, int r) {
                         path,
                         strcmp(path, DYNOD_SOCKET_PATH) == 0 ? "Try: sudo systemctl start dynod"
                                                              : "Start the dynod of this socket.");
+                return;
+        }
+        if (r == -ETIMEDOUT || r == -EAGAIN) {
+                failure_setf(
+                        failure,
+                        DYNOD_ERROR_UNREACHABLE,
+                        "dynod does not answer on %s: it runs, but its supervisor hangs or does "
+                        "not start.\n%s",
+                        path,
+                        "See: journalctl -u dynod");
                 return;
         }
         if (r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN) {
@@ -161,9 +175,31 @@ int client_new(Client **ret, int fd, Failure *reterr) {
         return 0;
 }
 
+/* The server has said its first words, or it never will: sd-bus itself waits for 90 s. */
+static int wait_ready(sd_bus *bus) {
+        uint64_t end = clock_boottime_usec() + CLIENT_READY_USEC, now;
+        int r;
+
+        while ((r = sd_bus_is_ready(bus)) == 0) {
+                now = clock_boottime_usec();
+                if (now >= end)
+                        return -ETIMEDOUT;
+                r = sd_bus_process(bus, NULL);
+                if (r == 0)
+                        r = sd_bus_wait(bus, end - now);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+
+        return r < 0 ? r : 0;
+}
+
 int client_connect(Client **ret, const char *path, Failure *reterr) {
+        const struct timeval timeout = {.tv_sec = CLIENT_READY_USEC / USEC_PER_SEC};
         struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        _cleanup_(client_freep) Client *client = NULL;
         _cleanup_close_ int fd = -EBADF;
+        int r;
 
         if (!path)
                 path = getenv("DYNOD_SOCKET"); /* NOLINT(concurrency-mt-unsafe): one thread */
@@ -176,20 +212,35 @@ int client_connect(Client **ret, const char *path, Failure *reterr) {
         strcpy(addr.sun_path, path);
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-                int r = -errno;
-
+        /* The timeout ends a connect() to a full backlog, see unix(7) and socket(7). */
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
+            connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+                r = -errno;
                 failure_unreachable(reterr, path, r);
                 return r;
         }
-        return client_new(ret, TAKE_FD(fd), reterr);
+        r = client_new(&client, TAKE_FD(fd), reterr);
+        if (r < 0)
+                return r;
+        r = wait_ready(client->bus);
+        if (r < 0) {
+                failure_unreachable(reterr, path, r);
+                return r;
+        }
+
+        *ret = TAKE_PTR(client);
+        return 0;
 }
 
 Client *client_free(Client *client) {
         if (!client)
                 return NULL;
 
-        (void)sd_bus_flush_close_unref(client->bus);
+        /* Flushing would wait for a peer that never said hello. */
+        if (client->bus && sd_bus_is_ready(client->bus) > 0)
+                (void)sd_bus_flush_close_unref(client->bus);
+        else
+                (void)sd_bus_close_unref(client->bus);
         (void)safe_close(client->signal_fd);
         (void)json_object_put(client->result);
         failure_clear(&client->failure);

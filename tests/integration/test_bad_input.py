@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import tarfile
@@ -252,3 +253,16 @@ def test_two_imports_of_one_slug_at_once_both_succeed(daemon, stack, tmp_path):
     for name in names:
         assert results[name].returncode == 0, results[name].stderr
         daemon.ok("apps:destroy", name, "--confirm", name, timeout=90)
+
+
+def test_a_supervisor_that_hangs_is_not_waited_for_long(daemon):
+    """sd-bus would wait 90 s for the first words of a peer."""
+    pid = daemon.pids_of("dynod-supervisor")[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        gone = daemon.ctl("ps", "-A", timeout=60)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert gone.returncode == 3
+    assert "does not answer" in gone.stderr
+    daemon.ok("ps", "-A")
