@@ -71,6 +71,7 @@ int write_text_at(int dir_fd, const char *name, const char *text) {
         return (size_t)n == size ? 0 : -EIO;
 }
 
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): a list of steps, one if each */
 int file_replace_at(
         int dir_fd, const char *name, const void *data, size_t size, mode_t mode, FileSync sync) {
         _cleanup_free_ char *tmp = NULL;

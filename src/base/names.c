@@ -93,6 +93,7 @@ void field_set(char *field, size_t size, const char *text) {
 
         assert(len < size);
 
-        memset(field, 0, size);
+        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the zeroes follow */
         memcpy(field, text, len);
+        memset(field + len, 0, size - len);
 }

@@ -220,7 +220,7 @@ void format_digest(const uint8_t digest[DIGEST_SIZE], char ret[DIGEST_TEXT_SIZE]
                 ret[2 * i] = hex[digest[i] >> 4];
                 ret[2 * i + 1] = hex[digest[i] & 0xf];
         }
-        ret[2 * DIGEST_SIZE] = '\0';
+        ret[DIGEST_TEXT_SIZE - 1] = '\0';
 }
 
 static uint64_t clock_usec(clockid_t clock) {

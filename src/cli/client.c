@@ -209,7 +209,7 @@ int client_connect(Client **ret, const char *path, Failure *reterr) {
                 failure_setf(reterr, DYNOD_ERROR_USAGE, "%s is too long for a socket.", path);
                 return -EINVAL;
         }
-        strcpy(addr.sun_path, path);
+        memcpy(addr.sun_path, path, strlen(path) + 1);
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         /* The timeout ends a connect() to a full backlog, see unix(7) and socket(7). */
@@ -254,6 +254,8 @@ int client_message(Client *client, sd_bus_message **ret, const char *method) {
 }
 
 static int failure_from_bus(Failure *failure, const sd_bus_error *error, int r) {
+        assert(error);
+
         if (sd_bus_error_is_set(error) &&
             strncmp(error->name, DYNOD_ERROR_PREFIX, strlen(DYNOD_ERROR_PREFIX)) == 0) {
                 failure_set(failure, error->name, error->message ?: error->name);

@@ -43,7 +43,7 @@ int scale_parse(ScaleArgument *ret, const char *text) {
         if (colon) {
                 if (colon[1] == '\0' || strlen(colon + 1) >= sizeof(change.size))
                         return -EINVAL;
-                strcpy(change.size, colon + 1);
+                memcpy(change.size, colon + 1, strlen(colon + 1) + 1);
         }
         *ret = change;
         return 0;

@@ -261,7 +261,7 @@ char *text_cut(const char *text, size_t width) {
         if (!out)
                 return NULL;
         if (width == 0 || text_width(text) <= width)
-                return strcpy(out, text);
+                return memcpy(out, text, strlen(text) + 1);
 
         for (; text[keep]; keep++) {
                 n += ((unsigned char)text[keep] & 0xc0) != 0x80;
@@ -337,7 +337,7 @@ int text_append_quoted(char **line, const char *word) {
         if (have > 0)
                 *p++ = ' ';
         if (plain) {
-                strcpy(p, word);
+                memcpy(p, word, strlen(word) + 1);
                 return 0;
         }
         *p++ = '\'';

@@ -398,7 +398,7 @@ static int
 collect_segment(const History *history, uint64_t number, const char *app, RecordBuffer *buffer) {
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *data = NULL;
-        size_t size, pos = 0;
+        size_t size = 0, pos = 0;
         int r;
 
         fd = segment_open(history, number, O_RDONLY);

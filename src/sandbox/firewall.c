@@ -233,7 +233,7 @@ static int change(Firewall *fw, int type, const char *name, const FirewallKey *k
         r = batch_begin(fw, &b);
         if (r < 0)
                 return r;
-        batch = b.batch;
+        batch = b.batch; /* NOLINT(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
 
         h = begin_message(
                 fw,
@@ -338,7 +338,7 @@ int firewall_remove_table(Firewall *firewall) {
         r = batch_begin(firewall, &b);
         if (r < 0)
                 return r;
-        batch = b.batch;
+        batch = b.batch; /* NOLINT(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
 
         h = begin_message(
                 firewall,

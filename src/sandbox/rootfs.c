@@ -81,13 +81,14 @@ int rootfs_take_parts(
         _cleanup_rootfs_parts_ RootfsParts parts = ROOTFS_PARTS_INIT;
         const struct {
                 int dir_fd;
+                int idmap_fd;
                 const char *path;
-                int idmap_fd, *ret_fd;
+                int *ret_fd;
         } trees[] = {
-                {launch->stack_fd, "tree", host->stack_idmap_fd, &parts.stack_fd},
-                {launch->stack_fd, "passwd", host->stack_idmap_fd, &parts.passwd_fd},
-                {launch->stack_fd, "group", host->stack_idmap_fd, &parts.group_fd},
-                {launch->slug_fd, "", launch->slot->slug_idmap_fd, &parts.slug_fd},
+                {launch->stack_fd, host->stack_idmap_fd, "tree", &parts.stack_fd},
+                {launch->stack_fd, host->stack_idmap_fd, "passwd", &parts.passwd_fd},
+                {launch->stack_fd, host->stack_idmap_fd, "group", &parts.group_fd},
+                {launch->slug_fd, launch->slot->slug_idmap_fd, "", &parts.slug_fd},
         };
         int r;
 
@@ -114,6 +115,7 @@ int rootfs_take_parts(
                         "cannot copy the templates of /dev and /sys");
 
         *ret = parts;
+        /* Taken over. NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
         parts = (RootfsParts)ROOTFS_PARTS_INIT;
         return 0;
 }

@@ -2,6 +2,7 @@
 
 /* ps:scale, ps:restart, ps:stop, ps:wait, and the listings. */
 
+#include <assert.h>
 #include <string.h>
 
 #include "supervisor/dyno.h"
@@ -103,6 +104,8 @@ static int apply_change(
         const DynoSize *size = NULL;
         int64_t quantity;
         int r;
+
+        assert(f); /* a type that the release does not have was refused before */
 
         quantity = change->relative ? (int64_t)f->quantity + change->quantity : change->quantity;
         if (quantity < 0 || quantity > APP_DYNOS_MAX)

@@ -2,6 +2,7 @@
 
 /* Things by the names that users type; what is not there is refused with the nearest name. */
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,7 @@ int manager_find_deployed(Manager *manager, const char *name, App **ret, Manager
         r = manager_find_app(manager, name, &app, reterr);
         if (r != 0)
                 return r;
+        assert(app);
         if (!app_is_deployed(app)) {
                 (void)refuse(
                         reterr,

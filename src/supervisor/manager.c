@@ -155,6 +155,8 @@ static int open_store(Manager *manager) {
         StoreError error;
         int r;
 
+        assert(manager->config);
+
         if (asprintf(&path, "%s/supervisor/dynod.db", manager->config->state_dir) < 0) {
                 path = NULL; /* asprintf() leaves it undefined */
                 return -ENOMEM;
@@ -202,6 +204,7 @@ static int on_hello(Manager *manager, const LaunchHello *hello, ChannelFds *fds)
         r = read_config(manager, fds->fd[0]);
         if (r < 0)
                 return r;
+        assert(manager->config);
         manager->listen_fd = TAKE_FD(fds->fd[1]);
         manager->cgroup_fd = TAKE_FD(fds->fd[2]);
         manager->memory_total = hello->memory_total;

@@ -260,6 +260,7 @@ int manager_rollback(
         if (r == 0)
                 r = release == 0 ? find_previous(manager, found, &target, reterr)
                                  : read_release(manager, found, release, &target, reterr);
+        assert(r != 0 || target);
         if (r == 0)
                 r = check_rollback(manager, found, target, reterr);
         if (r == 0)
@@ -267,6 +268,7 @@ int manager_rollback(
         if (r != 0)
                 return r;
 
+        assert(target);
         to = target->number;
         free(target->description);
         target->description = NULL;

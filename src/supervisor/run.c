@@ -2,6 +2,7 @@
 
 /* `run` and `ps:exec`: a command of the user's, in a dyno of its own or in a living one. */
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
@@ -178,6 +179,7 @@ void manager_run_query(
                 done(&error, NULL, userdata);
                 return;
         }
+        assert(dyno);
 
         if (request->attached)
                 dyno->attach_fd = TAKE_FD(attach_fd);
