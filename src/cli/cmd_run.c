@@ -155,10 +155,10 @@ static int make_attach_pair(int fds[2], Failure *reterr) {
         return 0;
 }
 
-/* Sends @m with the far end in it, then hands the terminal over until the command ends. */
+/* Sends *@m with the far end in it, then hands the terminal over until the command ends. */
 static int
 attach(Invocation *invocation,
-       sd_bus_message *m,
+       sd_bus_message **m,
        int fds[2],
        const Terminal *terminal,
        Action *action,
@@ -166,9 +166,10 @@ attach(Invocation *invocation,
         _cleanup_json_ struct json_object *facts = NULL;
         int status, r;
 
-        if (send_run(invocation, m, &facts, reterr) < 0)
+        if (send_run(invocation, *m, &facts, reterr) < 0)
                 return -1;
-        /* Ours must be the only copy of the far end that is left, or its death goes unseen. */
+        /* No copy of the far end may be left here, or its death goes unseen: @m has one, too. */
+        *m = sd_bus_message_unref(*m);
         fds[1] = safe_close(fds[1]);
         action_end(action, "up, %s", json_text(facts, "dyno"));
 
@@ -211,7 +212,7 @@ static int run_attached(Invocation *invocation, const char *line, Failure *reter
         if (r < 0)
                 r = cli_internal_error(reterr, r);
         else
-                r = attach(invocation, m, fds, &terminal, &action, reterr);
+                r = attach(invocation, &m, fds, &terminal, &action, reterr);
         (void)sd_bus_message_unref(m);
         (void)safe_close(fds[0]);
         (void)safe_close(fds[1]);
@@ -274,7 +275,7 @@ int cmd_ps_exec(Invocation *invocation, Failure *reterr) {
         if (r < 0)
                 r = cli_internal_error(reterr, r);
         else
-                r = attach(invocation, m, fds, &terminal, &silent, reterr);
+                r = attach(invocation, &m, fds, &terminal, &silent, reterr);
         (void)sd_bus_message_unref(m);
         (void)safe_close(fds[0]);
         (void)safe_close(fds[1]);

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
@@ -234,6 +235,11 @@ static int answer_app_info(sd_bus_message *m) {
                 m, DYNOD_ERROR_NO_SUCH_APP, "No app \"sop\". Did you mean shop?\nherokuctl apps");
 }
 
+/* Says that the command runs, and is gone: with @m goes the far end that came with it. */
+static int answer_exec(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 1, "dyno", "s", "web.1");
+}
+
 static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         static const struct {
                 const char *method;
@@ -246,6 +252,7 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
                 {"Logs", answer_logs},
                 {"WaitDynos", answer_wait},
                 {"AppInfo", answer_app_info},
+                {"Exec", answer_exec},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
@@ -484,6 +491,18 @@ static void test_the_command_has_its_own_status_for_failures_of_ours(void **stat
         assert_int_equal(r.status, DYNOD_EXIT_RUN_FAILED);
 }
 
+/* If herokuctl held a copy of the far end it would wait for ever; then the alarm ends the test. */
+static void test_the_end_of_an_attached_command_is_seen(void **state) {
+        _cleanup_result_ Result r;
+
+        (void)state;
+        (void)alarm(10);
+        run(&r, "ps:exec web.1 -a shop ls");
+        (void)alarm(0);
+        assert_int_equal(r.status, DYNOD_EXIT_RUN_FAILED);
+        assert_non_null(strstr(r.err, "web.1 ended without saying how."));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_without_an_app_they_are_listed),
@@ -498,6 +517,7 @@ int main(void) {
                 cmocka_unit_test(test_logs_are_filtered_here),
                 cmocka_unit_test(test_an_older_daemon_is_named),
                 cmocka_unit_test(test_the_command_has_its_own_status_for_failures_of_ours),
+                cmocka_unit_test(test_the_end_of_an_attached_command_is_seen),
         };
 
         (void)setenv("TZ", "UTC", 1);
