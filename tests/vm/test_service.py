@@ -44,3 +44,16 @@ def test_bounding_set_of_the_unit_is_what_dynod_keeps(daemon):
         facts = dict(line.split(":", 1) for line in file)
     unit = run("systemctl", "show", "dynod", "-P", "CapabilityBoundingSet").stdout.split()
     assert len(unit) == bin(int(facts["CapBnd"], 16)).count("1")
+
+
+def test_installing_again_restarts_dynod_and_keeps_dynos(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    before, main = daemon.dyno(app, "web.1"), daemon.main_pid()
+    done = run("dpkg", "-i", "/payload/dynod.deb")
+    assert done.returncode == 0, done.stdout + done.stderr
+    daemon.wait_ready()
+    assert daemon.main_pid() != main
+    after = daemon.dyno(app, "web.1")
+    assert (before["id"], before["pid"]) == (after["id"], after["pid"])
+    assert http_get(after)[0] == 200
