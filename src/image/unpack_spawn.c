@@ -59,6 +59,8 @@ static int clone_target(const UnpackJob *job, int *ret_fd) {
         struct mount_attr attr = {
                 .attr_set =
                         MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                /* The copy of a shared mount is shared too, and pivot_root(2) refuses that. */
+                .propagation = MS_PRIVATE,
         };
         int r;
 

@@ -17,7 +17,8 @@ LIMITS = (4 << 30, 1_000_000, 1000)
 
 
 class Store:
-    def __init__(self, build, state):
+    def __init__(self, build, state, prefix=()):
+        self.prefix = prefix
         self.build = pathlib.Path(build)
         self.state = pathlib.Path(state)
         self.state.mkdir(mode=0o700, exist_ok=True)
@@ -28,7 +29,7 @@ class Store:
 
     def start(self):
         self.process = subprocess.Popen(
-            [self.build / "tests/image_driver", self.state, self.build / "bin/dynod-unpacker",
+            [*self.prefix, self.build / "tests/image_driver", self.state, self.build / "bin/dynod-unpacker",
              str(UID_BASE)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self.wait(lambda m: m.get("answer") == "open")["result"] == 0

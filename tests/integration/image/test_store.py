@@ -148,6 +148,17 @@ def test_deep_and_locked_tree_is_removed(store, tmp_path):
     assert store.listing() == ["archives", "boot", "slugs", "stacks", "tmp"]
 
 
+@pytest.mark.parametrize("propagation", ["shared", "slave", "private"])
+def test_mounts_may_be_shared(build, tmp_path, propagation):
+    """systemd shares all mounts; dynod's own namespace receives; a container has them private."""
+    store = Store(build, tmp_path / "state", ["unshare", "-m", f"--propagation={propagation}"])
+    done = store.take("slug", slug(tmp_path))
+    assert store.ask("remove", "slug", done["digest"]) == 0
+    store.settle()
+    assert store.close() == 0
+    assert str(tmp_path) not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
 # --- trust ---
 
 def test_tree_of_another_boot_is_rebuilt(store, tmp_path):
