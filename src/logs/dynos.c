@@ -278,20 +278,24 @@ int logger_take_over(Logger *logger) {
         return 0;
 }
 
-static void on_folder_event(Logger *logger, const struct inotify_event *event) {
+static int on_folder_event(Logger *logger, const struct inotify_event *event) {
         Capture *capture;
+        int r;
 
         if (event->mask & IN_Q_OVERFLOW) {
                 /* Dynos that ended meanwhile end by their FIFOs. */
                 if (scan_dynos(logger) < 0)
                         log_error("The folder of dynos cannot be read.");
-                return;
+                return 0;
         }
         if (event->len == 0 || !dyno_id_is_valid(event->name))
-                return;
+                return 0;
         if (event->mask & IN_MOVED_TO) {
-                try_attach(logger, event->name);
-                return;
+                /* "Release created" was sent before the dyno was there, and stands before it. */
+                r = logger_on_channel(logger);
+                if (r == 0)
+                        try_attach(logger, event->name);
+                return r;
         }
 
         capture = find_capture(logger, event->name);
@@ -299,6 +303,7 @@ static void on_folder_event(Logger *logger, const struct inotify_event *event) {
                 capture_note_gone(capture);
                 logger_turn(logger, capture);
         }
+        return 0;
 }
 
 int logger_on_folder(Logger *logger) {
@@ -313,8 +318,10 @@ int logger_on_folder(Logger *logger) {
 
         for (ssize_t pos = 0; pos < n;) {
                 const struct inotify_event *event = (const struct inotify_event *)(buf + pos);
+                int r = on_folder_event(logger, event);
 
-                on_folder_event(logger, event);
+                if (r < 0)
+                        return r;
                 pos += (ssize_t)(sizeof(*event) + event->len);
         }
         return 0;

@@ -200,7 +200,8 @@ static void sort_event(Logger *logger, Turn *turn, const struct epoll_event *eve
 
 /*
  * The dynos' bytes come before the folder's events (a dyno that is gone was read to its
- * end), and both before the supervisor's lines, which speak of what has happened.
+ * end), and both before the supervisor's lines, which speak of what has happened; but for
+ * a dyno that is new, whose start the supervisor spoke of before.
  * Nothing is freed before all events of the turn are through.
  */
 static int run_turn(Logger *logger, const struct epoll_event *events, int n_events) {

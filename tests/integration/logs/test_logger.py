@@ -145,6 +145,19 @@ def test_lines_of_the_supervisor_come_behind_what_they_speak_of(logger):
     dyno.end()
 
 
+def test_start_of_a_new_dyno_comes_behind_what_led_to_it(logger):
+    assert logger.history() == []
+    logger.process.send_signal(signal.SIGSTOP)  # a host too busy to run it meanwhile
+    logger.line("shop", "api", "Release v1 created by user root")
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.say("Starting process with command `true`")
+    logger.process.send_signal(signal.SIGCONT)
+    lines = logger.wait_for("shop", b"Starting process with command `true`")
+    assert texts(lines) == [b"Release v1 created by user root",
+                            b"Starting process with command `true`"]
+    dyno.end()
+
+
 def test_lines_that_waited_keep_their_time_but_not_before_older_ones(logger):
     logger.line("shop", "api", "first", seconds_ago=60)
     logger.line("shop", "api", "second", seconds_ago=120)
