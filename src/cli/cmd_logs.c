@@ -41,6 +41,8 @@ typedef struct Logs {
         size_t n_kept, next, keep;
         uint64_t printed;
         uint64_t last_usec; /* of the newest line that was shown */
+        size_t n_last;      /* lines of that time that were shown: a batch has one time */
+        size_t skip;        /* … and come again, first of all, in a stream opened anew */
 } Logs;
 
 /* A palette that is readable on dark and on light. One colour per procid, stable over runs. */
@@ -135,6 +137,20 @@ static void flush_kept(Logs *logs) {
         logs->n_kept = logs->next = 0;
 }
 
+/* Counts the line. Return: whether it was shown from a stream before. */
+static bool is_repeated(Logs *logs, const LogRecord *record) {
+        if (record->usec > logs->last_usec) {
+                logs->last_usec = record->usec;
+                logs->n_last = logs->skip = 0;
+        }
+        if (record->usec == logs->last_usec && logs->skip > 0) {
+                logs->skip--;
+                return true;
+        }
+        logs->n_last += record->usec == logs->last_usec;
+        return false;
+}
+
 static int take_record(Logs *logs, const LogRecord *record, const char *text) {
         _cleanup_free_ char *line = NULL;
 
@@ -146,8 +162,8 @@ static int take_record(Logs *logs, const LogRecord *record, const char *text) {
         }
         if (!log_filter_matches(&logs->filter, record, text))
                 return 0;
-        if (record->usec > logs->last_usec)
-                logs->last_usec = record->usec;
+        if (is_repeated(logs, record))
+                return 0;
         line = format_line(logs, record, text);
         if (!line)
                 return -ENOMEM;
@@ -318,7 +334,8 @@ static int reopen_stream(Invocation *invocation, Logs *logs, int *ret_fd) {
         const struct timespec pause = {.tv_nsec = REOPEN_EVERY_NSEC};
 
         logs->filter.since_usec =
-                logs->last_usec > 0 ? logs->last_usec + 1 : invocation->output->now_usec;
+                logs->last_usec > 0 ? logs->last_usec : invocation->output->now_usec;
+        logs->skip = logs->n_last;
         logs->keep_all = true;
         logs->live = false;
         for (unsigned i = 0; i < REOPEN_TRIES; i++) {
@@ -357,7 +374,7 @@ static int show_logs(Invocation *invocation, Logs *logs, bool follow, int *fd) {
         if (r < 0)
                 return r;
         flush_kept(logs);
-        if (logs->printed == 0 && !follow && !log_filter_is_set(&logs->filter))
+        if (logs->printed == 0 && logs->keep > 0 && !follow && !log_filter_is_set(&logs->filter))
                 explain_silence(invocation);
         return 0;
 }
