@@ -18,6 +18,10 @@ size_t framing_want(const Framing *framing) {
         return framing->left;
 }
 
+bool framing_is_between(const Framing *framing) {
+        return framing->lines == LINES_OVER && framing->header_have == 0;
+}
+
 /* One byte of the line protocol. Return: whether BEGIN's line is complete with it. */
 static bool step(size_t *matched, char c) {
         /* no proper prefix of last_line but its first byte occurs again within it */

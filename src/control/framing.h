@@ -27,6 +27,9 @@ typedef struct Framing {
 /* How many bytes the current message still has; 0 in the line protocol: peek, and ask below. */
 size_t framing_want(const Framing *framing);
 
+/* Whether what was taken ends with a message: the next byte is of another one. */
+bool framing_is_between(const Framing *framing);
+
 /* How many of the @size bytes that were peeked at belong to the line protocol; at least 1. */
 size_t framing_peek(const Framing *framing, const char *data, size_t size);
 

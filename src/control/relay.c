@@ -27,6 +27,7 @@ struct Relay {
         RelayClosed closed;
         void *userdata;
         Framing framing;
+        size_t n_fds; /* that came with the current message */
         bool over;
 
         /* read from the client, not yet taken by sd-bus */
@@ -66,8 +67,9 @@ static bool take_fds(Relay *relay, struct msghdr *mh) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-                        if (relay->fds.n < CHANNEL_FDS_MAX) {
+                        if (relay->n_fds < CHANNEL_FDS_MAX) {
                                 relay->fds.fd[relay->fds.n++] = fd;
+                                relay->n_fds++;
                         } else {
                                 (void)safe_close(fd);
                                 fit = false;
@@ -178,6 +180,9 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
                 return 0;
         }
 
+        /* sd-bus keeps descriptors until their message is whole, so they are counted up to there */
+        if (framing_is_between(&relay->framing))
+                relay->n_fds = 0;
         relay->have = (size_t)n;
         r = forward(relay);
         if (r < 0) {

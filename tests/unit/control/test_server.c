@@ -369,27 +369,47 @@ static void test_garbage_ends_the_connection(void **state) {
         call(bus, "Version", NULL, NULL, "");
 }
 
-static void test_too_many_descriptors_end_the_connection(void **state) {
-        _cleanup_close_ int fd = connect_raw(*state);
+/* Sends @size bytes with @n descriptors. Return: as sendmsg() */
+static ssize_t send_with_fds(int fd, const void *data, size_t size, size_t n) {
         union {
                 struct cmsghdr header;
                 char space[CMSG_SPACE(sizeof(int) * 64)];
         } control = {};
-        struct iovec iov = {.iov_base = (void *)(uintptr_t)greeting, .iov_len = 1};
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
         struct msghdr mh = {
                 .msg_iov = &iov,
                 .msg_iovlen = 1,
                 .msg_control = &control,
-                .msg_controllen = sizeof(control)};
+                .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
         int fds[64];
 
         for (size_t i = 0; i < 64; i++)
                 fds[i] = STDERR_FILENO;
         control.header.cmsg_level = SOL_SOCKET;
         control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(fds));
-        memcpy(CMSG_DATA(&control.header), fds, sizeof(fds));
-        assert_int_equal(sendmsg(fd, &mh, MSG_NOSIGNAL), 1);
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n);
+        return sendmsg(fd, &mh, MSG_NOSIGNAL);
+}
+
+static void test_too_many_descriptors_end_the_connection(void **state) {
+        _cleanup_close_ int fd = connect_raw(*state);
+
+        assert_int_equal(send_with_fds(fd, greeting, 1, 64), 1);
+        assert_true(hung_up(fd));
+}
+
+/* Few with each byte, but more than any message of ours has: they would pile up in sd-bus. */
+static void test_descriptors_of_one_message_are_bounded(void **state) {
+        _cleanup_close_ int fd = connect_raw(*state);
+        /* little endian, a call, 256 bytes of body */
+        static const unsigned char header[16] = {'l', 1, 0, 1, 0, 1, 0, 0, 1, 0, 0, 0, 0};
+
+        assert_int_equal(
+                send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL), sizeof(greeting) - 1);
+        assert_int_equal(send(fd, header, sizeof(header), MSG_NOSIGNAL), sizeof(header));
+        for (size_t i = 0; i < 3; i++)
+                (void)send_with_fds(fd, "x", 1, 4); /* EPIPE when it was seen already */
         assert_true(hung_up(fd));
 }
 
@@ -504,6 +524,7 @@ int main(void) {
                 TEST(test_too_long_a_message_ends_the_connection),
                 TEST(test_garbage_ends_the_connection),
                 TEST(test_too_many_descriptors_end_the_connection),
+                TEST(test_descriptors_of_one_message_are_bounded),
                 TEST(test_who_does_not_read_is_dropped),
                 TEST(test_connections_of_a_uid_are_bounded),
                 TEST(test_jobs_of_a_uid_are_bounded_and_freed),
