@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -362,6 +363,8 @@ static void note_exit(Dyno *dyno, const LaunchExited *exited) {
                 (void)snprintf(
                         dyno->reason, sizeof(dyno->reason), "R15: memory quota vastly exceeded");
         }
+        if (dyno->killed && dyno->exit_status == 128 + SIGKILL)
+                dyno_log(dyno, "Process exited with status %d", dyno->exit_status);
         if (dyno->reason[0] == '\0' && dyno->exit_status >= 0)
                 (void)snprintf(dyno->reason, sizeof(dyno->reason), "exit %d", dyno->exit_status);
         if (dyno->reason[0] == '\0')

@@ -45,6 +45,7 @@ struct Dyno {
         uint32_t crashes; /* in a row, on this release */
         int exit_status;  /* of the last process; -1: none */
         bool refused;     /* the last start was refused, no process ever ran */
+        bool killed;      /* LAUNCH_KILL was sent: dyno-init dies, too, and says nothing */
         char code[8];     /* of the last failure: "R10" */
         char reason[200];
         const char *error; /* DYNOD_ERROR_* of a refused start */

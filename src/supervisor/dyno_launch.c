@@ -84,7 +84,7 @@ void dyno_launch(Dyno *dyno) {
 
         memcpy(old_id, dyno->id, sizeof(old_id));
         dyno->exit_status = -1;
-        dyno->refused = false;
+        dyno->refused = dyno->killed = false;
         dyno->restores = 0;
         dyno->deadline_usec = 0;
         dyno->next_start_usec = 0;
@@ -372,6 +372,7 @@ void dyno_send_term(Dyno *dyno) {
 void dyno_send_kill(Dyno *dyno) {
         LaunchMessage msg;
 
+        dyno->killed = true;
         memset(&msg, 0, sizeof(msg));
         msg.dyno.header.type = LAUNCH_KILL;
         field_set(msg.dyno.id, sizeof(msg.dyno.id), dyno->id);

@@ -127,6 +127,7 @@ static void test_boot_timeout_is_r10(void **state) {
                 "heroku[web.1]: Error R10 (Boot timeout) -> Web process failed to bind to $PORT "
                 "within 60 seconds of launch\n",
                 "heroku[web.1]: Stopping process with SIGKILL\n",
+                "heroku[web.1]: Process exited with status 137\n",
                 "heroku[web.1]: State changed from starting to crashed\n",
                 "heroku[web.1]: State changed from crashed to starting\n");
 }
@@ -243,6 +244,7 @@ static void test_stop_is_sigterm_grace_r12_kill(void **state) {
                 "heroku[web.1]: Error R12 (Exit timeout) -> At least one process failed to exit "
                 "within 30 seconds of SIGTERM\n",
                 "heroku[web.1]: Stopping remaining processes with SIGKILL\n",
+                "heroku[web.1]: Process exited with status 137\n",
                 "heroku[web.1]: State changed from up to down\n");
 
         /* It stays down until somebody restarts it. */
