@@ -142,7 +142,7 @@ static void info_line(Table *table, const char *name, const char *fmt, ...) {
         va_end(ap);
         if (n < 0)
                 text = NULL;
-        table_cell(table, "%s:", name);
+        table_cell(table, "%s%s", name, *name ? ":" : "");
         table_cell(table, "%s", text ?: "");
         table_end_line(table);
 }
