@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "image/archive_source.h"
 #include "image/gzip_stream.h"
@@ -17,6 +18,7 @@ struct ArchiveSource {
         int fd;
         UnpackReport *report;
         uint64_t max_ratio;
+        uint64_t size; /* of the whole archive, if it is a file: what the ratio is to */
         uint64_t position;
 
         uint8_t *input;
@@ -125,6 +127,7 @@ static int open_by_magic(ArchiveSource *source) {
 
 int archive_source_new(ArchiveSource **ret, int fd, UnpackReport *report, uint64_t max_ratio) {
         _cleanup_(archive_source_freep) ArchiveSource *source = NULL;
+        struct stat st;
         int r;
 
         assert(ret);
@@ -140,6 +143,8 @@ int archive_source_new(ArchiveSource **ret, int fd, UnpackReport *report, uint64
         if (!source->input)
                 return -ENOMEM;
         source->next_in = source->input;
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+                source->size = (uint64_t)st.st_size;
 
         r = open_by_magic(source);
         if (r < 0)
@@ -213,7 +218,8 @@ static ssize_t read_filter(ArchiveSource *source, const void **ret) {
 }
 
 int archive_source_check_ratio(const ArchiveSource *source, uint64_t unpacked) {
-        uint64_t packed = source->report->counts.archive_bytes;
+        uint64_t read_so_far = source->report->counts.archive_bytes;
+        uint64_t packed = source->size > read_so_far ? source->size : read_so_far;
 
         if (unpacked <= RATIO_FLOOR || unpacked / source->max_ratio <= packed)
                 return 0;

@@ -30,7 +30,7 @@ ArchiveSource *archive_source_free(ArchiveSource *source);
 DEFINE_CLEANUP(ArchiveSource, archive_source_free)
 
 /* A short archive of a few zeroes is no bomb: bytes below which no ratio is looked at. */
-#define RATIO_FLOOR (UINT64_C(16) << 20)
+#define RATIO_FLOOR (UINT64_C(1) << 20)
 
 /**
  * archive_source_read() - the next bytes of the tar

@@ -144,6 +144,18 @@ def test_ratio_of_a_bomb_is_refused(store, archive):
     assert report["reason"] == "RATIO"
 
 
+def test_small_bomb_is_refused_by_the_default_limits(store, tmp_path):
+    archive = Archive(tmp_path / "a.tar.xz", "w:xz").add("./app/Procfile", "web: x\n")
+    report = store.refuse("slug", archive.add("./app/zeroes", bytes(8 << 20)).close())
+    assert report["reason"] == "RATIO"
+
+
+def test_ratio_is_to_the_whole_archive(store, archive):
+    """Zeroes first, and enough of the rest behind: 250 to 1, though it begins with 1,000."""
+    archive.add("./app/zeroes", bytes(350 << 20)).add("./app/rest", os.urandom(1 << 20))
+    assert store.take("slug", archive.close(), (1 << 30, 1000, 500))["entries"] == 5
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
 def test_ratio_of_padding_is_refused(store, tmp_path, pack):
     """Zeroes behind the end of the tar make no entry, but cost as much."""

@@ -311,7 +311,7 @@ def test_unpacker_that_dies_is_reported(store, tmp_path):
 
 @pytest.fixture
 def small_disk(build, tmp_path):
-    """A file system of 24 MB, seen by this test alone is not needed: it has a folder of its own."""
+    """A store on a file system of 24 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "t", disk], check=True)
