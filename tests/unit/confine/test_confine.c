@@ -70,8 +70,8 @@ static void child_filters(void) {
         if (!CONFINE_LOADS_FILTER)
                 _exit(SKIPPED);
 
-        CHECK(getppid() > 0);
-        CHECK(syscall(SYS_getpgrp) > 0);
+        CHECK(getppid() >= 0); /* 0: in another pid namespace */
+        CHECK(syscall(SYS_getpgrp) >= 0);
         CHECK(open("/dev/null", O_RDONLY) < 0 && errno == ENOSYS);
         CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) < 0 && errno == ENOSYS);
         CHECK(kill(getpid(), 0) < 0 && errno == ENOSYS);
