@@ -51,7 +51,7 @@ void suggestion_offer(Suggestion *s, const char *name) {
         distance = edit_distance(s->wanted, name);
 
         /* A third of the letters may be wrong: more is another word. */
-        limit = 1 + strlen(s->wanted) / 3;
+        limit = (strlen(s->wanted) + 2) / 3;
         if (distance > limit || (s->best && distance >= s->distance))
                 return;
 

@@ -26,6 +26,7 @@ static void test_nearest_name_is_suggested_and_no_stranger(void **state) {
         assert_string_equal(nearest("weeb", names), "web");     /* one too many */
         assert_string_equal(nearest("wrker", names), "worker"); /* one missing */
         assert_null(nearest("clock", names));
+        assert_null(nearest("foo", (const char *const[]){"Eco", NULL})); /* two of three */
         assert_null(nearest("", names));
         assert_null(nearest("web", (const char *const[]){NULL}));
 }
