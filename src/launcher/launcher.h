@@ -34,7 +34,8 @@ typedef struct Service {
 } Service;
 
 typedef struct Launcher {
-        Config *config;
+        Config *config; /* as read at start: what dynos are made of does not change under them */
+        int config_fd;  /* sealed memfd of the newest one, for supervisor and logger */
         const char *config_path; /* NULL: the usual place */
         Instance instance;
         Loop *loop;

@@ -136,11 +136,9 @@ static int reload(Launcher *launcher) {
         if (r < 0) {
                 log_error("The configuration in force stays.");
         } else {
-                /*
-                 * The sandbox and the network borrow the old one; what dynos are made of
-                 * does not change under them before the next start of dynod.
-                 */
-                link_send(launcher, &reloaded, sizeof(reloaded), &fd, 1);
+                (void)safe_close(launcher->config_fd);
+                launcher->config_fd = TAKE_FD(fd);
+                link_send(launcher, &reloaded, sizeof(reloaded), &launcher->config_fd, 1);
                 log_info("Configuration reloaded.");
         }
         notify_service_manager("READY=1");
@@ -386,6 +384,7 @@ static void launcher_clear(Launcher *launcher) {
         launcher->dynos_dir_fd = safe_close(launcher->dynos_dir_fd);
         launcher->cgroup_fd = safe_close(launcher->cgroup_fd);
         instance_close(&launcher->instance);
+        launcher->config_fd = safe_close(launcher->config_fd);
         launcher->config = config_free(launcher->config);
 }
 
@@ -434,6 +433,7 @@ int main(int argc, char **argv) {
                 .signal_fd = -EBADF,
                 .inotify_fd = -EBADF,
                 .logger_channel_fd = {-EBADF, -EBADF},
+                .config_fd = -EBADF,
         };
         Options options;
         int r;
@@ -455,7 +455,9 @@ int main(int argc, char **argv) {
 
         launcher.config_path = options.config_path;
         launcher.debug = options.debug;
-        r = loop_new(&launcher.loop);
+        r = config_to_memfd(launcher.config, &launcher.config_fd);
+        if (r == 0)
+                r = loop_new(&launcher.loop);
         if (r == 0)
                 r = start_up(&launcher, &options);
         if (r == 0 && options.purge)

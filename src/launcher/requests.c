@@ -151,14 +151,10 @@ int request_greet(Launcher *launcher) {
                 .memory_total = launcher->memory_total,
         };
         LaunchHeader ready = {.type = LAUNCH_READY};
-        _cleanup_close_ int config_fd = -EBADF;
-        int fds[4], r;
+        int fds[4];
 
-        r = config_to_memfd(launcher->config, &config_fd);
-        if (r < 0)
-                return r;
         field_set(hello.instance, sizeof(hello.instance), launcher->config->instance);
-        fds[0] = config_fd;
+        fds[0] = launcher->config_fd;
         fds[1] = launcher->listen_fd;
         fds[2] = launcher->cgroup_fd;
         fds[3] = launcher->instance.run_dir_fd;

@@ -132,7 +132,6 @@ static void introduce_logger(Launcher *launcher) {
 
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
-        _cleanup_close_ int config_fd = -EBADF;
         bool is_first = launcher->logger_channel_fd[0] < 0;
         int fds[2], r = 0;
         ServiceSpec spec = {
@@ -148,12 +147,10 @@ static int start_logger(Launcher *launcher) {
 
         if (is_first)
                 r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
-        if (r == 0)
-                r = config_to_memfd(config, &config_fd);
         if (r < 0)
                 return r;
         fds[0] = launcher->logger_channel_fd[1];
-        fds[1] = config_fd;
+        fds[1] = launcher->config_fd;
         r = spawn(launcher, &launcher->logger, &spec);
         if (r == 0 && is_first)
                 introduce_logger(launcher);

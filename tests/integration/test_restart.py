@@ -2,6 +2,8 @@
 """Nothing depends on a dynod process staying alive."""
 
 import os
+import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -141,3 +143,30 @@ def test_app_cannot_close_its_output_to_the_next_logger(daemon, app, slug):
     daemon.kill_process("dynod-logger")
     last = max(int(line.rsplit(" ", 1)[1]) for line in daemon.logs(app).splitlines() if " tick " in line)
     daemon.wait_log(app, f"tick {last + 20}")
+
+
+def test_reloaded_configuration_outlives_the_supervisor(daemon):
+    """A supervisor that is started later runs by the newest file, and a bad one changes nothing."""
+    folder = pathlib.Path("/etc/dynod/dynod.conf.d") if daemon.is_installed else daemon.folder / "dynod.conf.d"
+    folder.mkdir(exist_ok=True)
+    drop_in = folder / "90-test.conf"
+
+    def names():
+        return {size["name"] for size in daemon.json("sizes")}
+
+    def reload(text):
+        drop_in.write_text(text)
+        os.kill(daemon.main_pid(), signal.SIGHUP)
+
+    try:
+        reload("[size Tiny]\nmemory = 64M\nmemory_kill = 64M\n")
+        wait_until(lambda: "Tiny" in names(), "the new size is known")
+        daemon.kill_process("dynod-supervisor")
+        assert "Tiny" in names()
+        reload("nonsense = 1\n")
+        daemon.kill_process("dynod-supervisor")
+        assert "Tiny" in names()
+    finally:
+        drop_in.unlink()
+        os.kill(daemon.main_pid(), signal.SIGHUP)
+    wait_until(lambda: "Tiny" not in names(), "the old sizes are back")
