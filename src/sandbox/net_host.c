@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/names.h"
 #include "sandbox/net_host.h"
 #include "sandbox/net_plan.h"
 
@@ -156,12 +157,27 @@ bool net_uplinks_contain(const NetUplinks *uplinks, const char *name) {
         return false;
 }
 
+/* The way to one dyno of another instance: a /30 on a link with an instance's kind of name. */
+static bool is_dyno_route(const NetRoute *route) {
+        char instance[INSTANCE_NAME_SIZE];
+        const char *dash = strchr(route->link, '-');
+        size_t len = dash ? (size_t)(dash - route->link) : 0;
+        uint32_t slot;
+
+        if (route->prefix != NET_DYNO_PREFIX || len == 0 || len >= sizeof(instance))
+                return false;
+        memcpy(instance, route->link, len);
+        instance[len] = '\0';
+        return instance_name_is_valid(instance) &&
+               net_plan_link_slot(instance, route->link, &slot) == 0;
+}
+
 static void collect_uplink(const NetRoute *route, void *userdata) {
         NetUplinks *uplinks = userdata;
 
         if (route->type != RTN_UNICAST || route->link[0] == '\0' ||
-            strcmp(route->link, "lo") == 0 || uplinks->n == NET_UPLINKS_MAX ||
-            net_uplinks_contain(uplinks, route->link))
+            strcmp(route->link, "lo") == 0 || is_dyno_route(route) ||
+            uplinks->n == NET_UPLINKS_MAX || net_uplinks_contain(uplinks, route->link))
                 return;
 
         memcpy(uplinks->name[uplinks->n++], route->link, IFNAMSIZ);

@@ -271,6 +271,17 @@ def test_a_new_uplink_forwards_after_refresh(net):
     assert "wan1" not in elements(net, "uplinks")
 
 
+def test_a_link_of_another_instance_is_no_uplink(net):
+    for name, prefix in (("other-3", 30), ("wan-1", 24)):
+        peer = name.replace("-", "p")
+        net.host.run(f"ip link add {name} type veth peer name {peer} && ip link set {name} up"
+                     f" && ip link set {peer} up && ip addr add 10.79.{prefix}.1/{prefix} dev {name}")
+    net.driver.ok("refresh")
+    uplinks = net.driver.report()["uplinks"].split()
+    assert "other-3" not in uplinks and "wan-1" in uplinks
+    assert net.host.run("cat /proc/sys/net/ipv4/conf/other-3/forwarding").strip() == "0"
+
+
 def test_an_uplink_that_comes_later_is_noticed(lab):
     lab.host.run("ip route del default")
     for link in (UPLINK, "lan0"):
