@@ -79,7 +79,7 @@ int cmd_apps_rename(Invocation *invocation, Failure *reterr) {
                         "One new name is needed.\nWrite: herokuctl apps:rename NEW -a OLD");
                 return -1;
         }
-        action_begin(&action, "Renaming %s to %s", invocation->app, name);
+        action_begin(&action, "Renaming %s to %s and restarting its dynos", invocation->app, name);
         if (client_call(
                     invocation->client, &facts, reterr, "RenameApp", "ss", invocation->app, name) <
             0)

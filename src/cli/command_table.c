@@ -67,6 +67,7 @@ const Command command_table[] = {
         {
                 .name = "apps:rename", .aliases = {"rename"}, .arguments = "[OLD] NEW",
                 .summary = "give an app another name",
+                .text = "Restarts its dynos: HEROKU_APP_NAME of a running one cannot change.",
                 .examples = {"herokuctl apps:rename store -a shop", "herokuctl apps:rename shop store"},
                 .flags = COMMAND_APP, .min_args = 1, .max_args = 2, .kind = {ARGUMENT_APP},
                 .run = cmd_apps_rename,

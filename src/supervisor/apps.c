@@ -173,10 +173,12 @@ int manager_rename_app(
         for (dyno = manager->dynos; dyno; dyno = next) {
                 next = dyno->next;
                 if (dyno->app == found && !dyno->one_off && !dyno_is_leaving(dyno) &&
-                    dyno_is_alive(dyno) && dyno->state != DYNO_STOPPING)
+                    dyno_is_alive(dyno) && dyno->state != DYNO_STOPPING) {
+                        dyno_log(dyno, "Restarting");
                         (void)dyno_replace(dyno, &dyno->size);
-                else if (dyno->app == found)
+                } else if (dyno->app == found) {
                         dyno_file_write(dyno);
+                }
         }
         return 0;
 }
