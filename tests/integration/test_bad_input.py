@@ -266,3 +266,71 @@ def test_a_supervisor_that_hangs_is_not_waited_for_long(daemon):
     assert gone.returncode == 3
     assert "does not answer" in gone.stderr
     daemon.ok("ps", "-A")
+
+
+def test_archive_that_rotted_is_r17_at_the_next_start(daemon, app, slug):
+    """The archive is the truth: a tree that is not trusted is made from it again, or not at all."""
+    path = slug({**WEB_SLUG, "salt": os.urandom(16).hex()})
+    daemon.ok("deploy", path, "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
+    archive = daemon.state_dir / "archives" / digest
+    content = archive.read_bytes()
+
+    daemon.stop()
+    try:
+        for marker in (daemon.state_dir / "boot").glob(f"*{digest}"):
+            marker.unlink()
+        archive.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    finally:
+        daemon.start()
+    rotten = hashlib.sha256(archive.read_bytes()).hexdigest()
+    daemon.ctl("ps:restart", "web.1", "-a", app, timeout=90)
+    line = daemon.wait_log(app, "Error R17", 60)
+    assert line.endswith("Error R17 (Checksum error) -> Checksum does match expected value. "
+                         f"Expected: SHA256:{digest} Actual: SHA256:{rotten}")
+    daemon.wait_log(app, "heroku[web.1]: State changed from starting to crashed")
+
+    # The same slug once more repairs it.
+    daemon.ok("deploy", path, "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    assert archive.read_bytes() == content
+
+
+def dynod(daemon, *arguments):
+    return subprocess.run([str(daemon.prefix / "sbin/dynod"), "--instance", daemon.instance, *arguments],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_second_daemon_on_the_same_folders_is_refused(daemon):
+    config = [] if daemon.is_installed else ["--config", str(daemon.folder / "dynod.conf")]
+    second = dynod(daemon, *config)
+    assert second.returncode == 1
+    assert f"Another dynod is running on {daemon.state_dir}." in second.stderr
+    daemon.ok("host:info")
+
+
+def test_damaged_configuration_names_file_and_line(daemon, tmp_path):
+    path = tmp_path / "dynod.conf"
+    for line, text in (("nonsense = 1", 'There is no key "nonsense".'), ("web_port = x", "web_port = x: must be"),
+                       ("\0", "not text")):
+        path.write_text(f"# a comment\npool = 4\n{line}\n")
+        for mode in (["--check"], []):
+            gone = dynod(daemon, *mode, "--config", str(path))
+            assert gone.returncode == 1
+            assert text in gone.stderr and str(path) in gone.stderr
+            assert "\0" in line or f"{path}:3: " in gone.stderr
+
+
+def test_unknown_size_is_named_and_nothing_changes(daemon, kept):
+    app = kept
+    before = daemon.json("ps:scale", "-a", app)
+    assert '"gigantic"' in daemon.refused("ps:scale", "worker=1:gigantic", "-a", app)
+    assert daemon.json("ps:scale", "-a", app) == before
+
+
+def test_over_long_names_are_refused(daemon, kept):
+    assert "a" * 31 in daemon.refused("apps:create", "a" * 31)
+    assert "A" * 256 in daemon.refused("config:set", "A" * 256 + "=1", "-a", kept)
+    assert "w" * 64 in daemon.refused("ps:scale", "w" * 64 + "=1", "-a", kept, status=2)
+    assert "s" * 31 in daemon.refused("stacks:import", "s" * 31, "/dev/null")
