@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dynod_testing import WEB_SLUG, http_get
+from dynod_testing import WEB_SLUG, http_get, wait_until
 
 pytestmark = pytest.mark.soak
 
@@ -42,8 +42,10 @@ def test_rounds_of_scale_restart_and_run_leave_no_trace(daemon, app, slug):
         if number == 20:
             before = sizes(daemon)
     if before:
-        for (files, memory), (files_now, memory_now) in zip(before, sizes(daemon)):
-            assert files_now <= files + 16, "descriptors leak"
+        # What can be torn down later is torn down later: give it the time.
+        wait_until(lambda: all(now[0] <= then[0] + 4 for then, now in zip(before, sizes(daemon))),
+                   f"as few descriptors as before, {before}", 30)
+        for (_, memory), (_, memory_now) in zip(before, sizes(daemon)):
             assert memory_now <= memory * 1.5 + 4096, "memory leaks"
 
 
