@@ -476,6 +476,36 @@ static bool was_set(const Config *config, const char *name) {
         return false;
 }
 
+/* No dyno may have an id that opens something outside; -1 is "leave it" to setresuid(2): root. */
+static int check_ids(const Config *config, ConfigError *reterr) {
+        const struct {
+                const char *key;
+                uint32_t id;
+        } ids[] = {
+                {"supervisor_user", config->supervisor_uid},
+                {"supervisor_user", config->supervisor_gid},
+                {"logger_user", config->logger_uid},
+                {"logger_user", config->logger_gid},
+                {"control_group", config->control_gid},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+                if (ids[i].id == UINT32_MAX)
+                        return config_refuse(
+                                reterr, "%s cannot be %" PRIu32 ".", ids[i].key, ids[i].id);
+                if (ids[i].id - config->uid_base < CONFIG_UIDS)
+                        return config_refuse(
+                                reterr,
+                                "%s has the id %" PRIu32 ", one of the %d from uid_base on, which "
+                                "belong to dynos.",
+                                ids[i].key,
+                                ids[i].id,
+                                CONFIG_UIDS);
+        }
+
+        return 0;
+}
+
 /* The package's users, unless the files name others. */
 static int find_users(Config *config, ConfigError *reterr) {
         static const struct {
@@ -507,7 +537,7 @@ static int find_users(Config *config, ConfigError *reterr) {
         if (config->supervisor_uid == config->logger_uid)
                 return config_refuse(reterr, "supervisor_user and logger_user must differ.");
 
-        return 0;
+        return check_ids(config, reterr);
 }
 
 int config_finish(Config *config, ConfigError *reterr) {

@@ -28,8 +28,11 @@ static int hide_state(const char *state_dir, const char *own_dir) {
         _cleanup_close_ int tree_fd = -EBADF, dir_fd = -EBADF;
         struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
 
-        /* Safe: a namespace of this child alone; nothing propagates to the host. */
-        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        /*
+         * Safe: a namespace of this child alone; nothing propagates to the host. What the
+         * host unmounts goes here too, or a service would keep a file system busy for ever.
+         */
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
                 return -errno;
 
         dir_fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -93,6 +96,8 @@ static int give_up_root(const ChildSpec *spec) {
         if (setgroups(0, NULL) < 0 || setresgid(spec->gid, spec->gid, spec->gid) < 0 ||
             setresuid(spec->uid, spec->uid, spec->uid) < 0)
                 return -errno;
+        if (getuid() != spec->uid || geteuid() != spec->uid || getgid() != spec->gid)
+                return -EPERM; /* an id of -1 leaves root in place, and says nothing */
         /* Before the profile, which allows no capability, not even the one for dropping. */
         r = confine_drop_capabilities();
         if (r < 0)

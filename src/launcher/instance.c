@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/parse.h"
@@ -16,6 +17,13 @@
 
 /* Outside of any instance's own folder, so that all of them find it. */
 #define INSTANCES_DIR "/run/dynod.instances"
+
+/*
+ * A dynod that was killed in the middle of a start has a child with a copy of its lock,
+ * until that child notices, milliseconds later.
+ */
+#define LOCK_TRIES 25
+#define LOCK_PAUSE_NSEC 20000000 /* ns: half a second, all together */
 
 static int open_dir(const char *path, mode_t mode) {
         int fd;
@@ -39,8 +47,15 @@ static int lock_file(int dir_fd, const char *name, int *ret_fd) {
         fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? -EBUSY : -errno;
+        for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+                const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NSEC};
+
+                if (errno != EWOULDBLOCK)
+                        return -errno;
+                if (i == LOCK_TRIES)
+                        return -EBUSY;
+                (void)nanosleep(&pause, NULL);
+        }
 
         *ret_fd = TAKE_FD(fd);
         return 0;
@@ -186,7 +201,8 @@ int instance_open(Instance *ret, const Config *config, ConfigError *reterr) {
         r = instance.run_dir_fd = open_dir(config->run_dir, 0755);
         if (r < 0)
                 goto fail;
-        r = instances_fd = open_dir(INSTANCES_DIR, 0755);
+        /* 0700: whoever may open it can lock it, and every start waits for that lock. */
+        r = instances_fd = open_dir(INSTANCES_DIR, 0700);
         if (r < 0)
                 goto fail;
         r = claim_ranges(instances_fd, config, &instance.notice_fd, reterr);

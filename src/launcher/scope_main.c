@@ -93,17 +93,28 @@ static int find_group(sd_bus *bus, const char *unit, char *ret, size_t size) {
         return 0;
 }
 
-static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
-        bool *done = userdata;
+typedef struct Wanted {
+        const char *unit;
+        bool done;
+} Wanted;
 
-        *done = true; /* ours is the only one that we wait for; find_group() tells how it went */
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
+        Wanted *wanted = userdata;
+        const char *unit;
+        uint32_t id;
+        int r;
+
+        /* Jobs of other units end at the same time, at boot most of all. */
+        r = sd_bus_message_read(m, "uos", &id, NULL, &unit);
+        if (r >= 0 && strcmp(unit, wanted->unit) == 0)
+                wanted->done = true; /* find_group() tells how it went */
         return 0;
 }
 
 static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop_usec) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         uint64_t end = clock_boottime_usec() + JOB_TIMEOUT_USEC;
-        bool done = false;
+        Wanted wanted = {.unit = unit};
         int r;
 
         r = sd_bus_match_signal(
@@ -114,7 +125,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                 SYSTEMD ".Manager",
                 "JobRemoved",
                 on_job_removed,
-                &done);
+                &wanted);
         if (r < 0)
                 return r;
         r = sd_bus_call_method(
@@ -154,7 +165,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                 return r;
         }
 
-        while (!done && clock_boottime_usec() < end) {
+        while (!wanted.done && clock_boottime_usec() < end) {
                 r = sd_bus_process(bus, NULL);
                 if (r < 0)
                         return r;
@@ -164,7 +175,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         return r;
         }
 
-        return done ? 0 : -ETIMEDOUT;
+        return wanted.done ? 0 : -ETIMEDOUT;
 }
 
 static int get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, char *group, size_t size) {

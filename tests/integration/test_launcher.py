@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the root process does when the world around it is not as it was."""
 
+import fcntl
 import os
+import threading
 
 import pytest
 
@@ -37,3 +39,11 @@ def test_dyno_whose_address_is_no_longer_ours_is_stopped(daemon, idle):
         drop_in.unlink()
         daemon.restart()
     assert daemon.dyno(idle, "idle.1")["id"] != before["id"]
+
+
+def test_start_waits_for_a_lock_that_is_just_being_let_go(daemon):
+    daemon.stop()
+    lock = open(daemon.state_dir / "lock", "rb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    threading.Timer(0.2, lock.close).start()
+    daemon.start()

@@ -71,6 +71,23 @@ static void test_bad_values_name_file_and_line(void **state) {
         }
 }
 
+static void test_ids_of_dynos_are_nobody_elses(void **state) {
+        static const char *const refused[] = {
+                USERS "uid_base = 70000\n",
+                USERS "uid_base = 70001\nlogger_user = 80\ncontrol_group = 80\n",
+                USERS "uid_base = 200000\ncontrol_group = 217407\n",
+                USERS "supervisor_user = 4294967295\n",
+                USERS "control_group = 4294967295\n",
+        };
+        _cleanup_(config_freep) Config *config = NULL;
+        ConfigError error;
+
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+                assert_int_equal(read_text(&config, refused[i], &error), -EINVAL);
+        assert_int_equal(
+                read_text(&config, USERS "uid_base = 200000\ncontrol_group = 217408\n", &error), 0);
+}
+
 static void test_drop_ins_win_in_order(void **state) {
         _cleanup_(config_freep) Config *config = NULL;
         char drop_in[160];
@@ -146,6 +163,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults_follow_the_instance),
                 cmocka_unit_test(test_bad_values_name_file_and_line),
+                cmocka_unit_test(test_ids_of_dynos_are_nobody_elses),
                 cmocka_unit_test(test_drop_ins_win_in_order),
                 cmocka_unit_test(test_memfd_carries_every_value),
                 cmocka_unit_test(test_missing_file_is_an_error_only_if_named),
