@@ -245,7 +245,7 @@ static int check_init(pid_t pid, uid_t uid) {
         (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
         n = read_text_at(AT_FDCWD, path, text, sizeof(text));
         if (n < 0)
-                return -ESRCH;
+                return n == -ENOENT ? -ESRCH : (int)n;
         r = proc_status_parse(text, &status);
         if (r < 0)
                 return r;

@@ -31,13 +31,19 @@ int sandbox_isolate_mounts(void) {
 }
 
 /* The child's part. Writes one byte when the namespace is there, stays until it is killed. */
-static void become_owner_and_wait(uid_t owner, int ready_fd) {
+static void become_owner_and_wait(uid_t owner, int ready_fd, pid_t parent) {
         /* Kept because some systems let only CAP_SYS_ADMIN make user namespaces. */
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setresgid(owner, owner, owner) < 0 ||
             setresuid(owner, owner, owner) < 0)
                 return;
         (void)!capabilities_raise(CAP_SYS_ADMIN);
         if (unshare(CLONE_NEWUSER) < 0)
+                return;
+        /*
+         * Only now, because each change of credentials above takes it back: if dynod is
+         * killed, this process must not stay with copies of its locks and sockets.
+         */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
                 return;
         if (write(ready_fd, "", 1) != 1)
                 return;
@@ -87,8 +93,8 @@ static int map_and_open(pid_t pid, const IdRange *map, size_t n_map) {
 
 int userns_create(uid_t owner, const IdRange *map, size_t n_map, int *ret_fd) {
         int ready[2] = {-EBADF, -EBADF};
+        pid_t pid, parent = getpid();
         int fd = -EPERM;
-        pid_t pid;
         char byte;
         ssize_t n;
 
@@ -101,7 +107,7 @@ int userns_create(uid_t owner, const IdRange *map, size_t n_map, int *ret_fd) {
         if (pid < 0)
                 fd = -errno;
         if (pid == 0) {
-                become_owner_and_wait(owner, ready[1]);
+                become_owner_and_wait(owner, ready[1], parent);
                 _exit(1);
         }
         ready[1] = safe_close(ready[1]);

@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import subprocess
 import threading
 
 import pytest
@@ -46,4 +47,18 @@ def test_start_waits_for_a_lock_that_is_just_being_let_go(daemon):
     lock = open(daemon.state_dir / "lock", "rb")
     fcntl.flock(lock, fcntl.LOCK_EX)
     threading.Timer(0.2, lock.close).start()
+    daemon.start()
+
+
+def test_killed_while_it_makes_slots_it_leaves_nobody_with_its_lock(daemon):
+    """A child that waits for its user namespace has copies of all descriptors, the lock's too."""
+    daemon.stop()
+    log = daemon.folder / "dynod.log"
+    for _ in range(12):
+        begin = log.stat().st_size
+        with open(log, "ab") as out:
+            process = subprocess.Popen(daemon.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        wait_until(lambda: b"Ready, dynod" in log.read_bytes()[begin:], "it makes slots now")
+        process.kill()
+        process.wait(timeout=20)
     daemon.start()
