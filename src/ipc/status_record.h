@@ -15,12 +15,7 @@
 
 #define STATUS_BOUND (UINT32_C(1) << 0)  /* something listens on the web port */
 #define STATUS_EXITED (UINT32_C(1) << 1) /* the command ended, its output may still be under way */
-/*
- * The command's process exists. Only now may dynod lower dyno-init's oom_score_adj: a
- * child forked later inherits the lowest value that a privileged process ever wrote
- * (oom_score_adj_min, since Linux 2.6.39) and may go back to it without any capability,
- * so that the app could make itself unkillable for the OOM killer.
- */
+/* The command's process exists. Nobody acts on it; a person or a test may wait for it. */
 #define STATUS_STARTED (UINT32_C(1) << 2)
 #define STATUS_FLAGS_ALL (STATUS_BOUND | STATUS_EXITED | STATUS_STARTED)
 

@@ -68,7 +68,7 @@ static int make_fifo(const char *dir, const char *name, uid_t uid) {
 
         (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
         (void)unlink(path);
-        if (mkfifo(path, 0240) < 0 || chown(path, uid, 0) < 0 || chmod(path, 0240) < 0)
+        if (mkfifo(path, 0420) < 0 || chown(path, 0, uid) < 0 || chmod(path, 0420) < 0)
                 die(path, errno);
         return open_below(dir, name, O_RDWR | O_NONBLOCK);
 }
