@@ -41,6 +41,11 @@ typedef struct DynoSize {
         uint64_t memory_kill;      /* bytes: the R15 point */
         uint32_t cpu_weight;       /* cgroup v2 cpu.weight */
         uint32_t process_limit;    /* processes and threads */
+        uint64_t bandwidth;        /* bytes a second, each direction; 0: not limited */
+        uint64_t disk;             /* bytes of scratch; 0: as much as there is */
+        uint64_t disk_files;       /* inodes of scratch; 0: as many as there are */
+        uint32_t connections;      /* tracked at once; 0: not limited */
+        uint32_t connection_rate;  /* new ones a second; 0: not limited */
 } DynoSize;
 
 typedef struct Config {

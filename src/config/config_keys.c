@@ -306,29 +306,36 @@ static const ConfigKey config_keys[] = {
         {"stop_grace",   IS_DURATION, OF(stop_grace_usec),   0, 3600 * USEC_PER_SEC, "a time from 0 to 1h", "30s"},
 };
 
-/* heroku-runtime's table of sizes. Shared CPU has a weight of its share, dedicated CPU 1000. */
+/*
+ * heroku-runtime's table of sizes. Shared CPU has a weight of its share, dedicated CPU 1000.
+ * Heroku publishes no numbers for what follows: a small dyno gets half of a gigabit link, and
+ * connections so that sixteen of them leave a default connection table half empty.
+ */
+#define SMALL   64 * MB,   4 * GB,  262144,  2048,  256
+#define MEDIUM 128 * MB,   8 * GB,  524288,  8192, 1024
+#define LARGE  512 * MB,  16 * GB, 1048576, 32768, 4096
 static const DynoSize default_sizes[] = {
-        {"Eco",               512 * MB,    1 * GB,   100, 256},
-        {"Basic",             512 * MB,    1 * GB,   100, 256},
-        {"Standard-1X",       512 * MB,    1 * GB,   100, 256},
-        {"Standard-2X",         1 * GB,    2 * GB,   200, 512},
-        {"Private-S",           1 * GB,    1 * GB,  1000, 512},
-        {"Shield-S",            1 * GB,    1 * GB,  1000, 512},
-        {"Performance-M",    2560 * MB,    5 * GB,  1000, 16384},
-        {"Private-M",        2560 * MB, 2560 * MB,  1000, 16384},
-        {"Shield-M",         2560 * MB, 2560 * MB,  1000, 16384},
-        {"Performance-L",      14 * GB,   28 * GB,  1000, 32768},
-        {"Private-L",          14 * GB,   14 * GB,  1000, 32768},
-        {"Shield-L",           14 * GB,   14 * GB,  1000, 32768},
-        {"Performance-L-RAM",  30 * GB,   36 * GB,  1000, 24576},
-        {"Private-L-RAM",      30 * GB,   30 * GB,  1000, 24576},
-        {"Shield-L-RAM",       30 * GB,   30 * GB,  1000, 24576},
-        {"Performance-XL",     62 * GB,   74 * GB,  1000, 32768},
-        {"Private-XL",         62 * GB,   62 * GB,  1000, 32768},
-        {"Shield-XL",          62 * GB,   62 * GB,  1000, 32768},
-        {"Performance-2XL",   126 * GB,  151 * GB,  1000, 65536},
-        {"Private-2XL",       126 * GB,  126 * GB,  1000, 65536},
-        {"Shield-2XL",        126 * GB,  126 * GB,  1000, 65536},
+        {"Eco",               512 * MB,    1 * GB,   100, 256, SMALL},
+        {"Basic",             512 * MB,    1 * GB,   100, 256, SMALL},
+        {"Standard-1X",       512 * MB,    1 * GB,   100, 256, SMALL},
+        {"Standard-2X",         1 * GB,    2 * GB,   200, 512, MEDIUM},
+        {"Private-S",           1 * GB,    1 * GB,  1000, 512, MEDIUM},
+        {"Shield-S",            1 * GB,    1 * GB,  1000, 512, MEDIUM},
+        {"Performance-M",    2560 * MB,    5 * GB,  1000, 16384, LARGE},
+        {"Private-M",        2560 * MB, 2560 * MB,  1000, 16384, LARGE},
+        {"Shield-M",         2560 * MB, 2560 * MB,  1000, 16384, LARGE},
+        {"Performance-L",      14 * GB,   28 * GB,  1000, 32768, LARGE},
+        {"Private-L",          14 * GB,   14 * GB,  1000, 32768, LARGE},
+        {"Shield-L",           14 * GB,   14 * GB,  1000, 32768, LARGE},
+        {"Performance-L-RAM",  30 * GB,   36 * GB,  1000, 24576, LARGE},
+        {"Private-L-RAM",      30 * GB,   30 * GB,  1000, 24576, LARGE},
+        {"Shield-L-RAM",       30 * GB,   30 * GB,  1000, 24576, LARGE},
+        {"Performance-XL",     62 * GB,   74 * GB,  1000, 32768, LARGE},
+        {"Private-XL",         62 * GB,   62 * GB,  1000, 32768, LARGE},
+        {"Shield-XL",          62 * GB,   62 * GB,  1000, 32768, LARGE},
+        {"Performance-2XL",   126 * GB,  151 * GB,  1000, 65536, LARGE},
+        {"Private-2XL",       126 * GB,  126 * GB,  1000, 65536, LARGE},
+        {"Shield-2XL",        126 * GB,  126 * GB,  1000, 65536, LARGE},
 };
 /* clang-format on */
 
@@ -413,8 +420,62 @@ static DynoSize *make_size(Config *config, const char *name) {
         return size;
 }
 
+typedef struct SizeKey {
+        const char *name;
+        size_t offset, width; /* of the field in DynoSize */
+        bool is_bytes;        /* "512M" */
+        uint64_t min, max;
+} SizeKey;
+
+#define SIZE_FIELD(field) offsetof(DynoSize, field), sizeof(((DynoSize *)NULL)->field)
+
+/* clang-format off */
+static const SizeKey size_keys[] = {
+        {"memory",          SIZE_FIELD(memory_quota),    true,  1, INT64_MAX},
+        {"memory_kill",     SIZE_FIELD(memory_kill),     true,  1, INT64_MAX},
+        {"cpu_weight",      SIZE_FIELD(cpu_weight),      false, 1, 10000},
+        {"processes",       SIZE_FIELD(process_limit),   false, 1, 4194304},
+        {"bandwidth",       SIZE_FIELD(bandwidth),       true,  0, INT64_MAX},
+        {"disk",            SIZE_FIELD(disk),            true,  0, INT64_MAX},
+        {"disk_files",      SIZE_FIELD(disk_files),      false, 0, INT64_MAX},
+        {"connections",     SIZE_FIELD(connections),     false, 0, 1000000},
+        {"connection_rate", SIZE_FIELD(connection_rate), false, 0, 1000000},
+};
+/* clang-format on */
+
+static const SizeKey *find_size_key(const char *name) {
+        for (size_t i = 0; i < ARRAY_SIZE(size_keys); i++)
+                if (strcmp(size_keys[i].name, name) == 0)
+                        return &size_keys[i];
+        return NULL;
+}
+
+static uint64_t size_value(const DynoSize *size, const SizeKey *key) {
+        const char *field = (const char *)size + key->offset;
+        uint64_t wide = 0;
+        uint32_t narrow = 0;
+
+        if (key->width == sizeof(wide)) {
+                memcpy(&wide, field, sizeof(wide));
+                return wide;
+        }
+        memcpy(&narrow, field, sizeof(narrow));
+        return narrow;
+}
+
+static void size_set_value(DynoSize *size, const SizeKey *key, uint64_t value) {
+        char *field = (char *)size + key->offset;
+        uint32_t narrow = (uint32_t)value;
+
+        if (key->width == sizeof(value))
+                memcpy(field, &value, sizeof(value));
+        else
+                memcpy(field, &narrow, sizeof(narrow));
+}
+
 int config_set_size(
         Config *config, const char *name, const char *key, const char *value, ConfigError *reterr) {
+        const SizeKey *size_key = find_size_key(key);
         DynoSize *size = make_size(config, name);
         uint64_t number = 0;
         int r;
@@ -422,27 +483,27 @@ int config_set_size(
         if (!size)
                 return config_refuse(
                         reterr, "There are %d sizes already: that is the most.", CONFIG_SIZES_MAX);
-
-        r = strncmp(key, "memory", 6) == 0 ? parse_size(value, &number) : parse_u64(value, &number);
-        if (r < 0 || number == 0 || number > INT64_MAX)
-                return config_refuse(reterr, "%s = %s: must be a number above 0.", key, value);
-
-        if (strcmp(key, "memory") == 0)
-                size->memory_quota = number;
-        else if (strcmp(key, "memory_kill") == 0)
-                size->memory_kill = number;
-        else if (strcmp(key, "cpu_weight") == 0 && number <= 10000)
-                size->cpu_weight = (uint32_t)number;
-        else if (strcmp(key, "processes") == 0 && number <= 4194304)
-                size->process_limit = (uint32_t)number;
-        else
+        if (!size_key)
                 return config_refuse(
                         reterr,
-                        "%s = %s: a size has memory, memory_kill, cpu_weight (to 10000) and "
-                        "processes (to 4194304).",
+                        "%s = %s: a size has memory, memory_kill, cpu_weight, processes, "
+                        "bandwidth, "
+                        "disk, disk_files, connections and connection_rate.",
                         key,
                         value);
 
+        r = size_key->is_bytes ? parse_size(value, &number) : parse_u64(value, &number);
+        if (r < 0 || number < size_key->min || number > size_key->max)
+                return config_refuse(
+                        reterr,
+                        "%s = %s: must be %s from %" PRIu64 " to %" PRIu64 ".",
+                        key,
+                        value,
+                        size_key->is_bytes ? "a size such as 512M," : "a number",
+                        size_key->min,
+                        size_key->max);
+
+        size_set_value(size, size_key, number);
         return 0;
 }
 
@@ -564,16 +625,15 @@ int config_finish(Config *config, ConfigError *reterr) {
 void config_write_values(const Config *config, FILE *out) {
         for (size_t i = 0; i < ARRAY_SIZE(config_keys); i++)
                 config_keys[i].write(config, &config_keys[i], out);
-        for (size_t i = 0; i < config->n_sizes; i++)
-                (void)fprintf(
-                        out,
-                        "[size %s]\nmemory = %" PRIu64 "\nmemory_kill = %" PRIu64
-                        "\ncpu_weight = %" PRIu32 "\nprocesses = %" PRIu32 "\n",
-                        config->sizes[i].name,
-                        config->sizes[i].memory_quota,
-                        config->sizes[i].memory_kill,
-                        config->sizes[i].cpu_weight,
-                        config->sizes[i].process_limit);
+        for (size_t i = 0; i < config->n_sizes; i++) {
+                (void)fprintf(out, "[size %s]\n", config->sizes[i].name);
+                for (size_t j = 0; j < ARRAY_SIZE(size_keys); j++)
+                        (void)fprintf(
+                                out,
+                                "%s = %" PRIu64 "\n",
+                                size_keys[j].name,
+                                size_value(&config->sizes[i], &size_keys[j]));
+        }
 }
 
 static const ConfigText *find_text(const Config *config, const char *section, const char *key) {

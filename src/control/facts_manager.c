@@ -123,6 +123,11 @@ int facts_of_size(sd_bus_message *m, const DynoSize *size) {
         APPEND(r, fact_u64(m, "memory_kill", size->memory_kill));
         APPEND(r, fact_u32(m, "cpu_weight", size->cpu_weight));
         APPEND(r, fact_u32(m, "process_limit", size->process_limit));
+        APPEND(r, fact_u64(m, "bandwidth", size->bandwidth));
+        APPEND(r, fact_u64(m, "disk", size->disk));
+        APPEND(r, fact_u64(m, "disk_files", size->disk_files));
+        APPEND(r, fact_u32(m, "connections", size->connections));
+        APPEND(r, fact_u32(m, "connection_rate", size->connection_rate));
         return r;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "ipc/launch_proto.h"
@@ -54,7 +56,9 @@ static bool start_is_valid(const LaunchStart *s) {
                s->release <= RELEASE_MAX && s->web_port <= UINT16_MAX && s->cpu_weight >= 1 &&
                s->cpu_weight <= 10000 && s->process_limit >= 1 &&
                s->process_limit <= PROCESS_LIMIT_MAX && s->memory_quota > 0 &&
-               s->memory_kill >= s->memory_quota && s->memory_kill <= INT64_MAX;
+               s->memory_kill >= s->memory_quota && s->memory_kill <= INT64_MAX &&
+               s->bandwidth <= INT64_MAX && s->disk <= INT64_MAX && s->disk_files <= INT64_MAX &&
+               s->app_number > 0 && s->reserved == 0;
 }
 
 static bool check_start(const LaunchMessage *msg) {
@@ -85,6 +89,81 @@ static bool check_import(const LaunchMessage *msg) {
 
 static bool check_object(const LaunchMessage *msg) {
         return msg->object.kind < _OBJECT_KIND_MAX && msg->object.reserved == 0;
+}
+
+static bool is_network(uint32_t network, uint32_t prefix) {
+        uint32_t mask = prefix > 0 ? UINT32_MAX << (32 - prefix) : 0;
+
+        return (ntohl(network) & ~mask) == 0;
+}
+
+static bool is_rule(const NetworkRule *rule) {
+        bool has_ports = rule->protocol == IPPROTO_TCP || rule->protocol == IPPROTO_UDP;
+
+        if (rule->prefix > 32 || !is_network(rule->network, rule->prefix))
+                return false;
+        if (!has_ports && rule->protocol != IPPROTO_ICMP && rule->protocol != 0)
+                return false;
+        if (rule->port_first > rule->port_last || (rule->port_first == 0 && rule->port_last > 0))
+                return false;
+
+        return (has_ports || rule->port_first == 0) && rule->allow <= 1 && rule->reserved == 0;
+}
+
+static bool is_port(const NetworkPort *port, bool tcp_only) {
+        return port->port > 0 && port->reserved == 0 &&
+               (port->protocol == IPPROTO_TCP || (port->protocol == IPPROTO_UDP && !tcp_only));
+}
+
+static bool is_zero(const void *data, size_t size) {
+        const uint8_t *p = data;
+
+        while (size > 0)
+                if (p[--size] != 0)
+                        return false;
+        return true;
+}
+
+/* What is beyond the counts is zero: two policies that say the same are equal bytes. */
+static bool lists_are_valid(const LaunchPolicy *p) {
+        for (size_t i = 0; i < p->n_rules; i++)
+                if (!is_rule(&p->rules[i]))
+                        return false;
+        for (size_t i = 0; i < p->n_trusted; i++)
+                if (p->trusted[i].prefix > 32 ||
+                    !is_network(p->trusted[i].network, p->trusted[i].prefix))
+                        return false;
+        for (size_t i = 0; i < p->n_services; i++)
+                if (!is_port(&p->services[i], false))
+                        return false;
+        for (size_t i = 0; i < p->n_published; i++)
+                if (!is_port(&p->published[i], true))
+                        return false;
+
+        return is_zero(&p->rules[p->n_rules],
+                       sizeof(p->rules[0]) * (NETWORK_RULES_MAX - p->n_rules)) &&
+               is_zero(&p->trusted[p->n_trusted],
+                       sizeof(p->trusted[0]) * (NETWORK_TRUSTED_MAX - p->n_trusted)) &&
+               is_zero(&p->services[p->n_services],
+                       sizeof(p->services[0]) * (NETWORK_SERVICES_MAX - p->n_services)) &&
+               is_zero(&p->published[p->n_published],
+                       sizeof(p->published[0]) * (NETWORK_PUBLISHED_MAX - p->n_published));
+}
+
+static bool check_policy(const LaunchMessage *msg) {
+        const LaunchPolicy *p = &msg->policy;
+
+        if (p->app_number == 0 || p->egress_closed > 1 ||
+            !is_zero(p->reserved, sizeof(p->reserved)))
+                return false;
+        if (p->n_rules > NETWORK_RULES_MAX || p->n_trusted > NETWORK_TRUSTED_MAX ||
+            p->n_services > NETWORK_SERVICES_MAX || p->n_published > NETWORK_PUBLISHED_MAX)
+                return false;
+        if (p->serial == 0 && (p->fixed_source != 0 || p->egress_closed != 0 || p->n_rules > 0 ||
+                               p->n_trusted > 0 || p->n_services > 0 || p->n_published > 0))
+                return false;
+
+        return lists_are_valid(p);
 }
 
 static bool check_nothing(const LaunchMessage *msg) {
@@ -157,6 +236,7 @@ static const LaunchTypeDef launch_types[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_ABANDON]   = {sizeof(LaunchImport),    0, 0, SUPERVISOR, check_import},
         [LAUNCH_REMOVE]    = {sizeof(LaunchObject),    0, 0, SUPERVISOR, check_object},
         [LAUNCH_HOST]      = {sizeof(LaunchHeader),    0, 0, SUPERVISOR, check_nothing},
+        [LAUNCH_POLICY]    = {sizeof(LaunchPolicy),    0, 0, SUPERVISOR, check_policy},
 
         [LAUNCH_HELLO]     = {sizeof(LaunchHello),     4, 4, LAUNCHER, check_hello},
         [LAUNCH_LOGGER]    = {sizeof(LaunchHeader),    1, 1, LAUNCHER, check_nothing},

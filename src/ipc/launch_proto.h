@@ -37,6 +37,7 @@ typedef enum LaunchType {
         LAUNCH_ABANDON, /* LaunchImport: kill and forget; always works */
         LAUNCH_REMOVE,  /* LaunchObject: out of the store, tree and archive */
         LAUNCH_HOST,    /* LaunchHeader: state of the host's layers; answered by LAUNCH_HOSTED */
+        LAUNCH_POLICY,  /* LaunchPolicy: what an app's dynos, running ones too, may reach */
 
         /* replies and events, launcher to supervisor */
         LAUNCH_HELLO, /* LaunchHello; fds: config memfd, listening socket, cgroup root, run folder */
@@ -93,14 +94,22 @@ typedef struct LaunchHeader {
 
 typedef struct LaunchStart {
         LaunchHeader header;
-        uint32_t flags;         /* LAUNCH_FLAG_* */
-        uint32_t number;        /* N of TYPE.N, from 1 */
-        uint32_t release;       /* N of vN, from 1 */
-        uint32_t web_port;      /* what $PORT says; 0: not a web dyno */
-        uint32_t cpu_weight;    /* cgroup v2 cpu.weight, 1 to 10000 */
-        uint32_t process_limit; /* Heroku's: processes and threads; also RLIMIT_NPROC */
-        uint64_t memory_quota;  /* bytes: R14 line and memory.limit_in_bytes */
-        uint64_t memory_kill;   /* bytes: R15 point, at least memory_quota */
+        uint32_t flags;           /* LAUNCH_FLAG_* */
+        uint32_t number;          /* N of TYPE.N, from 1 */
+        uint32_t release;         /* N of vN, from 1 */
+        uint32_t web_port;        /* what $PORT says; 0: not a web dyno */
+        uint32_t cpu_weight;      /* cgroup v2 cpu.weight, 1 to 10000 */
+        uint32_t process_limit;   /* Heroku's: processes and threads; also RLIMIT_NPROC */
+        uint64_t memory_quota;    /* bytes: R14 line and memory.limit_in_bytes */
+        uint64_t memory_kill;     /* bytes: R15 point, at least memory_quota */
+        uint64_t bandwidth;       /* bytes a second, each direction; 0: not limited */
+        uint64_t disk;            /* bytes of scratch; 0: as much as there is */
+        uint64_t disk_files;      /* inodes of scratch; 0: as many as there are */
+        uint32_t connections;     /* tracked at once, both directions together; 0: not limited */
+        uint32_t connection_rate; /* new ones a second; 0: not limited */
+        uint64_t policy;          /* serial of the app's LaunchPolicy, 0: it has none */
+        uint32_t app_number;      /* which LaunchPolicy; never used again for another app */
+        uint32_t reserved;
         uint8_t stack[DIGEST_SIZE];
         uint8_t slug[DIGEST_SIZE];
         char id[DYNO_ID_SIZE];
@@ -162,6 +171,54 @@ typedef struct LaunchObject {
         uint32_t reserved;
         uint8_t digest[DIGEST_SIZE];
 } LaunchObject;
+
+#define NETWORK_RULES_MAX 64    /* of egress; more make a wall that nobody can read */
+#define NETWORK_TRUSTED_MAX 20  /* networks, as many as Heroku has trusted ranges */
+#define NETWORK_SERVICES_MAX 32 /* ports of the host */
+#define NETWORK_PUBLISHED_MAX 16
+
+/* One line of an app's egress policy. The first that fits a packet decides. */
+typedef struct NetworkRule {
+        uint32_t network;    /* IPv4, network byte order, no bit set beyond @prefix */
+        uint8_t prefix;      /* 0 to 32 */
+        uint8_t protocol;    /* IPPROTO_TCP, _UDP, _ICMP; 0: any */
+        uint8_t allow;       /* 1: allow, 0: deny */
+        uint8_t reserved;    /* 0 */
+        uint16_t port_first; /* of TCP and UDP; 0 with port_last 0: all, and of all others */
+        uint16_t port_last;
+} NetworkRule;
+
+typedef struct NetworkRange {
+        uint32_t network; /* as a rule's */
+        uint32_t prefix;
+} NetworkRange;
+
+typedef struct NetworkPort {
+        uint16_t port;    /* of the host, 1 to 65535 */
+        uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP; published ports are TCP */
+        uint8_t reserved; /* 0 */
+} NetworkPort;
+
+/*
+ * The network policy of one app, whole: it replaces what was there, for running dynos in
+ * one transaction. A START names the serial that must be in force, else it is refused.
+ */
+typedef struct LaunchPolicy {
+        LaunchHeader header;
+        uint64_t serial; /* grows with every change; 0: the app has none any more, all else 0 */
+        uint32_t app_number;
+        uint32_t fixed_source; /* IPv4 of the host, network byte order; 0: masquerade */
+        uint8_t egress_closed; /* what no rule fits is 1: denied, 0: allowed */
+        uint8_t n_rules;
+        uint8_t n_trusted; /* 0: everybody may connect to published ports */
+        uint8_t n_services;
+        uint8_t n_published;
+        uint8_t reserved[3];
+        NetworkRule rules[NETWORK_RULES_MAX];
+        NetworkRange trusted[NETWORK_TRUSTED_MAX];
+        NetworkPort services[NETWORK_SERVICES_MAX];
+        NetworkPort published[NETWORK_PUBLISHED_MAX];
+} LaunchPolicy;
 
 typedef struct LaunchReply {
         LaunchHeader header;
@@ -261,6 +318,7 @@ typedef union LaunchMessage {
         LaunchExtract extract;
         LaunchImport import;
         LaunchObject object;
+        LaunchPolicy policy;
         LaunchHello hello;
         LaunchDynoFacts facts;
         LaunchReply reply;

@@ -124,6 +124,12 @@ static void fill_start(const Dyno *dyno, LaunchStart *start) {
         start->process_limit = dyno->size.process_limit;
         start->memory_quota = dyno->size.memory_quota;
         start->memory_kill = dyno->size.memory_kill;
+        start->bandwidth = dyno->size.bandwidth;
+        start->disk = dyno->size.disk;
+        start->disk_files = dyno->size.disk_files;
+        start->connections = dyno->size.connections;
+        start->connection_rate = dyno->size.connection_rate;
+        start->app_number = (uint32_t)dyno->app->row.id;
         memcpy(start->stack, dyno->stack_digest, DIGEST_SIZE);
         memcpy(start->slug, dyno->slug, DIGEST_SIZE);
         field_set(start->id, sizeof(start->id), dyno->id);

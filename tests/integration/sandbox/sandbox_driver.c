@@ -117,6 +117,7 @@ static void set_up(Driver *d, const char *config, const char *work, const char *
                 .web_port = 5000,
                 .cpu_weight = 100,
                 .process_limit = 256,
+                .app_number = 1,
                 .memory_quota = UINT64_C(512) << 20,
                 .memory_kill = UINT64_C(1) << 30,
                 .id = DYNO_ID,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +24,7 @@ static LaunchMessage start_message(void) {
         msg.start.process_limit = 256;
         msg.start.memory_quota = 512 << 20;
         msg.start.memory_kill = 1024 << 20;
+        msg.start.app_number = 7;
         field_set(msg.start.id, sizeof(msg.start.id), "web.1-7f3a9c");
         field_set(msg.start.app, sizeof(msg.start.app), "shop");
         field_set(msg.start.type, sizeof(msg.start.type), "web");
@@ -42,83 +45,235 @@ static void test_good_start_passes(void **state) {
                 launch_message_check(&msg, sizeof(msg.start), 2, LAUNCH_FROM_SUPERVISOR), 0);
 }
 
-/* One change each that makes a good message a bad one. */
-static void test_every_field_of_a_start_is_checked(void **state) {
+/* One change each that makes a good message a bad one. False: there is no such change. */
+static bool break_start_names(LaunchStart *s, int change) {
         static const char dirty[APP_NAME_SIZE] = "shop\0x";
-        int i = 0;
 
-        for (;; i++) {
-                LaunchMessage msg = start_message();
-                LaunchStart *s = &msg.start;
-
-                switch (i) {
-                case 0:
-                        s->id[0] = '.';
-                        break;
-                case 1:
-                        memset(s->id, 'a', sizeof(s->id));
-                        break;
-                case 2:
-                        field_set(s->id, sizeof(s->id), "web.2-7f3a9c");
-                        break;
-                case 3:
-                        field_set(s->id, sizeof(s->id), "wes.1-7f3a9c");
-                        break;
-                case 4:
-                        memcpy(s->app, dirty, sizeof(s->app));
-                        break;
-                case 5:
-                        field_set(s->app, sizeof(s->app), "../x");
-                        break;
-                case 6:
-                        field_set(s->type, sizeof(s->type), "");
-                        break;
-                case 7:
-                        s->flags = 1U << 31;
-                        break;
-                case 8:
-                        s->number = 0;
-                        break;
-                case 9:
-                        s->release = 0;
-                        break;
-                case 10:
-                        s->web_port = 65536;
-                        break;
-                case 11:
-                        s->cpu_weight = 0;
-                        break;
-                case 12:
-                        s->cpu_weight = 10001;
-                        break;
-                case 13:
-                        s->process_limit = 0;
-                        break;
-                case 14:
-                        s->memory_quota = 0;
-                        break;
-                case 15:
-                        s->memory_kill = s->memory_quota - 1;
-                        break;
-                case 16:
-                        s->memory_kill = UINT64_MAX;
-                        break;
-                case 17:
-                        s->size[0] = '\0';
-                        break;
-                case 18:
-                        s->flags = LAUNCH_FLAG_ATTACHED;
-                        break; /* without its descriptor */
-                case 19:
-                        s->process_limit = UINT32_MAX;
-                        break;
-                default:
-                        assert_int_equal(i, 20);
-                        return;
-                }
-                if (check_start(&msg) != -EBADMSG)
-                        fail_msg("change %d passed", i);
+        switch (change) {
+        case 0:
+                s->id[0] = '.';
+                return true;
+        case 1:
+                memset(s->id, 'a', sizeof(s->id));
+                return true;
+        case 2:
+                field_set(s->id, sizeof(s->id), "web.2-7f3a9c");
+                return true;
+        case 3:
+                field_set(s->id, sizeof(s->id), "wes.1-7f3a9c");
+                return true;
+        case 4:
+                memcpy(s->app, dirty, sizeof(s->app));
+                return true;
+        case 5:
+                field_set(s->app, sizeof(s->app), "../x");
+                return true;
+        case 6:
+                field_set(s->type, sizeof(s->type), "");
+                return true;
+        case 7:
+                s->flags = 1U << 31;
+                return true;
+        case 8:
+                s->number = 0;
+                return true;
+        case 9:
+                s->release = 0;
+                return true;
+        default:
+                return false;
         }
+}
+
+/* The same for the numbers. */
+static bool break_start_numbers(LaunchStart *s, int change) {
+        switch (change) {
+        case 0:
+                s->web_port = 65536;
+                return true;
+        case 1:
+                s->cpu_weight = 0;
+                return true;
+        case 2:
+                s->cpu_weight = 10001;
+                return true;
+        case 3:
+                s->process_limit = 0;
+                return true;
+        case 4:
+                s->memory_quota = 0;
+                return true;
+        case 5:
+                s->memory_kill = s->memory_quota - 1;
+                return true;
+        case 6:
+                s->memory_kill = UINT64_MAX;
+                return true;
+        case 7:
+                s->size[0] = '\0';
+                return true;
+        case 8:
+                s->flags = LAUNCH_FLAG_ATTACHED;
+                return true; /* without its descriptor */
+        case 9:
+                s->process_limit = UINT32_MAX;
+                return true;
+        case 10:
+                s->app_number = 0;
+                return true;
+        case 11:
+                s->reserved = 1;
+                return true;
+        case 12:
+                s->disk = UINT64_MAX;
+                return true;
+        case 13:
+                s->bandwidth = UINT64_MAX;
+                return true;
+        case 14:
+                s->disk_files = UINT64_MAX;
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void test_every_field_of_a_start_is_checked(void **state) {
+        LaunchMessage msg;
+
+        for (int i = 0; msg = start_message(), break_start_names(&msg.start, i); i++)
+                if (check_start(&msg) != -EBADMSG)
+                        fail_msg("change %d of the names passed", i);
+        for (int i = 0; msg = start_message(), break_start_numbers(&msg.start, i); i++)
+                if (check_start(&msg) != -EBADMSG)
+                        fail_msg("change %d of the numbers passed", i);
+}
+
+static LaunchMessage policy_message(void) {
+        LaunchMessage msg;
+
+        memset(&msg, 0, sizeof(msg));
+        msg.policy.header.type = LAUNCH_POLICY;
+        msg.policy.serial = 3;
+        msg.policy.app_number = 7;
+        msg.policy.egress_closed = 1;
+        msg.policy.n_rules = 1;
+        msg.policy.rules[0] = (NetworkRule){
+                .network = htonl(0x0a000000),
+                .prefix = 8,
+                .protocol = IPPROTO_TCP,
+                .allow = 1,
+                .port_first = 5432,
+                .port_last = 5433,
+        };
+        msg.policy.n_trusted = 1;
+        msg.policy.trusted[0] = (NetworkRange){.network = htonl(0xc6336400), .prefix = 24};
+        msg.policy.n_services = 1;
+        msg.policy.services[0] = (NetworkPort){.port = 53, .protocol = IPPROTO_UDP};
+        msg.policy.n_published = 1;
+        msg.policy.published[0] = (NetworkPort){.port = 8080, .protocol = IPPROTO_TCP};
+        return msg;
+}
+
+static int check_policy(const LaunchMessage *msg) {
+        return launch_message_check(msg, sizeof(msg->policy), 0, LAUNCH_FROM_SUPERVISOR);
+}
+
+/* One change each that makes a good policy a bad one. False: there is no such change. */
+static bool break_policy_fields(LaunchPolicy *p, int change) {
+        switch (change) {
+        case 0:
+                p->app_number = 0;
+                return true;
+        case 1:
+                p->egress_closed = 2;
+                return true;
+        case 2:
+                p->n_rules = NETWORK_RULES_MAX + 1;
+                return true;
+        case 3:
+                p->n_trusted = NETWORK_TRUSTED_MAX + 1;
+                return true;
+        case 4:
+                p->n_services = NETWORK_SERVICES_MAX + 1;
+                return true;
+        case 5:
+                p->n_published = NETWORK_PUBLISHED_MAX + 1;
+                return true;
+        case 6:
+                p->serial = 0;
+                return true; /* none, and yet full */
+        case 7:
+                p->reserved[2] = 1;
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* The same for the lists. */
+static bool break_policy_lists(LaunchPolicy *p, int change) {
+        switch (change) {
+        case 0:
+                p->rules[0].prefix = 33;
+                return true;
+        case 1:
+                p->rules[0].prefix = 6;
+                return true; /* 10.0.0.0 has bits beyond it */
+        case 2:
+                p->rules[0].protocol = IPPROTO_SCTP;
+                return true;
+        case 3:
+                p->rules[0].protocol = IPPROTO_ICMP;
+                return true; /* with ports */
+        case 4:
+                p->rules[0].port_last = 5431;
+                return true;
+        case 5:
+                p->rules[0].port_first = 0;
+                return true;
+        case 6:
+                p->rules[0].allow = 2;
+                return true;
+        case 7:
+                p->rules[0].reserved = 1;
+                return true;
+        case 8:
+                p->rules[1].allow = 1;
+                return true; /* beyond the count */
+        case 9:
+                p->trusted[0].prefix = 33;
+                return true;
+        case 10:
+                p->trusted[0].prefix = 8;
+                return true;
+        case 11:
+                p->services[0].port = 0;
+                return true;
+        case 12:
+                p->services[0].protocol = IPPROTO_ICMP;
+                return true;
+        case 13:
+                p->published[0].protocol = IPPROTO_UDP;
+                return true;
+        case 14:
+                p->published[15].port = 1;
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void test_every_field_of_a_policy_is_checked(void **state) {
+        LaunchMessage msg = policy_message();
+
+        assert_int_equal(check_policy(&msg), 0);
+        for (int i = 0; msg = policy_message(), break_policy_fields(&msg.policy, i); i++)
+                if (check_policy(&msg) != -EBADMSG)
+                        fail_msg("change %d of the fields passed", i);
+        for (int i = 0; msg = policy_message(), break_policy_lists(&msg.policy, i); i++)
+                if (check_policy(&msg) != -EBADMSG)
+                        fail_msg("change %d of the lists passed", i);
 }
 
 static void test_length_sender_and_descriptors_must_fit(void **state) {
@@ -180,6 +335,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_good_start_passes),
                 cmocka_unit_test(test_every_field_of_a_start_is_checked),
+                cmocka_unit_test(test_every_field_of_a_policy_is_checked),
                 cmocka_unit_test(test_length_sender_and_descriptors_must_fit),
                 cmocka_unit_test(test_unknown_types_are_refused),
                 cmocka_unit_test(test_every_type_has_a_size),
