@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attempts to escape: each is refused in a real dyno as it says, and works outside of one.
+
+The program "escape" (main.c, attempts/) makes them. One dyno and one process outside make
+all of them; the tests below compare. See escape.h for what an attempt states.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from dynod_testing import make_slug, time_factor
+
+BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
+ESCAPE = BUILD / "tests/escape/escape"
+INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
+NOT_HERE = {"native", "control-native"} if INSTALLED else {"vm", "control-vm"}
+
+
+def attempts():
+    listed = subprocess.run([ESCAPE, "list"], capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in listed.splitlines()]
+
+
+ATTEMPTS = {attempt["name"]: attempt for attempt in attempts()}
+IN_DYNO = [name for name, attempt in ATTEMPTS.items() if not NOT_HERE & set(attempt["control"]) & {"vm", "native"}]
+IN_CONTROL = [name for name in IN_DYNO
+              if not NOT_HERE & set(ATTEMPTS[name]["control"])
+              and {"root", "user"} & set(ATTEMPTS[name]["control"])]
+
+
+def outcomes(text):
+    """Name to outcome, of the lines that escape printed."""
+    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return {line["name"]: line for line in found}
+
+
+def told(line):
+    """An outcome as attempts state it: an errno's name, "killed", or what it was instead."""
+    return line["error"] if line["outcome"] == "refused" else line["outcome"]
+
+
+@pytest.fixture(scope="module")
+def in_dyno(daemon, stack, tmp_path_factory):
+    """What became of each attempt in one real dyno."""
+    app = "escape-" + os.urandom(3).hex()
+    path = make_slug(tmp_path_factory.mktemp("escape") / "slug.tgz",
+                     {"Procfile": "attempts: ./escape run all\n", "escape": ESCAPE.read_bytes()}, mode=0o755)
+    daemon.ok("apps:create", app, "--stack", stack)
+    daemon.ok("deploy", path, "-a", app, timeout=120)
+    done = daemon.run(app, "./escape", "run", "all", timeout=180)
+    daemon.ok("apps:destroy", app, "--confirm", app, timeout=90)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return outcomes(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def in_control():
+    done = subprocess.run([ESCAPE, "control", "all"], capture_output=True, text=True, check=True,
+                          stdin=subprocess.DEVNULL, timeout=60 * time_factor())
+    print(done.stderr)
+    return outcomes(done.stdout)
+
+
+def test_names_are_unique_and_fields_complete():
+    assert len(ATTEMPTS) == len(attempts())
+    for attempt in ATTEMPTS.values():
+        assert attempt["tries"] and attempt["stopped_by"], attempt
+        assert {"root", "user", "layer-off"} & set(attempt["control"]), f"{attempt['name']} has no control"
+
+
+@pytest.mark.parametrize("name", IN_DYNO)
+def test_refused_in_a_dyno(in_dyno, name):
+    assert name in in_dyno, "the dyno ended before this attempt"
+    wanted = ATTEMPTS[name]["error"]
+    if wanted:
+        assert told(in_dyno[name]) == wanted, ATTEMPTS[name]["tries"]
+    else:
+        assert in_dyno[name]["outcome"] in ("nothing", "absent", "killed"), ATTEMPTS[name]["tries"]
+
+
+@pytest.mark.parametrize("name", IN_CONTROL)
+def test_works_outside(in_control, name):
+    assert told(in_control[name]) == "through", ATTEMPTS[name]["tries"]
