@@ -4,6 +4,9 @@
  * Any bytes as an archive, extracted into a folder of our own: it is refused with a reason,
  * or there is a tree, and the folder can be emptied again. Without the process's
  * confinement, so run it as nobody: what it must not do, it then cannot.
+ *
+ * Covers: image/extract.c image/archive_source.c image/tar_watch.c image/tree_writer.c
+ *          image/entry_name.c image/slug_finish.c image/stack_finish.c image/gzip_stream.c
  */
 
 #include <assert.h>

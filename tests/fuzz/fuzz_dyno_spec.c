@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What dyno-init makes of any bytes: it parses them or refuses them, and stays inside. */
+/*
+ * What dyno-init makes of any bytes: it parses them or refuses them, and stays inside.
+ *
+ * Covers: ipc/dyno_spec.c
+ */
 
 #include <assert.h>
 #include <errno.h>

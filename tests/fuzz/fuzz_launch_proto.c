@@ -3,6 +3,8 @@
 /*
  * Any bytes as a message of the launcher's channel. What passes the check must be safe to
  * use: names end, numbers are in range, and nothing of it can name a path.
+ *
+ * Covers: ipc/launch_proto.c
  */
 
 #include <assert.h>

@@ -4,6 +4,8 @@
  * A tenant's bytes, cut into lines: whatever they are and however they arrive, the lines
  * and newlines put together again are the bytes, and no line is too long or holds a
  * newline. The first two bytes say how many arrive at a time.
+ *
+ * Covers: logs/framing.c logs/records.c ipc/log_proto.c
  */
 
 #include <assert.h>

@@ -4,6 +4,8 @@
  * Any bytes as a stream of log records, the way herokuctl reads one. What passes the
  * check must have names that end and a text that fits, and its text must come out of the
  * terminal's and JSON's filters harmless.
+ *
+ * Covers: ipc/log_proto.c cli/text.c
  */
 
 #include <assert.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any bytes as a Procfile: valid process types and clean commands, or a line that is named. */
+/*
+ * Any bytes as a Procfile: valid process types and clean commands, or a line that is named.
+ *
+ * Covers: image/procfile.c
+ */
 
 #include <assert.h>
 #include <errno.h>
