@@ -14,8 +14,16 @@ typedef enum GzipPlace {
 
 struct GzipStream {
         struct inflate_state state;
+        /* isal_inflate() would read the header too, but forgets half of it between two pieces. */
+        struct isal_gzip_header header;
         GzipPlace place;
 };
+
+static void begin_member(GzipStream *stream) {
+        stream->state.crc_flag = ISAL_GZIP; /* checks CRC and length behind */
+        isal_gzip_header_init(&stream->header);
+        stream->place = GZIP_IN_MEMBER;
+}
 
 int gzip_stream_new(GzipStream **ret) {
         GzipStream *stream = malloc(sizeof(*stream));
@@ -24,8 +32,7 @@ int gzip_stream_new(GzipStream **ret) {
                 return -ENOMEM;
 
         isal_inflate_init(&stream->state);
-        stream->state.crc_flag = ISAL_GZIP; /* reads the header, checks CRC and length behind */
-        stream->place = GZIP_IN_MEMBER;
+        begin_member(stream);
         *ret = stream;
         return 0;
 }
@@ -45,8 +52,7 @@ static int leave_member(GzipStream *stream, uint8_t next) {
                 return -EBADMSG;
 
         isal_inflate_reset(&stream->state);
-        stream->state.crc_flag = ISAL_GZIP;
-        stream->place = GZIP_IN_MEMBER;
+        begin_member(stream);
         return 0;
 }
 
@@ -74,8 +80,10 @@ int gzip_stream_inflate(
         state->avail_in = (uint32_t)before;
         state->next_out = out;
         state->avail_out = (uint32_t)n_out;
-        /* Above zero it only says how far it came, such as ISAL_END_INPUT. */
-        if (isal_inflate(state) < 0)
+        /* Above zero they only say how far they came, such as ISAL_END_INPUT. */
+        if (!state->wrapper_flag && isal_read_gzip_header(state, &stream->header) < 0)
+                return -EBADMSG;
+        if (state->wrapper_flag && isal_inflate(state) < 0)
                 return -EBADMSG;
 
         /* It takes all input that it can, so standing still is damage that it did not name. */

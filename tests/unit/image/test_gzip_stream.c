@@ -94,6 +94,62 @@ static void test_members_follow_one_another(void **state) {
         expect(&input, "hello, world\nhello, world\n", true);
 }
 
+static uint32_t crc32_of(const uint8_t *data, size_t size) {
+        uint32_t crc = ~UINT32_C(0);
+
+        for (size_t i = 0; i < size; i++) {
+                crc ^= data[i];
+                for (int bit = 0; bit < 8; bit++)
+                        crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+        }
+        return ~crc;
+}
+
+#define FHCRC 2
+#define FEXTRA 4
+#define FNAME 8
+#define FCOMMENT 16
+
+/* hello with the header's optional fields. */
+static void append_with_fields(Input *input, uint8_t flags) {
+        static const uint8_t extra[] = {4, 0, 'X', 'Y', 0, 0};
+        size_t begin = input->size;
+        uint32_t crc;
+
+        append(input, hello, 10);
+        input->data[begin + 3] = flags;
+        if (flags & FEXTRA)
+                append(input, extra, sizeof(extra));
+        if (flags & FNAME)
+                append(input, "slug.tar", sizeof("slug.tar"));
+        if (flags & FCOMMENT)
+                append(input, "made today", sizeof("made today"));
+        crc = crc32_of(input->data + begin, input->size - begin);
+        if (flags & FHCRC)
+                append(input, (uint8_t[]){crc & 0xff, crc >> 8 & 0xff}, 2);
+        append(input, hello + 10, sizeof(hello) - 10);
+}
+
+static void test_header_fields_in_any_steps(void **state) {
+        (void)state;
+        for (uint8_t flags = 0; flags < 32; flags += 2) {
+                Input input = {0};
+
+                append_with_fields(&input, flags);
+                append_with_fields(&input, flags ^ 30);
+                expect(&input, "hello, world\nhello, world\n", true);
+        }
+}
+
+static void test_damaged_header_is_seen(void **state) {
+        Input input = {0};
+
+        (void)state;
+        append_with_fields(&input, FHCRC | FNAME);
+        input.data[12] ^= 1;
+        expect_damage(&input);
+}
+
 static void test_zeroes_behind_are_padding(void **state) {
         Input input = {0};
 
@@ -144,6 +200,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_member_in_any_steps),
                 cmocka_unit_test(test_members_follow_one_another),
+                cmocka_unit_test(test_header_fields_in_any_steps),
+                cmocka_unit_test(test_damaged_header_is_seen),
                 cmocka_unit_test(test_zeroes_behind_are_padding),
                 cmocka_unit_test(test_cut_anywhere_is_incomplete),
                 cmocka_unit_test(test_damage_is_found),
