@@ -2,7 +2,8 @@
 
 /*
  * Any bytes as a message of the launcher's channel. What passes the check must be safe to
- * use: names end, numbers are in range, and nothing of it can name a path.
+ * use: names end, numbers are in range, and nothing of it can name a path. The first byte
+ * is the side, the second the number of descriptors; with 0x80 the size is the type's own.
  *
  * Covers: ipc/launch_proto.c
  */
@@ -39,8 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size -= 2;
         if (size > sizeof(msg))
                 size = sizeof(msg);
-        memset(&msg, 0xa5, sizeof(msg));
+        memset(&msg, (data[-1] & 0x80) != 0 ? 0 : 0xa5, sizeof(msg));
         memcpy(&msg, data, size);
+        /* Mostly the size is right, or no field would ever be looked at. */
+        if ((data[-1] & 0x80) != 0 && launch_message_size(msg.header.type) > 0)
+                size = launch_message_size(msg.header.type);
 
         if (launch_message_check(&msg, size, n_fds, side) < 0)
                 return 0;

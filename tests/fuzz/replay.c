@@ -62,8 +62,10 @@ int main(int argc, char **argv) {
 
                 if (stat(argv[i], &st) == 0)
                         r |= S_ISDIR(st.st_mode) ? run_folder(argv[i]) : run_file(argv[i]);
+                else
+                        r = -1;
         }
         (void)LLVMFuzzerTestOneInput((const uint8_t *)"", 0);
         (void)printf("%u inputs\n", n_inputs);
-        return r < 0;
+        return r < 0 || n_inputs == 0; /* a target without a corpus replays nothing */
 }
