@@ -51,7 +51,13 @@ typedef struct Attempt {
  *
  *      const Attempt attempts_mount[] = { {.name = …}, …, {.name = NULL} };
  */
-#define ESCAPE_AREAS(X) X(mount)
+/* clang-format off */
+#define ESCAPE_AREAS(X) \
+        X(mount) \
+        X(mount_api) \
+        X(namespaces) \
+        /* the last */
+/* clang-format on */
 
 #define ESCAPE_DECLARE(area) extern const Attempt attempts_##area[];
 ESCAPE_AREAS(ESCAPE_DECLARE)
