@@ -73,8 +73,7 @@ Dyno *dyno_find(const Launcher *launcher, const char *id) {
         return NULL;
 }
 
-/* One that runs, for requests. */
-static Dyno *find_running(const Launcher *launcher, const char *id) {
+Dyno *dyno_find_running(const Launcher *launcher, const char *id) {
         Dyno *dyno = dyno_find(launcher, id);
 
         return dyno && dyno->exit_source ? dyno : NULL;
@@ -113,6 +112,8 @@ static void announce_exit(Dyno *dyno) {
 }
 
 void dyno_announce(Dyno *dyno) {
+        if (dyno->start_failed)
+                return; /* there is no such dyno */
         dyno->facts.header = (LaunchHeader){.type = LAUNCH_DYNO};
         link_send(dyno->launcher, &dyno->facts, sizeof(dyno->facts), NULL, 0);
         if (dyno->exit_usec != 0)
@@ -181,10 +182,27 @@ static bool exit_is_known(const Dyno *dyno) {
         return dyno->exit_told && link_is_read(dyno->launcher);
 }
 
+/* A process whose start failed has no event of its own: nobody waits for it but this. */
+static bool is_reaped(const Dyno *dyno) {
+        siginfo_t si = {0};
+        int r;
+
+        if (!dyno->start_failed)
+                return true;
+        r = waitid(P_PIDFD, (id_t)dyno->process.pidfd, &si, WEXITED | WNOHANG);
+        return r < 0 || si.si_pid != 0; /* ECHILD: at an earlier look */
+}
+
+static bool is_done_with(Dyno *dyno) {
+        if (!is_reaped(dyno) || !group_is_gone(dyno))
+                return false;
+        return dyno->start_failed || (dyno_is_drained(dyno) && exit_is_known(dyno));
+}
+
 static int on_drain_timer(void *userdata, uint32_t events) {
         Dyno *dyno = userdata;
 
-        if (!group_is_gone(dyno) || !dyno_is_drained(dyno) || !exit_is_known(dyno)) {
+        if (!is_done_with(dyno)) {
                 if (dyno->drain_wait_usec < DRAIN_LAST_USEC)
                         dyno->drain_wait_usec *= 2;
                 source_set_time(dyno->drain_timer, clock_boottime_usec() + dyno->drain_wait_usec);
@@ -197,10 +215,21 @@ static int on_drain_timer(void *userdata, uint32_t events) {
         return 0;
 }
 
-void dyno_ended(Dyno *dyno) {
-        Launcher *launcher = dyno->launcher;
-        CgroupCounters counters = {0};
+/* Ends what is left of it, and forgets it when nothing is. */
+static void tear_down(Dyno *dyno) {
         int r;
+
+        dyno->drain_wait_usec = DRAIN_FIRST_USEC;
+        /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
+        (void)group_is_gone(dyno);
+        r = loop_add_timer(dyno->launcher->loop, &dyno->drain_timer, 0, on_drain_timer, dyno);
+        if (r < 0)
+                (void)log_error_errno(
+                        r, "%s: cannot wait for its output: %m", dyno->facts.start.id);
+}
+
+void dyno_ended(Dyno *dyno) {
+        CgroupCounters counters = {0};
 
         dyno->exit_usec = clock_realtime_usec();
         find_exit_status(dyno);
@@ -214,13 +243,7 @@ void dyno_ended(Dyno *dyno) {
         dyno->exit_source = source_free(dyno->exit_source);
 
         announce_exit(dyno);
-        dyno->drain_wait_usec = DRAIN_FIRST_USEC;
-        /* PID 1 took the whole namespace along; a ps:exec that is still joining goes too. */
-        (void)group_is_gone(dyno);
-        r = loop_add_timer(launcher->loop, &dyno->drain_timer, 0, on_drain_timer, dyno);
-        if (r < 0)
-                (void)log_error_errno(
-                        r, "%s: cannot wait for its output: %m", dyno->facts.start.id);
+        tear_down(dyno);
 }
 
 static int on_exit_event(void *userdata, uint32_t events) {
@@ -360,15 +383,27 @@ open_trees(Launcher *launcher, const LaunchStart *start, Trees *ret, SandboxErro
         return r;
 }
 
-/* What is left of a start that failed: slot and folder. */
+/*
+ * What is left of a start that failed: slot and folder, and its process while that dies.
+ * Takes @dyno over.
+ */
 static void undo_start(Dyno *dyno, bool have_folder) {
         char name[DYNO_ID_SIZE + 1];
 
         if (have_folder) {
                 (void)snprintf(name, sizeof(name), ".%s", dyno->facts.start.id);
                 dyno_folder_remove(dyno->launcher, name);
+                dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
         }
-        slots_give_back(dyno->launcher, &dyno->slot);
+        if (dyno->process.pidfd < 0) {
+                slots_give_back(dyno->launcher, &dyno->slot);
+                (void)dyno_free(dyno);
+                return;
+        }
+
+        dyno->start_failed = true;
+        dyno_link(dyno);
+        tear_down(dyno);
 }
 
 static int
@@ -384,6 +419,7 @@ launch(Dyno *dyno, const SandboxLaunch *launch_template, const Trees *trees, San
         request.app_fifo_fd = dyno->app_fifo_fd;
         request.log_fifo_fd = dyno->log_fifo_fd;
 
+        /* If it failed, what is still dying is in there too. */
         r = sandbox_launch(dyno->launcher->host, &request, &dyno->process, reterr);
         if (r < 0)
                 return r;
@@ -393,7 +429,7 @@ launch(Dyno *dyno, const SandboxLaunch *launch_template, const Trees *trees, San
         return 0;
 }
 
-/* The dyno runs: make it known. On failure it is killed, for nobody could find it again. */
+/* The dyno runs: make it known. */
 static int make_known(Dyno *dyno) {
         int r;
 
@@ -403,17 +439,8 @@ static int make_known(Dyno *dyno) {
         if (r == 0 && dyno->facts.start.web_port != 0)
                 r = net_web_allow(
                         dyno->launcher->net, dyno->slot.index, dyno->facts.start.web_port);
-        if (r < 0 && dyno->exit_source)
+        if (r < 0)
                 dyno->exit_source = source_free(dyno->exit_source);
-        if (r < 0) {
-                int killed = cgroup_kill(dyno->process.cgroup_fd);
-
-                if (killed == 0)
-                        (void)waitid(P_PIDFD, (id_t)dyno->process.pidfd, &(siginfo_t){0}, WEXITED);
-                (void)!dyno_group_end(
-                        dyno->launcher, dyno->facts.start.id, dyno->process.cgroup_fd);
-                dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
-        }
 
         return r;
 }
@@ -461,7 +488,7 @@ static int start_in_slot(
         if (r == 0)
                 r = make_known(dyno);
         if (r < 0) {
-                undo_start(dyno, have_folder);
+                undo_start(TAKE_PTR(dyno), have_folder);
                 return r;
         }
 
@@ -525,7 +552,7 @@ static int send_order(const Dyno *dyno, int order) {
 }
 
 int dyno_signal(Launcher *launcher, const LaunchSignal *request) {
-        const Dyno *dyno = find_running(launcher, request->id);
+        const Dyno *dyno = dyno_find_running(launcher, request->id);
         int r;
 
         if (!dyno)
@@ -542,7 +569,7 @@ int dyno_signal(Launcher *launcher, const LaunchSignal *request) {
 }
 
 int dyno_kill(Launcher *launcher, const char *id) {
-        const Dyno *dyno = find_running(launcher, id);
+        const Dyno *dyno = dyno_find_running(launcher, id);
 
         if (!dyno)
                 return -ESRCH;
@@ -552,7 +579,7 @@ int dyno_kill(Launcher *launcher, const char *id) {
 
 void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
         uint64_t begin_usec = clock_boottime_usec();
-        const Dyno *dyno = find_running(launcher, id);
+        const Dyno *dyno = dyno_find_running(launcher, id);
         SandboxExpect expect;
         int r;
 
@@ -587,75 +614,4 @@ void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
         ret->result = r;
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
         memcpy(ret->phase_usec, dyno->phase_usec, sizeof(ret->phase_usec));
-}
-
-/* ---- ps:exec ---- */
-
-struct Exec {
-        Exec *next;
-        Launcher *launcher;
-        SandboxDyno process;
-        Source *source;
-};
-
-static int on_exec_exit(void *userdata, uint32_t events) {
-        Exec *exec = userdata;
-
-        (void)waitid(P_PIDFD, (id_t)exec->process.pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
-        for (Exec **at = &exec->launcher->execs; *at; at = &(*at)->next)
-                if (*at == exec) {
-                        *at = exec->next;
-                        break;
-                }
-        exec->source = source_free(exec->source);
-        sandbox_dyno_clear(&exec->process);
-        free(exec);
-        return 0;
-}
-
-int dyno_exec(
-        Launcher *launcher, const char *id, int spec_fd, int attach_fd, SandboxError *reterr) {
-        const Dyno *dyno = find_running(launcher, id);
-        SandboxExec request;
-        Exec *exec;
-        int r;
-
-        *reterr = (SandboxError){.layer = LAYER_PROCESS};
-        if (!dyno)
-                return -ESRCH;
-        r = dyno_spec_check_fd(spec_fd);
-        if (r < 0)
-                return r;
-        exec = calloc(1, sizeof(*exec));
-        if (!exec)
-                return -ENOMEM;
-
-        request = (SandboxExec){
-                .dyno = &dyno->process,
-                .start = &dyno->facts.start,
-                .uid = dyno->slot.uid,
-                .spec_fd = spec_fd,
-                .attach_fd = attach_fd,
-                .death_fd = -EBADF,
-        };
-        exec->launcher = launcher;
-        exec->process = (SandboxDyno)SANDBOX_DYNO_INIT;
-        r = sandbox_exec(launcher->host, &request, &exec->process, reterr);
-        if (r == 0)
-                r = loop_add(
-                        launcher->loop,
-                        &exec->source,
-                        exec->process.pidfd,
-                        EPOLLIN,
-                        on_exec_exit,
-                        exec);
-        if (r < 0) {
-                sandbox_dyno_clear(&exec->process);
-                free(exec);
-                return r;
-        }
-
-        exec->next = launcher->execs;
-        launcher->execs = exec;
-        return 0;
 }

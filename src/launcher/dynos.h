@@ -27,11 +27,31 @@ void dyno_start(
         int attach_fd,
         LaunchStarted *ret);
 
-/* LAUNCH_SIGNAL, LAUNCH_KILL, LAUNCH_EXEC. Return: 0, -ESRCH, or a negative errno. */
+/* LAUNCH_SIGNAL, LAUNCH_KILL. Return: 0, -ESRCH, or a negative errno. */
 int dyno_signal(Launcher *launcher, const LaunchSignal *request) _must_check_;
 int dyno_kill(Launcher *launcher, const char *id) _must_check_;
-int dyno_exec(Launcher *launcher, const char *id, int spec_fd, int attach_fd, SandboxError *reterr)
-        _must_check_;
+/**
+ * dyno_exec() - LAUNCH_EXEC
+ * @launcher:   the launcher
+ * @request:    a checked message
+ * @spec_fd:    borrowed
+ * @attach_fd:  borrowed
+ * @reterr:     filled on failure
+ *
+ * Return: 0: the answer is sent when the process has joined the dyno, or could not;
+ * -ESRCH; -EBUSY if too many are on their way; or a negative errno.
+ */
+int dyno_exec(
+        Launcher *launcher,
+        const LaunchDyno *request,
+        int spec_fd,
+        int attach_fd,
+        SandboxError *reterr) _must_check_;
+
+/* The supervisor is gone: nobody waits for the answers that are still to come. */
+void execs_untell(Launcher *launcher);
+/* Forgets all of them; those that are through run on, the others die. */
+void execs_clear(Launcher *launcher);
 
 /* LAUNCH_INSPECT. ret->result is 0, -ESRCH or a negative errno. */
 void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret);

@@ -24,6 +24,7 @@ struct Dyno {
         uint64_t exit_usec; /* CLOCK_REALTIME; 0: runs */
         bool exit_told;     /* to a supervisor */
         bool group_gone;    /* nothing of it runs any more, so its slot may be another's */
+        bool start_failed;  /* nobody knows of it, it only is still dying */
         uint64_t drain_wait_usec;
 };
 
@@ -55,6 +56,7 @@ Dyno *dyno_new(Launcher *launcher); /* not linked yet; NULL: no memory */
 Dyno *dyno_free(Dyno *dyno);        /* unlinks and closes; the dyno itself runs on */
 DEFINE_CLEANUP(Dyno, dyno_free)
 Dyno *dyno_find(const Launcher *launcher, const char *id); /* runs or is draining; or NULL */
+Dyno *dyno_find_running(const Launcher *launcher, const char *id); /* for requests; or NULL */
 void dyno_link(Dyno *dyno);
 /* Watches the process. Return: 0 or a negative errno. */
 int dyno_watch_exit(Dyno *dyno) _must_check_;

@@ -55,6 +55,7 @@ void link_close(Launcher *launcher) {
                 return;
         launcher->link = NULL;
         dynos_untell(launcher);
+        execs_untell(launcher);
         while (link->first)
                 drop_first(link);
         link->source = source_free(link->source);

@@ -370,6 +370,7 @@ static int run(Launcher *launcher) {
 }
 
 static void launcher_clear(Launcher *launcher) {
+        execs_clear(launcher);
         dynos_clear(launcher);
         launcher->net_source = source_free(launcher->net_source);
         launcher->slots = slots_free(launcher->slots);

@@ -36,15 +36,16 @@ static int on_exec(Launcher *launcher, const LaunchMessage *msg, int *fds, size_
         SandboxError error;
         int r;
 
-        r = dyno_exec(launcher, msg->dyno.id, fds[0], fds[1], &error);
-        if (r < 0 && r != -ESRCH)
+        r = dyno_exec(launcher, &msg->dyno, fds[0], fds[1], &error);
+        if (r == 0)
+                return 0; /* answered when it has joined the dyno */
+        if (r != -ESRCH)
                 log_warning(
                         "%s: ps:exec failed, %s: %s",
                         msg->dyno.id,
                         launch_layer_to_string(error.layer),
                         error.detail);
-        link_reply(
-                launcher, msg->header.seq, LAUNCH_REPLY, r, r < 0 ? error.layer : _LAYER_ANY_MAX);
+        link_reply(launcher, msg->header.seq, LAUNCH_REPLY, r, error.layer);
         return 0;
 }
 

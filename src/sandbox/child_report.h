@@ -28,11 +28,10 @@ typedef struct ChildReport {
 void child_report_send(int fd, const ChildReport *report);
 
 /**
- * child_report_receive() - wait for the next record
- * @fd:             pipe, non-blocking or not
- * @deadline_usec:  CLOCK_BOOTTIME
- * @ret:            the record
+ * child_report_receive() - read the next record
+ * @fd:   pipe, non-blocking
+ * @ret:  the record
  *
- * Return: 1, 0 at the end of the pipe, -ETIMEDOUT, -EPROTO, or a negative errno.
+ * Return: 1, 0 at the end of the pipe, -EAGAIN, -EPROTO, or another negative errno.
  */
-int child_report_receive(int fd, uint64_t deadline_usec, ChildReport *ret) _must_check_;
+int child_report_receive(int fd, ChildReport *ret) _must_check_;

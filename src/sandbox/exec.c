@@ -3,13 +3,14 @@
 /*
  * ps:exec and the taking over of running dynos.
  *
- * Entering a pid namespace holds for children only, so there are two processes: the
- * first joins the dyno's namespaces, the second is born inside them as the launcher's
- * own child (CLONE_PARENT), so that the launcher can wait for it. Both are born in the
- * dyno's cgroup.
+ * Entering a pid namespace holds for children only: the launcher enters the dyno's for
+ * the one clone3(2) that makes the joining process, and leaves it again. The process is
+ * born in the dyno's cgroup, joins the other namespaces, and takes the way of a launch.
  *
- * The first one could be seen from inside as a process of the host's root: it is not
+ * From birth on it can be seen from inside as a process of the host's root: it is not
  * dumpable, so nothing inside can look into it or use its /proc/PID/exe (CVE-2019-5736).
+ * When it takes the dyno's uid, the dyno can stop and kill it; memory and CPU are the
+ * dyno's all the way. So nobody waits for it: its reports are an event like others.
  */
 
 #include <assert.h>
@@ -19,12 +20,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -36,38 +35,46 @@
 #include "sandbox/mount.h"
 #include "sandbox/namespaces.h"
 
-typedef struct Joining {
+/* The dyno may end on the way: everything that is needed of it is a copy. */
+struct SandboxJoin {
         SandboxHost *host;
-        const SandboxExec *exec;
+        LaunchStart start; /* of the dyno */
+        uid_t uid;
         int userns_fd; /* of the dyno */
         LaunchPipes pipes;
-        SandboxDyno process;
-        pid_t *shared_pid; /* page shared with the first process: pid of the second */
-} Joining;
+        bool ready;
+        SandboxDyno process; /* its pidfd is the caller's */
+};
 
-/* The second process: returns only on failure. */
-static int inner_run(Joining *j, ChildReport *report) {
+/* Child: returns only on failure. */
+static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport *report) {
         Confinement c = {
                 .host = j->host,
-                .process_limit = j->exec->start->process_limit,
+                .process_limit = j->start.process_limit,
                 .userns_fd = j->userns_fd,
                 .fds =
                         {
                                 [STDIN_FILENO] = -EBADF,
                                 [STDOUT_FILENO] = -EBADF,
                                 [STDERR_FILENO] = -EBADF,
-                                [INIT_FD_SPEC] = j->exec->spec_fd,
+                                [INIT_FD_SPEC] = exec->spec_fd,
                                 [INIT_FD_GO] = j->pipes.go_read,
                                 [INIT_FD_STATUS] = -EBADF,
                                 [INIT_FD_APP_FIFO] = -EBADF,
                                 [INIT_FD_LOG_FIFO] = -EBADF,
-                                [INIT_FD_ATTACH] = j->exec->attach_fd,
-                                [INIT_FD_DEATH] = j->exec->death_fd,
+                                [INIT_FD_ATTACH] = exec->attach_fd,
+                                [INIT_FD_DEATH] = exec->death_fd,
                         },
                 .init_fd = j->host->init_fd,
                 .report_fd = j->pipes.report_write,
         };
         int r;
+
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return sandbox_fail(&report->error, LAYER_PROCESS, -errno, "cannot hide");
+        r = namespaces_join(exec->dyno->pidfd);
+        if (r < 0)
+                return sandbox_fail(&report->error, LAYER_NAMESPACES, r, "cannot join the dyno");
 
         /* A procfs of its own, never attached: the dyno's is not trusted with the label. */
         c.proc_fd = mount_new("proc", NULL, 0, MOUNT_STRICT);
@@ -77,162 +84,146 @@ static int inner_run(Joining *j, ChildReport *report) {
                 return sandbox_fail(&report->error, LAYER_ROOTFS, -errno, "cannot enter /app");
 
         r = confinement_enter(&c, &report->error);
-        j->pipes.report_write = c.report_fd;
-        if (r < 0)
-                return r;
-
-        report->type = CHILD_READY;
+        if (r == 0) {
+                report->type = CHILD_READY;
+                child_report_send(c.report_fd, report);
+                r = confinement_exec(&c, &report->error);
+        }
+        report->type = CHILD_FAILED;
         child_report_send(c.report_fd, report);
-        return confinement_exec(&c, &report->error);
+        return r;
 }
 
-/* The first process: joins, makes the second one, and ends. */
-static int outer_run(Joining *j, ChildReport *report) {
-        /* The kernel writes the pid down before the new process can run: a kill loses nothing. */
+static int spawn(SandboxJoin *j, const SandboxExec *exec, SandboxError *reterr) {
         struct clone_args args = {
-                .flags = CLONE_PARENT | CLONE_PARENT_SETTID,
-                .parent_tid = (uint64_t)(uintptr_t)j->shared_pid,
-        };
-        pid_t pid;
-        int r;
-
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                return sandbox_fail(&report->error, LAYER_PROCESS, -errno, "cannot hide");
-        r = namespaces_join(j->exec->dyno->pidfd);
-        if (r < 0)
-                return sandbox_fail(&report->error, LAYER_NAMESPACES, r, "cannot join the dyno");
-
-        pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-        if (pid < 0)
-                return sandbox_fail(&report->error, LAYER_PROCESS, -errno, "cannot clone");
-        if (pid == 0)
-                return inner_run(j, report);
-
-        _exit(0);
-}
-
-static int spawn(Joining *j, SandboxError *reterr) {
-        struct clone_args args = {
-                .flags = CLONE_INTO_CGROUP,
+                .flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
                 .exit_signal = SIGCHLD,
-                .cgroup = (uint64_t)j->exec->dyno->cgroup_fd,
+                .cgroup = (uint64_t)j->process.cgroup_fd,
+                .pidfd = (uint64_t)(uintptr_t)&j->process.pidfd,
         };
+        _cleanup_close_ int own_fd = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+        int r = 0;
         pid_t pid;
+
+        if (own_fd < 0)
+                return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot prepare");
+        if (setns(exec->dyno->pidfd, CLONE_NEWPID) < 0)
+                return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot join the dyno");
 
         /* Safe: as in launch.c. */
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
         if (pid < 0)
-                return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot clone");
+                r = -errno;
         if (pid == 0) {
                 ChildReport report = {.type = 0};
 
-                (void)outer_run(j, &report);
-                report.type = CHILD_FAILED;
-                child_report_send(j->pipes.report_write, &report);
+                (void)child_run(j, exec, &report);
                 _exit(1);
         }
 
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-
-        /* The second process is ours to reap, so its number cannot be anybody else's. */
-        j->process.pid = *j->shared_pid;
-        if (j->process.pid > 0) {
-                j->process.pidfd = (int)syscall(SYS_pidfd_open, j->process.pid, 0);
-                if (j->process.pidfd < 0)
-                        return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot be watched");
-        }
+        /* Whatever else is started must not be born inside a dyno. It cannot fail: it is ours. */
+        if (setns(own_fd, CLONE_NEWPID) < 0)
+                abort();
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot clone");
+        j->process.pid = pid;
         return 0;
 }
 
-static int open_userns(Joining *j, SandboxError *reterr) {
+static int open_dyno(SandboxJoin *j, const SandboxDyno *dyno, SandboxError *reterr) {
         char path[32];
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", j->exec->dyno->pid);
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", dyno->pid);
         j->userns_fd = open(path, O_RDONLY | O_CLOEXEC);
         if (j->userns_fd < 0)
                 return sandbox_fail(reterr, LAYER_USER, -errno, "cannot open the user namespace");
+        j->process.cgroup_fd = fcntl(dyno->cgroup_fd, F_DUPFD_CLOEXEC, 3);
+        if (j->process.cgroup_fd < 0)
+                return sandbox_fail(reterr, LAYER_CGROUP, -errno, "cannot open the group");
 
         return 0;
 }
 
-static int run(Joining *j, SandboxError *reterr) {
-        const SandboxDyno *dyno = j->exec->dyno;
-        const SandboxExpect expect = {
-                .start = j->exec->start,
-                .uid = j->exec->uid,
-                .netns_fd = -EBADF,
-                .userns_fd = j->userns_fd,
-        };
-        LaunchLayerReport reports[_LAYER_MAX];
-        SandboxDyno process;
-        ChildReport report;
+int sandbox_exec_begin(
+        SandboxHost *host,
+        const SandboxExec *exec,
+        SandboxJoin **ret,
+        int *ret_pidfd,
+        SandboxError *reterr) {
+        _cleanup_(sandbox_join_freep) SandboxJoin *j = NULL;
         int r;
+
+        assert(host && exec && ret && ret_pidfd && reterr);
+        assert(exec->dyno && exec->start);
+
+        r = sandbox_host_check(host, reterr);
+        if (r < 0)
+                return r;
+        j = calloc(1, sizeof(*j));
+        if (!j)
+                return sandbox_fail(reterr, LAYER_PROCESS, -ENOMEM, "cannot prepare");
+        *j = (SandboxJoin){
+                .host = host,
+                .start = *exec->start,
+                .uid = exec->uid,
+                .userns_fd = -EBADF,
+                .pipes = LAUNCH_PIPES_INIT,
+                .process = SANDBOX_DYNO_INIT,
+        };
 
         r = launch_pipes_open(&j->pipes);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot prepare");
-        r = spawn(j, reterr);
+        r = open_dyno(j, exec->dyno, reterr);
+        if (r == 0)
+                r = spawn(j, exec, reterr);
         if (r < 0)
                 return r;
-        r = launch_await_exec(&j->pipes, &report, reterr);
-        if (r < 0)
-                return r;
+        launch_pipes_close_child(&j->pipes);
 
-        process = j->process;
-        process.cgroup_fd = dyno->cgroup_fd;
-        r = inspect_process(j->host, &process, &expect, INSPECT_EXEC, reports);
+        *ret_pidfd = j->process.pidfd;
+        *ret = TAKE_PTR(j);
+        return 0;
+}
+
+int sandbox_join_fd(const SandboxJoin *join) {
+        return join->pipes.report_read;
+}
+
+int sandbox_join_continue(SandboxJoin *join, SandboxError *reterr) {
+        const SandboxExpect expect = {
+                .start = &join->start,
+                .uid = join->uid,
+                .netns_fd = -EBADF,
+                .userns_fd = join->userns_fd,
+        };
+        LaunchLayerReport reports[_LAYER_MAX];
+        ChildReport report;
+        int r;
+
+        r = launch_take_report(&join->pipes, &join->ready, &report, reterr);
+        if (r != 0)
+                return r == -EAGAIN ? SANDBOX_E_AGAIN : r;
+
+        r = inspect_process(join->host, &join->process, &expect, INSPECT_EXEC, reports);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_PROCESS, r, "the layers cannot be read back");
         r = inspect_verdict(reports, reterr);
         if (r < 0)
                 return r;
 
-        return launch_go(&j->pipes, reterr);
+        return launch_go(&join->pipes, reterr);
 }
 
-int sandbox_exec(
-        SandboxHost *host, const SandboxExec *exec, SandboxDyno *ret, SandboxError *reterr) {
-        Joining j = {
-                .host = host,
-                .exec = exec,
-                .userns_fd = -EBADF,
-                .pipes = LAUNCH_PIPES_INIT,
-                .process = SANDBOX_DYNO_INIT,
-        };
-        int r;
+SandboxJoin *sandbox_join_free(SandboxJoin *join) {
+        if (!join)
+                return NULL;
 
-        assert(host && exec && ret && reterr);
-        assert(exec->dyno && exec->start);
-
-        r = sandbox_host_check(host, reterr);
-        if (r < 0)
-                return r;
-        j.shared_pid =
-                mmap(NULL,
-                     sizeof(*j.shared_pid),
-                     PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS,
-                     /* cppcheck-suppress invalidFunctionArg; MAP_ANONYMOUS asks for it */
-                     -1,
-                     0);
-        if (j.shared_pid == MAP_FAILED)
-                return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot prepare");
-
-        r = open_userns(&j, reterr);
-        if (r == 0)
-                r = run(&j, reterr);
-        launch_pipes_close(&j.pipes);
-        (void)safe_close(j.userns_fd);
-        (void)munmap(j.shared_pid, sizeof(*j.shared_pid));
-        if (r < 0) {
-                launch_kill(&j.process);
-                sandbox_dyno_clear(&j.process);
-                return r;
-        }
-
-        *ret = j.process;
-        return 0;
+        launch_pipes_close(&join->pipes);
+        (void)safe_close(join->userns_fd);
+        (void)safe_close(join->process.cgroup_fd);
+        free(join);
+        return NULL;
 }
 
 /* True if the process is PID 1 of its namespace, with that uid. */

@@ -37,6 +37,11 @@
 #include "sandbox/launch_internal.h"
 #include "sandbox/rootfs.h"
 
+/* A child that takes longer is stuck in the kernel: a start takes milliseconds. */
+#define LAUNCH_TIMEOUT_USEC (10 * USEC_PER_SEC)
+/* A killed one dies in less than one, unless it waits for a device. */
+#define UNDO_WAIT_MSEC 200
+
 /* A start under way: what must be undone if it fails. */
 typedef struct Start {
         SandboxHost *host;
@@ -50,7 +55,7 @@ typedef struct Start {
 int launch_pipes_open(LaunchPipes *ret) {
         int report[2], go[2];
 
-        if (pipe2(report, O_CLOEXEC) < 0)
+        if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;
         if (pipe2(go, O_CLOEXEC) < 0) {
                 int r = -errno;
@@ -76,32 +81,52 @@ void launch_pipes_close(LaunchPipes *pipes) {
         pipes->go_write = safe_close(pipes->go_write);
 }
 
-int launch_await_exec(LaunchPipes *pipes, ChildReport *ret, SandboxError *reterr) {
-        uint64_t deadline = clock_boottime_usec() + LAUNCH_TIMEOUT_USEC;
-        ChildReport report;
-        bool ready = false;
-        int r;
-
-        /* Only the child holds its end now: the end of the pipe is the exec, or a death. */
+void launch_pipes_close_child(LaunchPipes *pipes) {
         pipes->report_write = safe_close(pipes->report_write);
         pipes->go_read = safe_close(pipes->go_read);
+}
 
-        while ((r = child_report_receive(pipes->report_read, deadline, &report)) > 0) {
+int launch_take_report(LaunchPipes *pipes, bool *ready, ChildReport *ret, SandboxError *reterr) {
+        ChildReport report;
+        int r;
+
+        while ((r = child_report_receive(pipes->report_read, &report)) > 0) {
                 if (report.type == CHILD_FAILED) {
                         *reterr = report.error;
                         return report.error.error > 0 ? -report.error.error : -EPROTO;
                 }
                 if (report.type == CHILD_READY)
-                        ready = true;
+                        *ready = true;
                 *ret = report;
         }
+        if (r == -EAGAIN)
+                return r;
         if (r < 0)
-                return sandbox_fail(reterr, LAYER_PROCESS, r, "the new process is stuck");
-        if (!ready)
+                return sandbox_fail(reterr, LAYER_PROCESS, r, "its report cannot be read");
+        /* The end of the pipe is the exec, or a death. */
+        if (!*ready)
                 return sandbox_fail(
                         reterr, LAYER_PROCESS, -ECHILD, "the new process died on its way");
 
         return 0;
+}
+
+/* See sandbox_launch() for why this may wait. */
+static int await_exec(LaunchPipes *pipes, ChildReport *ret, SandboxError *reterr) {
+        uint64_t now, deadline = clock_boottime_usec() + LAUNCH_TIMEOUT_USEC;
+        struct pollfd p = {.fd = pipes->report_read, .events = POLLIN};
+        bool ready = false;
+        int r;
+
+        while ((r = launch_take_report(pipes, &ready, ret, reterr)) == -EAGAIN) {
+                now = clock_boottime_usec();
+                if (now >= deadline)
+                        return sandbox_fail(
+                                reterr, LAYER_PROCESS, -ETIMEDOUT, "the new process is stuck");
+                (void)poll(&p, 1, (int)((deadline - now) / USEC_PER_MSEC) + 1);
+        }
+
+        return r;
 }
 
 int launch_go(const LaunchPipes *pipes, SandboxError *reterr) {
@@ -111,15 +136,6 @@ int launch_go(const LaunchPipes *pipes, SandboxError *reterr) {
                 return sandbox_fail(reterr, LAYER_PROCESS, -EPIPE, "dyno-init is gone");
 
         return 0;
-}
-
-void launch_kill(SandboxDyno *dyno) {
-        if (dyno->pidfd < 0)
-                return;
-
-        (void)syscall(SYS_pidfd_send_signal, dyno->pidfd, SIGKILL, NULL, 0);
-        while (waitid(P_PIDFD, (id_t)dyno->pidfd, NULL, WEXITED) < 0 && errno == EINTR)
-                ;
 }
 
 /* A version 4 UUID (RFC 4122), Heroku's form of a dyno's host name. */
@@ -293,8 +309,9 @@ static int run(Start *s, SandboxError *reterr) {
                 return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot prepare");
 
         r = spawn(s, reterr);
+        launch_pipes_close_child(&s->pipes);
         if (r == 0)
-                r = launch_await_exec(&s->pipes, &report, reterr);
+                r = await_exec(&s->pipes, &report, reterr);
         if (r < 0)
                 return r;
         phase[PHASE_CLONE] = since(s, report.clone_usec);
@@ -310,14 +327,21 @@ static int run(Start *s, SandboxError *reterr) {
         return r;
 }
 
-static void undo(Start *s) {
-        launch_kill(&s->dyno);
-        if (s->dyno.cgroup_fd >= 0) {
-                /* PID 1 was waited for, and the kernel ends all others of the namespace first. */
+/* Kills all of it. Return: true when nothing is left. */
+static bool undo(Start *s) {
+        struct pollfd p = {.fd = s->dyno.pidfd, .events = POLLIN};
+
+        /* Safe: the group was made for this start. */
+        if (s->dyno.cgroup_fd >= 0)
                 (void)!cgroup_kill(s->dyno.cgroup_fd);
+        if (s->dyno.pidfd >= 0 &&
+            (poll(&p, 1, UNDO_WAIT_MSEC) <= 0 ||
+             waitid(P_PIDFD, (id_t)s->dyno.pidfd, &(siginfo_t){0}, WEXITED | WNOHANG) < 0))
+                return false;
+        if (s->dyno.cgroup_fd >= 0)
                 (void)!cgroup_remove(s->host->cgroup_root_fd, s->launch->start->id);
-        }
         sandbox_dyno_clear(&s->dyno);
+        return true;
 }
 
 int sandbox_launch(
@@ -341,11 +365,9 @@ int sandbox_launch(
         r = run(&s, reterr);
         launch_pipes_close(&s.pipes);
         rootfs_parts_clear(&s.parts);
-        if (r < 0) {
-                undo(&s);
+        if (r < 0 && undo(&s))
                 return r;
-        }
 
         *ret = s.dyno;
-        return 0;
+        return r;
 }

@@ -62,11 +62,11 @@ typedef struct SandboxLaunch {
         int log_fifo_fd;        /* read-write */
 } SandboxLaunch;
 
-/* A running dyno, or a running ps:exec in one. */
+/* A running dyno. */
 typedef struct SandboxDyno {
         pid_t pid;                       /* of dyno-init */
         int pidfd;                       /* owned */
-        int cgroup_fd;                   /* folder of its cgroup, owned; exec: negative */
+        int cgroup_fd;                   /* folder of its cgroup, owned */
         uint32_t phase_usec[_PHASE_MAX]; /* PHASE_SLOT is the launcher's to fill */
 } SandboxDyno;
 
@@ -166,7 +166,13 @@ void sandbox_slot_release(SandboxSlot *slot);
  *
  * Makes the cgroup named after start->id with its limits, starts dyno-init in it behind
  * all layers, reads every layer back from the kernel and only then tells dyno-init to go
- * on. On failure nothing of the dyno is left, process and cgroup included.
+ * on. On failure everything of the dyno is killed, and nothing of it is left, process and
+ * cgroup included; if it has not died at once, @ret is filled all the same, and the caller
+ * waits for its end.
+ *
+ * Waits for the new process: it runs our own code alone, over trees that were checked when
+ * they were imported, and in a cgroup with nothing else in it, so that no tenant can hold
+ * it up. Its share of the CPU is that of any dyno.
  *
  * Return: 0 or a negative errno: -ENOPROTOOPT if a layer is missing here and not
  * allowed, -EPROTO if a layer read back differs from what was asked for.
@@ -175,20 +181,51 @@ int sandbox_launch(
         SandboxHost *host, const SandboxLaunch *launch, SandboxDyno *ret, SandboxError *reterr)
         _must_check_;
 
+/* A ps:exec on its way into its dyno. */
+typedef struct SandboxJoin SandboxJoin;
+
+enum {
+        _SANDBOX_E_OK,
+
+        SANDBOX_E_AGAIN, /* its descriptor is readable when it can go on */
+};
+
 /**
- * sandbox_exec() - start a further dyno-init inside a running dyno
- * @host:    host
- * @exec:    where and what
- * @ret:     the process, our child: waitid(P_PIDFD) works; cgroup_fd stays negative
- * @reterr:  filled on failure
+ * sandbox_exec_begin() - start a further dyno-init inside a running dyno
+ * @host:       host; outlives the join
+ * @exec:       where and what; borrowed during this call
+ * @ret:        its way through the layers; release with sandbox_join_free()
+ * @ret_pidfd:  the process, our child; owned by the caller, outlives @ret
+ * @reterr:     filled on failure
  *
  * Joins the dyno's namespaces and cgroup, then takes the same way through the layers as
- * a launch, read-back included.
+ * a launch, read-back included. The dyno can hold its process up for as long as it
+ * likes: the caller sets a limit and kills it.
  *
  * Return: as sandbox_launch(); -ESRCH if the dyno is gone.
  */
-int sandbox_exec(SandboxHost *host, const SandboxExec *exec, SandboxDyno *ret, SandboxError *reterr)
-        _must_check_;
+int sandbox_exec_begin(
+        SandboxHost *host,
+        const SandboxExec *exec,
+        SandboxJoin **ret,
+        int *ret_pidfd,
+        SandboxError *reterr) _must_check_;
+
+int sandbox_join_fd(const SandboxJoin *join); /* for EPOLLIN; borrowed */
+
+/**
+ * sandbox_join_continue() - see how far it got, without waiting
+ * @join:    the join
+ * @reterr:  filled on failure
+ *
+ * Return: 0 when every layer was read back and dyno-init was told to go on,
+ * SANDBOX_E_AGAIN, or a negative errno: kill the process then.
+ */
+int sandbox_join_continue(SandboxJoin *join, SandboxError *reterr) _must_check_;
+
+/* The process itself goes on, or dies if it was not told to go on. */
+SandboxJoin *sandbox_join_free(SandboxJoin *join);
+DEFINE_CLEANUP(SandboxJoin, sandbox_join_free)
 
 /**
  * sandbox_adopt() - take over a dyno that an earlier dynod started

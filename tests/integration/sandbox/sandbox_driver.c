@@ -248,6 +248,26 @@ static int inspect(Driver *d, const char *what) {
         return 0;
 }
 
+/* sandbox_exec_begin() and all that follows, waiting. */
+static int
+exec_and_wait(Driver *d, const SandboxExec *exec, SandboxDyno *ret, SandboxError *error) {
+        SandboxDyno process = SANDBOX_DYNO_INIT;
+        SandboxJoin *join = NULL;
+        struct pollfd p = {.events = POLLIN};
+        int r;
+
+        r = sandbox_exec_begin(d->host, exec, &join, &process.pidfd, error);
+        if (r < 0)
+                return r;
+        p.fd = sandbox_join_fd(join);
+        while ((r = sandbox_join_continue(join, error)) == SANDBOX_E_AGAIN)
+                if (poll(&p, 1, 20000) <= 0)
+                        die("join", ETIMEDOUT);
+        (void)sandbox_join_free(join);
+        *ret = process;
+        return r;
+}
+
 static int exec_in(Driver *d, const char *spec) {
         SandboxDyno dyno = launch_or_die(d, "hold"), process = SANDBOX_DYNO_INIT;
         SandboxError error = {.error = 0};
@@ -268,7 +288,7 @@ static int exec_in(Driver *d, const char *spec) {
                 die("fcntl", errno);
         exec.attach_fd = pair[1];
         before = clock_boottime_usec();
-        r = sandbox_exec(d->host, &exec, &process, &error);
+        r = exec_and_wait(d, &exec, &process, &error);
         if (r < 0)
                 die_of("exec", &error);
         printf("exec_usec=%u\n", (unsigned)(clock_boottime_usec() - before));
@@ -277,7 +297,7 @@ static int exec_in(Driver *d, const char *spec) {
         sandbox_dyno_clear(&process);
         end(d, &dyno);
 
-        r = sandbox_exec(d->host, &exec, &process, &error);
+        r = exec_and_wait(d, &exec, &process, &error);
         printf("exec_gone=%d\n", r);
         return 0;
 }
