@@ -15,6 +15,7 @@
 #include "ipc/dyno_spec.h"
 #include "ipc/init_fds.h"
 #include "launcher/dynos_internal.h"
+#include "launcher/policies.h"
 #include "launcher/slots.h"
 #include "sandbox/cgroup.h"
 
@@ -517,6 +518,8 @@ void dyno_start(
         r = dyno_find(launcher, start->id) ? -EEXIST : dyno_spec_check_fd(spec_fd);
         if (r == 0)
                 r = check_network(launcher, &error);
+        if (r == 0)
+                r = policies_check_start(launcher, start, &error);
         if (r == 0)
                 r = check_memory(launcher, start, &error);
         if (r == 0)

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "launcher/child.h"
 #include "launcher/dynos.h"
+#include "launcher/policies.h"
 #include "sandbox/cgroup.h"
 
 /* What the host keeps for itself when memory_overcommit does not say otherwise. */
@@ -171,6 +172,9 @@ int host_prepare(Launcher *launcher) {
         r = open_dynos_dir(launcher);
         if (r < 0)
                 return log_error_errno(r, "Cannot make %s/dynos: %m", launcher->config->run_dir);
+        r = policies_open(launcher);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make %s/policies: %m", launcher->config->run_dir);
         r = open_control_socket(launcher);
         if (r < 0)
                 return log_error_errno(

@@ -235,13 +235,13 @@ static void remove_files_of(const char *path) {
         struct dirent *entry;
 
         while (dir && (entry = readdir(dir)))
-                if (entry->d_name[0] != '.')
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
                         (void)unlinkat(dirfd(dir), entry->d_name, 0);
         (void)rmdir(path);
 }
 
 void instance_remove(const Config *config) {
-        static const char *const folders[] = {"supervisor", "dynos", NULL};
+        static const char *const folders[] = {"supervisor", "dynos", "policies", NULL};
         char path[256];
 
         for (size_t i = 0; folders[i]; i++) {

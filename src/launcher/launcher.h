@@ -44,7 +44,8 @@ typedef struct Launcher {
 
         int cgroup_fd;    /* below it, every dyno has its own group */
         int listen_fd;    /* the control socket, for the supervisor */
-        int dynos_dir_fd; /* run_dir/dynos */
+        int dynos_dir_fd;    /* run_dir/dynos */
+        int policies_dir_fd; /* run_dir/policies */
         int signal_fd, inotify_fd;
         Source *signal_source, *inotify_source, *net_source;
 

@@ -23,6 +23,7 @@
 #include "launcher/capabilities.h"
 #include "launcher/dynos.h"
 #include "launcher/notify.h"
+#include "launcher/policies.h"
 #include "launcher/slots.h"
 
 typedef struct Options {
@@ -291,6 +292,9 @@ static int take_over(Launcher *launcher) {
         r = dynos_adopt(launcher);
         if (r < 0)
                 return log_error_errno(r, "Cannot look for running dynos: %m");
+        r = policies_restore(launcher);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the network policies: %m");
         r = dynos_start_network(launcher);
         if (r != 0) {
                 log_error("network: the firewall cannot be set up, so no dyno can start.");
@@ -383,6 +387,7 @@ static void launcher_clear(Launcher *launcher) {
         launcher->inotify_fd = safe_close(launcher->inotify_fd);
         launcher->listen_fd = safe_close(launcher->listen_fd);
         launcher->dynos_dir_fd = safe_close(launcher->dynos_dir_fd);
+        launcher->policies_dir_fd = safe_close(launcher->policies_dir_fd);
         launcher->cgroup_fd = safe_close(launcher->cgroup_fd);
         instance_close(&launcher->instance);
         launcher->config_fd = safe_close(launcher->config_fd);
@@ -431,6 +436,7 @@ int main(int argc, char **argv) {
                 .cgroup_fd = -EBADF,
                 .listen_fd = -EBADF,
                 .dynos_dir_fd = -EBADF,
+                .policies_dir_fd = -EBADF,
                 .signal_fd = -EBADF,
                 .inotify_fd = -EBADF,
                 .logger_channel_fd = {-EBADF, -EBADF},

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "launcher/dynos.h"
+#include "launcher/policies.h"
 
 /* One checked request, its descriptors still the caller's unless taken by TAKE_FD(). */
 typedef int (*RequestHandler)(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds);
@@ -125,6 +126,14 @@ static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, siz
         return 0;
 }
 
+static int on_policy(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        int r = policies_set(launcher, &msg->policy);
+
+        link_reply(
+                launcher, msg->header.seq, LAUNCH_REPLY, r, r < 0 ? LAYER_NETWORK : _LAYER_ANY_MAX);
+        return 0;
+}
+
 static const RequestHandler request_handlers[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_START] = on_start,
         [LAUNCH_SIGNAL] = on_signal,
@@ -137,6 +146,7 @@ static const RequestHandler request_handlers[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_ABANDON] = on_abandon,
         [LAUNCH_REMOVE] = on_remove,
         [LAUNCH_HOST] = on_host,
+        [LAUNCH_POLICY] = on_policy,
 };
 
 int request_dispatch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {

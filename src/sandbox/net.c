@@ -99,6 +99,7 @@ Net *net_free(Net *net) {
         net->watch_fd = safe_close(net->watch_fd);
         net->host_netns_fd = safe_close(net->host_netns_fd);
         net->host = net_rtnl_free(net->host);
+        free(net->policies);
         free(net->slots);
         free(net->libexec_dir);
         free(net->data_dir);

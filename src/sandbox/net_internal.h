@@ -3,6 +3,7 @@
 
 /* What the net_*.c files that make up a Net share. */
 
+#include "ipc/launch_proto.h"
 #include "sandbox/firewall.h"
 #include "sandbox/net.h"
 #include "sandbox/net_host.h"
@@ -34,6 +35,9 @@ struct Net {
         TcMarks marks;
         bool ipv6;
         NetUplinks own_uplinks; /* that we turned forwarding on for */
+
+        LaunchPolicy *policies; /* one per app that has one */
+        size_t n_policies;
 
         NetSlot *slots;
         uint32_t n_slots, n_overlap;

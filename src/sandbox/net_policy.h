@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the apps' dynos may reach: one LaunchPolicy per app number, as the supervisor said
+ * it. The launcher keeps a copy of each on disk, so that the table that a restarted dynod
+ * loads has them in it from its first moment.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "ipc/launch_proto.h"
+#include "sandbox/net.h"
+
+/* Before net_start(): what was in force. It is not judged again. 0 or -ENOMEM. */
+int net_policy_restore(Net *net, const LaunchPolicy *policy) _must_check_;
+
+/* The policy in force for an app, or NULL. Borrowed until the next change. */
+const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number);
+
+/**
+ * net_policy_check() - can this host do what a policy asks for
+ * @net:     the network
+ * @policy:  a checked message
+ *
+ * Return: 0; -EADDRINUSE: a published port is another app's or something listens on it;
+ * -EADDRNOTAVAIL: the fixed source is no address of the host; or a negative errno.
+ */
+int net_policy_check(Net *net, const LaunchPolicy *policy) _must_check_;
+
+/**
+ * net_policy_set() - put a policy in force
+ * @net:     the network, after net_start()
+ * @policy:  a checked message; serial 0 takes the app's policy away
+ *
+ * One transaction: every packet is judged by the old policy or by the new one. On failure
+ * the old one stays.
+ *
+ * Return: 0, NET_E_FIREWALL, or a negative errno.
+ */
+int net_policy_set(Net *net, const LaunchPolicy *policy) _must_check_;
+
+/* Does it say the same? Not compared: who asked, and when. */
+bool net_policy_equal(const LaunchPolicy *a, const LaunchPolicy *b);
