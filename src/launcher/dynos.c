@@ -339,18 +339,24 @@ static int check_memory(const Launcher *launcher, const LaunchStart *start, Sand
 }
 
 /* The sandbox refuses for want of its own layers; the network's is judged here. */
-static int check_network(const Launcher *launcher, SandboxError *reterr) {
+static int check_network(Launcher *launcher, SandboxError *reterr) {
         const uint32_t tc = UINT32_C(1) << MISSING_TC;
 
-        if ((host_missing(launcher) & ~launcher->config->allow_missing & tc) == 0)
-                return 0;
+        if ((host_missing(launcher) & ~launcher->config->allow_missing & tc) != 0) {
+                *reterr = (SandboxError){
+                        .layer = LAYER_NETWORK,
+                        .error = ENOPROTOOPT,
+                        .detail = "tc is missing on this host",
+                };
+                return -ENOPROTOOPT;
+        }
 
-        *reterr = (SandboxError){
-                .layer = LAYER_NETWORK,
-                .error = ENOPROTOOPT,
-                .detail = "tc is missing on this host",
-        };
-        return -ENOPROTOOPT;
+        network_make_whole(launcher);
+        if (!net_damage(launcher->net))
+                return 0;
+        *reterr = (SandboxError){.layer = LAYER_NETWORK, .error = EIO};
+        (void)snprintf(reterr->detail, sizeof(reterr->detail), "%s", net_damage(launcher->net));
+        return -EIO;
 }
 
 typedef struct Trees {
@@ -602,8 +608,10 @@ void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
         if (r == 0) {
                 LaunchLayerReport *network = &ret->layers[LAYER_NETWORK];
                 char detail[NET_DETAIL_SIZE];
-                int checked =
-                        net_check_slot(launcher->net, dyno->slot.index, detail, sizeof(detail));
+                int checked;
+
+                network_look(launcher);
+                checked = net_check_slot(launcher->net, dyno->slot.index, detail, sizeof(detail));
 
                 /* The sandbox saw the namespace; links and rules are the network's to judge. */
                 if (network->verdict == VERDICT_OK || checked != 0) {

@@ -67,8 +67,8 @@ void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret);
  */
 int dynos_adopt(Launcher *launcher) _must_check_;
 
-/* After dynos_adopt(): starts the network with what the living dynos have. As net_start(). */
-int dynos_start_network(Launcher *launcher) _must_check_;
+/* Fills @ret, with room for dynos_count(), with what the living dynos have of the network. */
+size_t dynos_list_links(Launcher *launcher, NetKeep *ret);
 
 /* The supervisor is gone: what it was told may be lost, and the next one is told again. */
 void dynos_untell(Launcher *launcher);

@@ -167,31 +167,21 @@ static int netns_of(const Dyno *dyno) {
         return TAKE_FD(fd);
 }
 
-int dynos_start_network(Launcher *launcher) {
-        _cleanup_free_ NetKeep *keep = NULL;
+size_t dynos_list_links(Launcher *launcher, NetKeep *ret) {
         size_t n = 0;
-        int r;
 
-        keep = calloc(dynos_count(launcher) + 1, sizeof(*keep));
-        if (!keep)
-                return -ENOMEM;
         for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next) {
                 if (!dyno->exit_source)
                         continue;
-                dyno->slot.netns_fd = netns_of(dyno);
-                keep[n++] = (NetKeep){
+                if (dyno->slot.netns_fd < 0) /* adopted */
+                        dyno->slot.netns_fd = netns_of(dyno);
+                ret[n++] = (NetKeep){
                         .slot = dyno->slot.index,
                         .web_port = dyno->facts.start.web_port,
                         .netns_fd = dyno->slot.netns_fd,
                 };
         }
-
-        r = net_start(launcher->net, keep, n);
-        if (r == NET_E_MISSING) {
-                log_warning("The link of a running dyno cannot be made whole; see ps:inspect.");
-                r = 0;
-        }
-        return r;
+        return n;
 }
 
 void dynos_remove_folders(Launcher *launcher) {

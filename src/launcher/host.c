@@ -198,6 +198,7 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
         uint64_t begin_usec = clock_boottime_usec();
         NetReport report;
 
+        network_look(launcher);
         sandbox_host_report(launcher->host, ret->layers);
         *network = (LaunchLayerReport){.verdict = VERDICT_OK};
         if (net_report(launcher->net, &report) < 0) {

@@ -33,6 +33,13 @@ typedef struct Service {
         unsigned early_ends;   /* in a row: it ended soon after its start */
 } Service;
 
+/* What was taken from us on the host's network is put back, see network.c. */
+typedef struct NetRepair {
+        Source *source, *timer;
+        bool waiting; /* for the timer */
+        uint64_t last_usec, pause_usec;
+} NetRepair;
+
 typedef struct Launcher {
         Config *config; /* as read at start: what dynos are made of does not change under them */
         int config_fd;  /* sealed memfd of the newest one, for supervisor and logger */
@@ -47,7 +54,8 @@ typedef struct Launcher {
         int dynos_dir_fd;    /* run_dir/dynos */
         int policies_dir_fd; /* run_dir/policies */
         int signal_fd, inotify_fd;
-        Source *signal_source, *inotify_source, *net_source;
+        Source *signal_source, *inotify_source;
+        NetRepair repair;
 
         SandboxHost *host;
         Net *net;
@@ -89,6 +97,18 @@ int request_dispatch(Launcher *launcher, const LaunchMessage *msg, int *fds, siz
         _must_check_;
 /* Tells a new supervisor all there is: HELLO, the dynos, READY. */
 int request_greet(Launcher *launcher) _must_check_;
+
+/* ---- network.c ---- */
+
+/* Starts the network with the links of all dynos and ready slots. 0 or a negative errno. */
+int network_start(Launcher *launcher) _must_check_;
+/* Follows what others do to the host's network, from the loop. 0 or a negative errno. */
+int network_watch(Launcher *launcher) _must_check_;
+void network_unwatch(Launcher *launcher);
+/* Reads what happened by now, before somebody relies on net_damage(). */
+void network_look(Launcher *launcher);
+/* Before a dyno starts: what is damaged is restored now, pause or not. */
+void network_make_whole(Launcher *launcher);
 
 /* ---- host.c ---- */
 

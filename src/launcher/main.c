@@ -295,10 +295,10 @@ static int take_over(Launcher *launcher) {
         r = policies_restore(launcher);
         if (r < 0)
                 return log_error_errno(r, "Cannot read the network policies: %m");
-        r = dynos_start_network(launcher);
-        if (r != 0) {
+        r = network_start(launcher);
+        if (r < 0) {
                 log_error("network: the firewall cannot be set up, so no dyno can start.");
-                return r < 0 ? r : -EIO;
+                return r;
         }
 
         log_info(
@@ -306,15 +306,6 @@ static int take_over(Launcher *launcher) {
                 dynos_count(launcher),
                 dynos_count(launcher) == 1 ? "dyno" : "dynos",
                 (double)(clock_boottime_usec() - begin) / (double)USEC_PER_SEC);
-        return 0;
-}
-
-static int on_net_change(void *userdata, uint32_t events) {
-        Launcher *launcher = userdata;
-        int r = net_handle_watch(launcher->net);
-
-        if (r < 0)
-                (void)log_warning_errno(r, "Cannot follow a change of the host's network: %m");
         return 0;
 }
 
@@ -344,13 +335,7 @@ static int run(Launcher *launcher) {
         if (r == 0)
                 r = take_over(launcher);
         if (r == 0)
-                r = loop_add(
-                        launcher->loop,
-                        &launcher->net_source,
-                        net_watch_fd(launcher->net),
-                        EPOLLIN,
-                        on_net_change,
-                        launcher);
+                r = network_watch(launcher);
         if (r == 0) {
                 r = sandbox_confine_self(launcher->host);
                 if (r < 0)
@@ -376,7 +361,7 @@ static int run(Launcher *launcher) {
 static void launcher_clear(Launcher *launcher) {
         execs_clear(launcher);
         dynos_clear(launcher);
-        launcher->net_source = source_free(launcher->net_source);
+        network_unwatch(launcher);
         launcher->slots = slots_free(launcher->slots);
         launcher->store = store_close(launcher->store);
         launcher->net = net_free(launcher->net);

@@ -91,12 +91,6 @@ static int make_slot(Launcher *launcher, SandboxSlot *ret, SandboxError *reterr)
                 return r;
 
         r = net_slot_create(launcher->net, index, &slot.netns_fd);
-        if (r == -ENOENT) {
-                /* Somebody flushed our table: bring it back, then once more. */
-                r = net_reload(launcher->net);
-                if (r == 0)
-                        r = net_slot_create(launcher->net, index, &slot.netns_fd);
-        }
         if (r != 0) {
                 sandbox_slot_release(&slot);
                 reterr->layer = LAYER_NETWORK;
@@ -124,6 +118,19 @@ int slots_take(Launcher *launcher, SandboxSlot *ret, SandboxError *reterr) {
         }
 
         return make_slot(launcher, ret, reterr);
+}
+
+uint32_t slots_ready(const Slots *slots) {
+        return slots->n_ready;
+}
+
+size_t slots_list_links(const Slots *slots, NetKeep *ret) {
+        for (uint32_t i = 0; i < slots->n_ready; i++)
+                ret[i] = (NetKeep){
+                        .slot = slots->ready[i].index,
+                        .netns_fd = slots->ready[i].netns_fd,
+                };
+        return slots->n_ready;
 }
 
 void slots_give_back(Launcher *launcher, SandboxSlot *slot) {

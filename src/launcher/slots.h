@@ -28,6 +28,10 @@ int slots_mark_used(Slots *slots, uint32_t index) _must_check_;
  */
 int slots_take(Launcher *launcher, SandboxSlot *ret, SandboxError *reterr) _must_check_;
 
+/* How many are ready, and what they have of the network, which goes to @ret. */
+uint32_t slots_ready(const Slots *slots);
+size_t slots_list_links(const Slots *slots, NetKeep *ret);
+
 /* Removes link and elements, and closes the namespaces. */
 void slots_give_back(Launcher *launcher, SandboxSlot *slot);
 

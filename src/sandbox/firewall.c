@@ -114,6 +114,10 @@ Firewall *firewall_free(Firewall *firewall) {
         return NULL;
 }
 
+uint32_t firewall_port(const Firewall *firewall) {
+        return firewall->portid;
+}
+
 /*
  * The kernel has worked a request off when sendto() returns, so that all answers are
  * there. Reads them all; the result is the first error among them.

@@ -37,6 +37,9 @@ int firewall_open(Firewall **ret, const char *instance) _must_check_;
 Firewall *firewall_free(Firewall *firewall);
 DEFINE_CLEANUP(Firewall, firewall_free)
 
+/* The netlink port that this process changes the table from. */
+uint32_t firewall_port(const Firewall *firewall);
+
 /* Adding what is there is no error. -ENOENT: there is no such table or set. */
 int firewall_add(Firewall *firewall, const char *set, const FirewallKey *key) _must_check_;
 

@@ -84,14 +84,16 @@ static int spawn(const char *path, int rules_fd, pid_t *ret) {
         return -r;
 }
 
-int firewall_rules_load(const char *libexec_dir, int rules_fd) {
+int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) {
         _cleanup_free_ char *path = NULL;
         int status = 0, r;
         pid_t pid = 0;
 
         assert(libexec_dir);
         assert(rules_fd > STDERR_FILENO);
+        assert(ret_pid);
 
+        *ret_pid = 0;
         if (asprintf(&path, "%s/%s", libexec_dir, PROGRAM) < 0) {
                 path = NULL;
                 return -ENOMEM;
@@ -102,6 +104,7 @@ int firewall_rules_load(const char *libexec_dir, int rules_fd) {
         r = spawn(path, rules_fd, &pid);
         if (r < 0)
                 return r;
+        *ret_pid = pid;
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;

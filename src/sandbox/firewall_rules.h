@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 
@@ -38,9 +39,10 @@ int firewall_rules_render(
  * firewall_rules_load() - have a ruleset loaded, in one transaction
  * @libexec_dir:  where dynod-firewall is
  * @rules_fd:     file to read it from, from its start; borrowed
+ * @ret_pid:      of the child, which has ended; also on failure, then it may be 0
  *
  * Waits for the child. What the kernel or the parser says is on stderr.
  *
  * Return: 0, 1 if the ruleset was refused, or a negative errno: the child could not run.
  */
-int firewall_rules_load(const char *libexec_dir, int rules_fd) _must_check_;
+int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) _must_check_;

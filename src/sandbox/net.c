@@ -46,8 +46,9 @@ static int copy_config(Net *net, const Config *config) {
 
         net->libexec_dir = strdup(config->libexec_dir);
         net->data_dir = strdup(config->data_dir);
+        net->run_dir = strdup(config->run_dir);
         net->slots = calloc(net->n_slots > 0 ? net->n_slots : 1, sizeof(*net->slots));
-        return net->libexec_dir && net->data_dir && net->slots ? 0 : -ENOMEM;
+        return net->libexec_dir && net->data_dir && net->run_dir && net->slots ? 0 : -ENOMEM;
 }
 
 int net_open(Net **ret, const Config *config) {
@@ -61,7 +62,7 @@ int net_open(Net **ret, const Config *config) {
         if (!net)
                 return -ENOMEM;
         net->host_netns_fd = -EBADF;
-        net->watch_fd = -EBADF;
+        net->watch = (NetWatch)NET_WATCH_INIT;
         net->tc = (TcProgram)TC_PROGRAM_EMPTY;
 
         r = copy_config(net, config);
@@ -76,7 +77,11 @@ int net_open(Net **ret, const Config *config) {
         r = firewall_open(&net->firewall, net->instance);
         if (r < 0)
                 return r;
-        r = net_watch_open(&net->watch_fd);
+        r = net_watch_open(&net->watch);
+        if (r < 0)
+                return r;
+
+        r = net_recall_uplinks(net);
         if (r < 0)
                 return r;
 
@@ -96,13 +101,14 @@ Net *net_free(Net *net) {
 
         tc_program_close(&net->tc);
         net->firewall = firewall_free(net->firewall);
-        net->watch_fd = safe_close(net->watch_fd);
+        net_watch_close(&net->watch);
         net->host_netns_fd = safe_close(net->host_netns_fd);
         net->host = net_rtnl_free(net->host);
         free(net->policies);
         free(net->slots);
         free(net->libexec_dir);
         free(net->data_dir);
+        free(net->run_dir);
         free(net);
         return NULL;
 }
@@ -273,7 +279,8 @@ static int read_template(const Net *net, char **ret) {
 int net_load_ruleset(Net *net) {
         _cleanup_free_ char *template = NULL;
         _cleanup_fclose_ FILE *out = NULL;
-        int fd, r;
+        int fd, r, watched;
+        pid_t loader;
 
         r = read_template(net, &template);
         if (r < 0)
@@ -295,7 +302,10 @@ int net_load_ruleset(Net *net) {
         if (fflush(out) == EOF)
                 return -errno;
 
-        r = firewall_rules_load(net->libexec_dir, fileno(out));
+        r = firewall_rules_load(net->libexec_dir, fileno(out), &loader);
+        watched = net_watch_tables(net, loader);
+        if (watched < 0 && r == 0)
+                r = watched;
         return r > 0 ? NET_E_FIREWALL : r;
 }
 
@@ -364,11 +374,8 @@ static int converge_links(Net *net, const NetKeep *keep, size_t n_keep) {
         return result;
 }
 
-int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
+static int start(Net *net, const NetKeep *keep, size_t n_keep) {
         int r;
-
-        assert(net);
-        assert(keep || n_keep == 0);
 
         r = net_find_overlaps(net);
         if (r < 0)
@@ -391,25 +398,23 @@ int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
         if (r < 0)
                 return r;
 
+        net->watch.link_damage[0] = '\0';
+        net->watch.host_changed = false;
         return converge_links(net, keep, n_keep);
 }
 
-int net_reload(Net *net) {
-        _cleanup_free_ NetKeep *keep = NULL;
-        size_t n = 0;
+int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
+        int r;
 
         assert(net);
+        assert(keep || n_keep == 0);
 
-        keep = calloc(net->n_slots > 0 ? net->n_slots : 1, sizeof(*keep));
-        if (!keep)
-                return -ENOMEM;
-        for (uint32_t slot = 0; slot < net->n_slots; slot++)
-                if (net->slots[slot].ifindex > 0)
-                        keep[n++] = (NetKeep){
-                                .slot = slot,
-                                .web_port = net->slots[slot].web_port,
-                                .netns_fd = -EBADF,
-                        };
-
-        return net_start(net, keep, n);
+        r = start(net, keep, n_keep);
+        /* Half of it is worse than what was wrong before. */
+        if (r != 0 && r != NET_E_MISSING && !net_damage(net))
+                (void)snprintf(
+                        net->watch.link_damage,
+                        sizeof(net->watch.link_damage),
+                        "the network is not set up completely");
+        return r;
 }

@@ -6,7 +6,7 @@
  * one tc program on every link, forwarding on the links and the uplinks.
  *
  * Belongs to the launcher, which is single-threaded: net_slot_create() enters another
- * network namespace for a moment. No call but net_start() and net_reload() runs another
+ * network namespace for a moment. No call but net_start() runs another
  * program, and none waits for anything but the kernel.
  *
  * Life: net_open() looks only. net_start() makes the host what it should be, whatever was
@@ -76,21 +76,19 @@ typedef struct NetKeep {
  * Loads the ruleset with the elements of @keep in one transaction (dynod-firewall of
  * config's libexec_dir, ruleset.nft.in of its data_dir; waits for that child), replaces
  * the tc filters of the kept links, makes kept links that are gone again, and removes
- * every other link of this instance. Turns forwarding on for the uplinks.
+ * every other link of this instance. Turns forwarding on for the uplinks. Can be called at
+ * any time: it is also what makes net_damage() good.
  *
  * Return: 0, NET_E_FIREWALL, NET_E_MISSING (a kept slot could not be made whole;
  * net_check_slot() says which), or a negative errno.
  */
 int net_start(Net *net, const NetKeep *keep, size_t n_keep) _must_check_;
 
-/* Loads the ruleset again for the slots there are: after somebody flushed it. As net_start(). */
-int net_reload(Net *net) _must_check_;
-
 /* Uplinks or the host's addresses may have changed: forwarding for the new ones. Cheap. */
 int net_refresh(Net *net) _must_check_;
 
 /**
- * net_watch_fd() - a descriptor that is readable when the host's network changed
+ * net_watch_fd() - a descriptor that is readable when somebody changed the host's network
  *
  * A daemon that starts before the host's network is up has no uplink yet, and a link that
  * comes later has forwarding off: without net_handle_watch() on EPOLLIN no dyno gets out.
@@ -99,8 +97,19 @@ int net_refresh(Net *net) _must_check_;
  */
 int net_watch_fd(const Net *net);
 
-/* Reads what there is and calls net_refresh() if it matters. 0 or a negative errno. */
+/* Reads what there is: calls net_refresh() if it matters, and finds damage. 0 or a negative errno. */
 int net_handle_watch(Net *net) _must_check_;
+
+/**
+ * net_damage() - did somebody take away or change what is ours, and who
+ *
+ * The dynos are cut off or as isolated as before, see docs/decisions/0006; the host may be
+ * a router for its neighbours. net_start() makes it good.
+ *
+ * Return: "the nftables table was changed by nft (PID 4711)", or NULL; valid until the next
+ * call with this Net.
+ */
+const char *net_damage(const Net *net);
 
 /**
  * net_slot_create() - make namespace, link, filter and set elements of a slot
@@ -111,7 +120,7 @@ int net_handle_watch(Net *net) _must_check_;
  *
  * The dyno reaches the outside from here on; nothing reaches it. On failure nothing is left.
  *
- * Return: 0, NET_E_OVERLAP, or a negative errno (-ENOENT: the table is gone, net_reload()
+ * Return: 0, NET_E_OVERLAP, or a negative errno (-ENOENT: the table is gone, net_start()
  * helps).
  */
 int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) _must_check_;
@@ -145,13 +154,14 @@ int net_web_forbid(Net *net, uint32_t slot);
  */
 int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) _must_check_;
 
-/* What `doctor` wants to know. */
+/* What `doctor` wants to know. Damage as far as net_handle_watch() has read of it. */
 typedef struct NetReport {
-        bool table;         /* the instance's table is loaded */
-        bool tc;            /* the kernel took the tc program */
-        bool flush_guard;   /* the routing rule that stops dynos when the table is gone */
-        uint32_t slots;     /* see net_slots() */
-        uint32_t n_overlap; /* of them not usable */
+        char damage[NET_DETAIL_SIZE]; /* see net_damage(); empty: none */
+        bool table;                   /* the instance's table is loaded */
+        bool tc;                      /* the kernel took the tc program */
+        bool flush_guard;             /* the routing rule that stops dynos when the table is gone */
+        uint32_t slots;               /* see net_slots() */
+        uint32_t n_overlap;           /* of them not usable */
         char overlap[NET_DETAIL_SIZE];  /* by whom: "172.17.0.0/16 on docker0" */
         char uplinks[NET_DETAIL_SIZE];  /* "eth0 eth1", empty: no way out */
         bool forwarding;                /* on for all uplinks */

@@ -18,9 +18,6 @@
 #define SYSCTL_IPV6 "/proc/sys/net/ipv6/conf"
 #define SYSCTL_PATH_SIZE 80
 
-/* Behind the table of local addresses (0), before everything that could route it out. */
-#define RULE_PRIORITY 10U
-
 static int
 sysctl_path(char path[SYSCTL_PATH_SIZE], const char *family, const char *link, const char *key) {
         int n;
@@ -190,31 +187,61 @@ int net_host_uplinks(NetRtnl *host, const char *instance, NetUplinks *ret) {
         return net_host_routes(host, instance, collect_uplink, ret);
 }
 
-static int take_route_type(struct nlmsghdr *answer, void *userdata) {
-        const struct rtmsg *rtm = nlmsg_data(answer);
+typedef struct Way {
+        uint8_t type; /* RTN_UNSPEC: there is none */
+        int ifindex;
+} Way;
 
-        if (answer->nlmsg_type == RTM_NEWROUTE)
-                *(uint8_t *)userdata = rtm->rtm_type;
+static int take_way(struct nlmsghdr *answer, void *userdata) {
+        const struct rtmsg *rtm = nlmsg_data(answer);
+        struct nlattr *attrs[RTA_MAX + 1] = {0};
+        Way *way = userdata;
+
+        if (answer->nlmsg_type != RTM_NEWROUTE ||
+            nlmsg_parse(answer, sizeof(*rtm), attrs, RTA_MAX, NULL) < 0)
+                return 0;
+        way->type = rtm->rtm_type;
+        way->ifindex = attrs[RTA_OIF] ? (int)nla_get_u32(attrs[RTA_OIF]) : 0;
         return 0;
 }
 
-int net_host_is_local(NetRtnl *host, struct in_addr address, bool *ret) {
+static int find_way(NetRtnl *host, struct in_addr address, Way *ret) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
         struct rtmsg rtm = {.rtm_family = AF_INET, .rtm_dst_len = 32};
-        uint8_t type = RTN_UNSPEC;
         int r;
 
-        assert(ret);
-
+        *ret = (Way){.type = RTN_UNSPEC};
         if (!msg || nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO) < 0 ||
             nla_put(msg, RTA_DST, sizeof(address), &address) < 0)
                 return -ENOMEM;
 
-        r = net_rtnl_query(host, msg, take_route_type, &type);
-        if (r < 0 && r != -ENETUNREACH && r != -EHOSTUNREACH)
-                return r;
+        r = net_rtnl_query(host, msg, take_way, ret);
+        return r == -ENETUNREACH || r == -EHOSTUNREACH ? 0 : r;
+}
 
-        *ret = type == RTN_LOCAL;
+int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) {
+        Way way;
+        int r;
+
+        assert(ret_ifindex);
+
+        r = find_way(host, address, &way);
+        if (r < 0)
+                return r;
+        *ret_ifindex = way.type == RTN_UNICAST ? way.ifindex : 0;
+        return 0;
+}
+
+int net_host_is_local(NetRtnl *host, struct in_addr address, bool *ret) {
+        Way way;
+        int r;
+
+        assert(ret);
+
+        r = find_way(host, address, &way);
+        if (r < 0)
+                return r;
+        *ret = way.type == RTN_LOCAL;
         return 0;
 }
 
@@ -223,7 +250,7 @@ static struct nl_msg *rule_message(int type, int flags, uint32_t mark) {
         struct fib_rule_hdr rule = {.family = AF_INET, .action = FR_ACT_BLACKHOLE};
 
         if (!msg || nlmsg_append(msg, &rule, sizeof(rule), NLMSG_ALIGNTO) < 0 ||
-            nla_put_u32(msg, FRA_PRIORITY, RULE_PRIORITY) < 0 ||
+            nla_put_u32(msg, FRA_PRIORITY, NET_RULE_PRIORITY) < 0 ||
             nla_put_u32(msg, FRA_FWMARK, mark) < 0 || nla_put_u32(msg, FRA_FWMASK, UINT32_MAX) < 0)
                 return NULL;
         return TAKE_PTR(msg);

@@ -49,8 +49,14 @@ bool net_host_has_ipv6(void);
 /* No IPv6 on @link ("default": on links made from now on). The current namespace's. */
 int net_host_disable_ipv6(const char *link) _must_check_;
 
+/* By which link would a packet of the host to @address leave? 0: by none. */
+int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) _must_check_;
+
 /* Would a packet of the host to @address stay on it? */
 int net_host_is_local(NetRtnl *host, struct in_addr address, bool *ret) _must_check_;
+
+/* Behind the table of local addresses (0), before everything that could route it out. */
+#define NET_RULE_PRIORITY 10U
 
 /* The rule "packets with @mark go nowhere", see sandbox/tc_program.h. Both are idempotent. */
 int net_host_add_rule(NetRtnl *host, uint32_t mark) _must_check_;

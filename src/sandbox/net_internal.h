@@ -14,12 +14,26 @@ typedef struct NetSlot {
         int ifindex; /* of the host end; 0: the slot is not in use */
         uint16_t web_port;
         bool overlaps;
+        bool suspect; /* somebody did something to its link */
 } NetSlot;
+
+/* See net_watch.c. */
+typedef struct NetWatch {
+        int epoll_fd; /* readable when one of the others is */
+        int routing_fd, filter_fd;
+        bool host_changed; /* net_refresh() is due */
+        bool touched;      /* our table, by a transaction whose end was not read yet */
+        /* What is to be made good; empty: nothing. */
+        char table_damage[NET_DETAIL_SIZE], link_damage[NET_DETAIL_SIZE];
+} NetWatch;
+
+#define NET_WATCH_INIT                                                                             \
+        { .epoll_fd = -EBADF, .routing_fd = -EBADF, .filter_fd = -EBADF }
 
 struct Net {
         /* copied from the configuration */
         char instance[INSTANCE_NAME_SIZE];
-        char *libexec_dir, *data_dir;
+        char *libexec_dir, *data_dir, *run_dir;
         struct in_addr network;
         uint8_t prefix;
         uint32_t uid_base;
@@ -28,13 +42,13 @@ struct Net {
 
         NetRtnl *host;      /* in the host's network namespace, like @firewall */
         int host_netns_fd;  /* to come back to */
-        int watch_fd;       /* hears of changes to the host's network */
+        NetWatch watch;     /* hears of changes to the host's network */
         Firewall *firewall; /* the instance's table */
         TcProgram tc;
         int tc_error; /* 0 or a negative errno: there is no tc half */
         TcMarks marks;
         bool ipv6;
-        NetUplinks own_uplinks; /* that we turned forwarding on for */
+        NetUplinks own_uplinks; /* that we turned forwarding on for, as in UPLINKS_FILE */
 
         LaunchPolicy *policies; /* one per app that has one */
         size_t n_policies;
@@ -50,6 +64,8 @@ int net_find_overlaps(Net *net) _must_check_;
 /* Renders the ruleset with the elements of all slots in use and has it loaded. */
 int net_load_ruleset(Net *net) _must_check_;
 
+/* Reads own_uplinks as an earlier dynod left them. */
+int net_recall_uplinks(Net *net) _must_check_;
 /* Finds the uplinks that forward, or are to, only because of us: fills own_uplinks. */
 int net_find_uplinks(Net *net) _must_check_;
 /* Turns forwarding on for them. To be called when the table that restricts it is loaded. */
@@ -57,11 +73,19 @@ int net_enable_uplinks(Net *net) _must_check_;
 /* Turns it off again where no other instance needs it. */
 int net_disable_uplinks(Net *net);
 
-/* A socket that hears of changes to routes, addresses and the host's forwarding. */
-int net_watch_open(int *ret_fd) _must_check_;
+int net_watch_open(NetWatch *ret) _must_check_;
+void net_watch_close(NetWatch *watch);
+/*
+ * Reads what happened to tables. @loader: a child that made our table anew and has ended,
+ * or 0. Return: 0 or a negative errno.
+ */
+int net_watch_tables(Net *net, pid_t loader) _must_check_;
 
 /* Makes a slot's link into @netns_fd and everything on it; on failure nothing is left. */
 int net_wire_slot(Net *net, uint32_t slot, int netns_fd) _must_check_;
+
+/* net_check_slot() of what is the slot's own. */
+int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) _must_check_;
 
 /* Brings the host end of a slot in use to what it should be; changes nothing that is. */
 int net_converge_slot(Net *net, uint32_t slot) _must_check_;

@@ -249,21 +249,38 @@ int net_link_up(NetRtnl *rtnl, int ifindex) {
         return net_rtnl_request(rtnl, msg);
 }
 
-int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix) {
-        _cleanup_(rtnl_addr_putp) struct rtnl_addr *addr = rtnl_addr_alloc();
+static struct rtnl_addr *address_of(int ifindex, struct in_addr address, uint8_t prefix) {
         _cleanup_(nl_addr_putp) struct nl_addr *local = ipv4_addr(address, prefix);
-        _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;
+        struct rtnl_addr *addr = rtnl_addr_alloc();
 
         assert(ifindex > 0);
 
-        if (!addr || !local)
-                return -ENOMEM;
+        if (!addr || !local || rtnl_addr_set_local(addr, local) < 0) {
+                rtnl_addr_putp(&addr);
+                return NULL;
+        }
         rtnl_addr_set_ifindex(addr, ifindex);
-        if (rtnl_addr_set_local(addr, local) < 0 ||
-            rtnl_addr_build_add_request(addr, NLM_F_CREATE | NLM_F_REPLACE, &msg) < 0)
-                return -ENOMEM;
+        return addr;
+}
 
+int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix) {
+        _cleanup_(rtnl_addr_putp) struct rtnl_addr *addr = address_of(ifindex, address, prefix);
+        _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;
+
+        if (!addr || rtnl_addr_build_add_request(addr, NLM_F_CREATE | NLM_F_REPLACE, &msg) < 0)
+                return -ENOMEM;
         return net_rtnl_request(rtnl, msg);
+}
+
+int net_link_remove_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix) {
+        _cleanup_(rtnl_addr_putp) struct rtnl_addr *addr = address_of(ifindex, address, prefix);
+        _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;
+        int r;
+
+        if (!addr || rtnl_addr_build_delete_request(addr, 0, &msg) < 0)
+                return -ENOMEM;
+        r = net_rtnl_request(rtnl, msg);
+        return r == -EADDRNOTAVAIL ? 0 : r;
 }
 
 int net_link_add_neighbour(

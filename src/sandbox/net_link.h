@@ -54,6 +54,9 @@ int net_link_configure(NetRtnl *host, int ifindex, bool ipv6) _must_check_;
 int net_link_up(NetRtnl *rtnl, int ifindex) _must_check_;
 int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix)
         _must_check_;
+/* With the route that came with it. No such address is no error. */
+int net_link_remove_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix)
+        _must_check_;
 int net_link_add_neighbour(
         NetRtnl *rtnl, int ifindex, struct in_addr address, const uint8_t mac[NET_MAC_SIZE])
         _must_check_;

@@ -45,6 +45,8 @@ int net_report(Net *net, NetReport *ret) {
 
         assert(ret);
 
+        if (net_damage(net))
+                (void)snprintf(report.damage, sizeof(report.damage), "%s", net_damage(net));
         report.table = firewall_check_table(net->firewall) == 0;
         report.flush_guard = net_host_check_rule(net->host, net->marks.from_dyno) == 0;
         report.n_overlap = net->n_overlap;
@@ -74,6 +76,14 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
 
         if (!report->table) {
                 (void)snprintf(detail, size, "nftables table is not loaded");
+                return NET_E_MISSING;
+        }
+        if (!report->flush_guard) {
+                (void)snprintf(detail, size, "the routing rule is gone");
+                return NET_E_MISSING;
+        }
+        if (report->damage[0] != '\0') {
+                (void)snprintf(detail, size, "%s", report->damage);
                 return NET_E_MISSING;
         }
         if (report->n_overlap == report->slots) {

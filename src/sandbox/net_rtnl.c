@@ -72,6 +72,10 @@ int net_rtnl_namespace(NetRtnl *rtnl, int *ret_fd) {
         return 0;
 }
 
+uint32_t net_rtnl_port(const NetRtnl *rtnl) {
+        return nl_socket_get_local_port(rtnl->sock);
+}
+
 static int answer_error(struct nlmsghdr *h) {
         const struct nlmsgerr *err = nlmsg_data(h);
 

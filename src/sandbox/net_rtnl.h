@@ -25,6 +25,9 @@ static inline void nlmsg_freep(struct nl_msg **msg) {
                 nlmsg_free(*msg);
 }
 
+/* The netlink port that requests come from. */
+uint32_t net_rtnl_port(const NetRtnl *rtnl);
+
 /* A descriptor of the network namespace of @rtnl, without any help of procfs. */
 int net_rtnl_namespace(NetRtnl *rtnl, int *ret_fd) _must_check_;
 

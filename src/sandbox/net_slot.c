@@ -178,11 +178,19 @@ int net_wire_slot(Net *net, uint32_t slot, int netns_fd) {
 }
 
 int net_converge_slot(Net *net, uint32_t slot) {
-        int ifindex = net->slots[slot].ifindex, r;
+        NetSlotAddress a = net_plan_address(net->network, slot);
+        int ifindex = net->slots[slot].ifindex, way, r;
 
         assert(ifindex > 0);
 
         r = filter_link(net, slot, ifindex);
+        if (r < 0)
+                return r;
+
+        /* The route to the dyno comes with the gateway's address, when that is new. */
+        r = net_host_way_to(net->host, a.dyno, &way);
+        if (r >= 0 && way != ifindex)
+                r = net_link_remove_address(net->host, ifindex, a.gateway, NET_DYNO_PREFIX);
         if (r < 0)
                 return r;
 
@@ -302,6 +310,7 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
         NetOwnLink link = {.ifindex = 0};
         uint32_t web_port;
         bool forwards;
+        int way;
 
         *r = net_link_get_own(net->host, net->instance, slot, &link);
         if (*r == -ENODEV || (*r >= 0 && link.ifindex != net->slots[slot].ifindex))
@@ -312,6 +321,10 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
                 *r = net_host_forwarding(name, &forwards);
         if (*r >= 0 && !forwards)
                 return "does not forward";
+        if (*r >= 0)
+                *r = net_host_way_to(net->host, dyno, &way);
+        if (*r >= 0 && way != link.ifindex)
+                return "no route goes there";
         if (*r < 0)
                 return NULL;
 
@@ -337,15 +350,11 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
         return NULL;
 }
 
-int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) {
         char name[IFNAMSIZ], address[INET_ADDRSTRLEN];
         struct in_addr dyno;
         const char *fault;
         int r;
-
-        assert(net);
-        assert(slot < net->n_slots);
-        assert(detail && size > 0);
 
         dyno = net_plan_address(net->network, slot).dyno;
         net_plan_link_name(net->instance, slot, name);
@@ -369,4 +378,22 @@ int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
                 name,
                 net->tc_error < 0 ? ", no tc filter" : " and tc");
         return 0;
+}
+
+int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+        int r;
+
+        assert(net);
+        assert(slot < net->n_slots);
+        assert(detail && size > 0);
+
+        r = net_probe_slot(net, slot, detail, size);
+        if (r != 0)
+                return r;
+
+        /* The slot's own elements are not all: somebody may have taken a chain away. */
+        if (net->watch.table_damage[0] == '\0')
+                return 0;
+        (void)snprintf(detail, size, "%s", net->watch.table_damage);
+        return NET_E_MISSING;
 }

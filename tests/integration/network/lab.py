@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 
 BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
@@ -36,7 +37,7 @@ class Namespace:
     """A network namespace, kept by a process of its own or found by path."""
 
     def __init__(self, path=None):
-        self.keeper = None
+        self.keeper = self.folder = None
         if path is None:
             self.keeper = subprocess.Popen(
                 ["unshare", "--net", "sh", "-c", "echo up; exec sleep 600"],
@@ -46,6 +47,14 @@ class Namespace:
             self.keeper.stdout.readline()
             path = f"/proc/{self.keeper.pid}/ns/net"
         self.path = path
+
+    def run_dir(self, instance):
+        """The folder of an instance whose host this namespace is; it outlives its driver."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="dynod-net.")
+        path = pathlib.Path(self.folder.name) / instance
+        path.mkdir(exist_ok=True)
+        return str(path)
 
     def keep(self):
         """Let it live on without its maker, as a dyno's processes do. Returns the pid."""
@@ -103,7 +112,8 @@ class Driver:
     """net_driver in the host's namespace: the launcher's part."""
 
     def __init__(self, host, instance="t1", network="172.16.0.0/12", uid_base=UID_BASE,
-                 resolver=OUTSIDE):
+                 resolver=OUTSIDE, run_dir=None):
+        run_dir = run_dir or host.run_dir(instance)
         self.process = host.popen(
             [
                 str(BUILD / "tests" / "net_driver"),
@@ -112,6 +122,7 @@ class Driver:
                 str(uid_base),
                 str(BUILD / "bin"),
                 str(SOURCE / "profiles"),
+                run_dir,
                 resolver,
             ],
             stdin=subprocess.PIPE,
@@ -204,3 +215,5 @@ class Lab:
             keeper.kill()
             keeper.wait()
             keeper.stdout.close()
+        if self.host.folder:
+            self.host.folder.cleanup()

@@ -4,12 +4,16 @@
  * Drives the network room for the tests: one command per line on stdin, one answer per
  * line on stdout. Run in the network namespace that plays the host.
  *
- *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR [RESOLVER]
+ *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR RUN_DIR [RESOLVER]
  *
  *   start [SLOT:PORT:PID ...]   PID 0: no namespace at hand
  *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
  *   destroy SLOT | web SLOT PORT | forbid SLOT | check SLOT | usable SLOT
- *   reload | refresh | watch | report | purge | bench N
+ *   watch       waits for a change of the host's network and works it off
+ *   quiet       answers "ok 0" if nothing was reported
+ *   damage      "damage WHAT", or "ok 0"
+ *   reload      as start, with all slots that are there and their namespaces
+ *   refresh | report | purge | bench N
  */
 
 #include <errno.h>
@@ -26,6 +30,31 @@
 
 static Net *net;
 
+/* What the launcher would know of its dynos. */
+static NetKeep live[64];
+static size_t n_live;
+
+static void forget(unsigned slot) {
+        for (size_t i = 0; i < n_live; i++)
+                if (live[i].slot == slot) {
+                        live[i].netns_fd = safe_close(live[i].netns_fd);
+                        live[i] = live[--n_live];
+                        return;
+                }
+}
+
+static void remember(unsigned slot, unsigned port, int netns_fd) {
+        if (n_live == ARRAY_SIZE(live))
+                abort();
+        live[n_live++] = (NetKeep){.slot = slot, .web_port = port, .netns_fd = netns_fd};
+}
+
+static void remember_port(unsigned slot, unsigned port) {
+        for (size_t i = 0; i < n_live; i++)
+                if (live[i].slot == slot)
+                        live[i].web_port = port;
+}
+
 static void answer(int r) {
         if (r < 0)
                 printf("error %s\n", strerror(-r));
@@ -34,12 +63,9 @@ static void answer(int r) {
 }
 
 static void do_start(char *args) {
-        NetKeep keep[64];
-        size_t n = 0;
-        int r;
-
-        for (char *word = strtok(args, " "); word && n < ARRAY_SIZE(keep);
-             word = strtok(NULL, " ")) {
+        while (n_live > 0)
+                forget(live[0].slot);
+        for (char *word = strtok(args, " "); word; word = strtok(NULL, " ")) {
                 unsigned slot = 0, port = 0;
                 char path[64];
                 int pid = 0;
@@ -47,27 +73,22 @@ static void do_start(char *args) {
                 if (sscanf(word, "%u:%u:%d", &slot, &port, &pid) != 3)
                         abort();
                 (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-                keep[n++] = (NetKeep){
-                        .slot = slot,
-                        .web_port = port,
-                        .netns_fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF,
-                };
+                remember(slot, port, pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF);
         }
 
-        r = net_start(net, keep, n);
-        for (size_t i = 0; i < n; i++)
-                keep[i].netns_fd = safe_close(keep[i].netns_fd);
-        answer(r);
+        answer(net_start(net, live, n_live));
 }
 
 static void do_create(unsigned slot) {
         int fd = -EBADF, r;
 
         r = net_slot_create(net, slot, &fd);
-        if (r == 0)
+        if (r == 0) {
+                remember(slot, 0, fd);
                 printf("fd %d\n", fd);
-        else
+        } else {
                 answer(r);
+        }
 }
 
 static void do_check(unsigned slot) {
@@ -86,6 +107,29 @@ static void do_watch(void) {
                 answer(net_handle_watch(net));
         else
                 answer(-ETIMEDOUT);
+}
+
+static void do_quiet(void) {
+        struct pollfd p = {.fd = net_watch_fd(net), .events = POLLIN};
+
+        answer(poll(&p, 1, 0));
+}
+
+static void do_damage(void) {
+        if (net_damage(net))
+                printf("damage %s\n", net_damage(net));
+        else
+                answer(0);
+}
+
+static void do_destroy(unsigned slot) {
+        forget(slot);
+        answer(net_slot_destroy(net, slot));
+}
+
+static void do_web(unsigned slot, unsigned port) {
+        remember_port(slot, port);
+        answer(port > 0 ? net_web_allow(net, slot, port) : net_web_forbid(net, slot));
 }
 
 static void do_report(void) {
@@ -165,21 +209,25 @@ static void run(char *line) {
         else if (strcmp(verb, "create") == 0)
                 do_create(slot);
         else if (strcmp(verb, "destroy") == 0)
-                answer(net_slot_destroy(net, slot));
+                do_destroy(slot);
         else if (strcmp(verb, "web") == 0)
-                answer(net_web_allow(net, slot, port));
+                do_web(slot, port);
         else if (strcmp(verb, "forbid") == 0)
-                answer(net_web_forbid(net, slot));
+                do_web(slot, 0);
         else if (strcmp(verb, "check") == 0)
                 do_check(slot);
         else if (strcmp(verb, "usable") == 0)
                 answer(net_slot_usable(net, slot));
         else if (strcmp(verb, "reload") == 0)
-                answer(net_reload(net));
+                answer(net_start(net, live, n_live));
         else if (strcmp(verb, "refresh") == 0)
                 answer(net_refresh(net));
         else if (strcmp(verb, "watch") == 0)
                 do_watch();
+        else if (strcmp(verb, "quiet") == 0)
+                do_quiet();
+        else if (strcmp(verb, "damage") == 0)
+                do_damage();
         else if (strcmp(verb, "report") == 0)
                 do_report();
         else if (strcmp(verb, "purge") == 0)
@@ -195,7 +243,7 @@ int main(int argc, char **argv) {
         char line[4096];
         int r;
 
-        if (argc < 6)
+        if (argc < 7)
                 return 2;
         field_set(config.instance, sizeof(config.instance), argv[1]);
         r = parse_ipv4_net(argv[2], &config.network, &config.network_prefix);
@@ -203,8 +251,9 @@ int main(int argc, char **argv) {
                 r = parse_u32(argv[3], &config.uid_base);
         config.libexec_dir = argv[4];
         config.data_dir = argv[5];
-        if (r >= 0 && argc > 6) {
-                r = parse_ipv4(argv[6], &config.resolvers[0]);
+        config.run_dir = argv[6];
+        if (r >= 0 && argc > 7) {
+                r = parse_ipv4(argv[7], &config.resolvers[0]);
                 config.n_resolvers = 1;
         }
         if (r >= 0)

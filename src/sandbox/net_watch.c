@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What others do to the host's network, and to what is ours of it.
+ *
+ * Two kinds of news. The host has another route, address or forwarding switch: then
+ * net_refresh() follows. Or something of ours is gone or changed: the table, the routing
+ * rule, a link or its filters. That is damage, which net_start() makes good. Messages
+ * only say where to look, except those about the table, whose contents are not compared
+ * with anything: whatever somebody else did to it is damage.
+ *
+ * No packet of a dyno and nothing that a dyno is allowed to do makes such a message.
+ */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <linux/netconf.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/parse.h"
+#include "sandbox/net_internal.h"
+
+/*
+ * Bytes that wait for us at most. A message counts with its whole buffer, 8 kB for one
+ * of nftables; when some are lost we look for ourselves, at the price of a restoration.
+ */
+#define QUEUE_SIZE (8 << 20)
+
+#define COMM_SIZE 17 /* bytes: TASK_COMM_LEN and one */
+
+static int open_socket(int family, const int *groups, int *ret) {
+        const struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+        const int size = QUEUE_SIZE;
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        for (; *groups; groups++)
+                if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups, sizeof(*groups)) <
+                    0)
+                        return -errno;
+        /* A smaller queue is no reason not to start. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+int net_watch_open(NetWatch *ret) {
+        static const int routing[] = {
+                RTNLGRP_IPV4_ROUTE,
+                RTNLGRP_IPV4_IFADDR,
+                RTNLGRP_IPV4_NETCONF,
+                RTNLGRP_IPV4_RULE,
+                RTNLGRP_TC,
+                0,
+        };
+        static const int filters[] = {NFNLGRP_NFTABLES, 0};
+        struct epoll_event event = {.events = EPOLLIN};
+        NetWatch watch = NET_WATCH_INIT;
+        int r;
+
+        assert(ret);
+
+        r = open_socket(NETLINK_ROUTE, routing, &watch.routing_fd);
+        if (r >= 0)
+                r = open_socket(NETLINK_NETFILTER, filters, &watch.filter_fd);
+        if (r >= 0) {
+                watch.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+                if (watch.epoll_fd < 0 ||
+                    epoll_ctl(watch.epoll_fd, EPOLL_CTL_ADD, watch.routing_fd, &event) < 0 ||
+                    epoll_ctl(watch.epoll_fd, EPOLL_CTL_ADD, watch.filter_fd, &event) < 0)
+                        r = -errno;
+        }
+        if (r < 0) {
+                net_watch_close(&watch);
+                return r;
+        }
+
+        *ret = watch;
+        return 0;
+}
+
+void net_watch_close(NetWatch *watch) {
+        watch->epoll_fd = safe_close(watch->epoll_fd);
+        watch->routing_fd = safe_close(watch->routing_fd);
+        watch->filter_fd = safe_close(watch->filter_fd);
+}
+
+int net_watch_fd(const Net *net) {
+        return net->watch.epoll_fd;
+}
+
+const char *net_damage(const Net *net) {
+        if (net->watch.table_damage[0] != '\0')
+                return net->watch.table_damage;
+        return net->watch.link_damage[0] != '\0' ? net->watch.link_damage : NULL;
+}
+
+typedef void (*MessageHandler)(Net *net, struct nlmsghdr *h, void *userdata);
+
+/* Hands over all that waits. Return: 1 if some were lost, 0, or a negative errno. */
+static int read_messages(Net *net, int fd, MessageHandler handler, void *userdata) {
+        _Alignas(struct nlmsghdr) char buffer[32768];
+        int lost = 0;
+
+        for (;;) {
+                struct nlmsghdr *h = (struct nlmsghdr *)buffer;
+                ssize_t n = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+                int left;
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        return lost;
+                if (n < 0 && errno == ENOBUFS) {
+                        lost = 1;
+                        continue;
+                }
+                if (n < 0)
+                        return -errno;
+                for (left = (int)n; nlmsg_ok(h, left); h = nlmsg_next(h, &left))
+                        handler(net, h, userdata);
+        }
+}
+
+/* ---- the table ---- */
+
+static void take_comm(char comm[COMM_SIZE], const struct nlattr *attr) {
+        const char *name = attr ? nla_data(attr) : "?";
+        size_t n = 0, max = attr ? (size_t)nla_len(attr) : 1;
+
+        /* Any process may call itself anything; this goes to people's terminals. */
+        for (; n < COMM_SIZE - 1 && n < max && name[n] != '\0'; n++)
+                comm[n] = (char)(name[n] > ' ' && name[n] < 0x7f ? name[n] : '?');
+        comm[n] = '\0';
+}
+
+static void describe_author(struct nlmsghdr *h, char *text, size_t size) {
+        struct nlattr *attrs[NFTA_GEN_MAX + 1] = {0};
+        char comm[COMM_SIZE];
+
+        if (nlmsg_parse(h, sizeof(struct nfgenmsg), attrs, NFTA_GEN_MAX, NULL) < 0 ||
+            !attrs[NFTA_GEN_PROC_PID]) {
+                (void)snprintf(text, size, "the nftables table was changed");
+                return;
+        }
+        take_comm(comm, attrs[NFTA_GEN_PROC_NAME]);
+        (void)snprintf(
+                text,
+                size,
+                "the nftables table was changed by %s (PID %u)",
+                comm,
+                ntohl(nla_get_u32(attrs[NFTA_GEN_PROC_PID])));
+}
+
+/* Messages about tables, chains, rules, sets and elements all have the table's name first. */
+static bool is_about_our_table(const Net *net, struct nlmsghdr *h) {
+        static_assert(
+                NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+                        NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 &&
+                        NFTA_OBJ_TABLE == 1 && NFTA_FLOWTABLE_TABLE == 1,
+                "the kernel's ABI");
+        const struct nfgenmsg *message = nlmsg_data(h);
+        struct nlattr *attrs[NFTA_TABLE_NAME + 1] = {0};
+
+        return nlmsg_parse(h, sizeof(*message), attrs, NFTA_TABLE_NAME, NULL) >= 0 &&
+               message->nfgen_family == NFPROTO_INET && attrs[NFTA_TABLE_NAME] &&
+               nla_strcmp(attrs[NFTA_TABLE_NAME], net->instance) == 0;
+}
+
+/* A transaction's messages come in one piece, and at its end who it was. */
+static void take_filter_message(Net *net, struct nlmsghdr *h, void *userdata) {
+        const pid_t *loader = userdata;
+        NetWatch *watch = &net->watch;
+
+        if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES)
+                return;
+        if (NFNL_MSG_TYPE(h->nlmsg_type) != NFT_MSG_NEWGEN) {
+                watch->touched |= is_about_our_table(net, h);
+                return;
+        }
+
+        /* A process's first netlink socket has its PID for a port. */
+        if (*loader > 0 && h->nlmsg_pid == (uint32_t)*loader)
+                watch->table_damage[0] = '\0'; /* it made the table anew */
+        else if (watch->touched && h->nlmsg_pid != firewall_port(net->firewall))
+                describe_author(h, watch->table_damage, sizeof(watch->table_damage));
+        watch->touched = false;
+}
+
+int net_watch_tables(Net *net, pid_t loader) {
+        int r = read_messages(net, net->watch.filter_fd, take_filter_message, &loader);
+
+        if (r <= 0)
+                return r;
+        net->watch.touched = false;
+        (void)snprintf(
+                net->watch.table_damage,
+                sizeof(net->watch.table_damage),
+                "the nftables table may have changed: the kernel reported more than it keeps");
+        return 0;
+}
+
+/* ---- routes, addresses, filters, rules ---- */
+
+typedef struct RoutingNews {
+        bool host; /* something that net_refresh() is about */
+        bool rule;
+        bool links; /* slots are marked suspect */
+} RoutingNews;
+
+static void suspect_link(Net *net, int ifindex, RoutingNews *news) {
+        for (uint32_t slot = 0; ifindex > 0 && slot < net->n_slots; slot++)
+                if (net->slots[slot].ifindex == ifindex) {
+                        net->slots[slot].suspect = true;
+                        news->links = true;
+                }
+}
+
+/* Is @attr an address of a slot? */
+static bool is_own_address(const Net *net, const struct nlattr *attr, uint32_t *ret_slot) {
+        struct in_addr a;
+
+        if (!attr || nla_len(attr) != (int)sizeof(a))
+                return false;
+        memcpy(&a, nla_data(attr), sizeof(a));
+        return net_plan_slot_of(net->network, a, ret_slot) >= 0 && *ret_slot < net->n_slots;
+}
+
+/*
+ * Our own links come and go all the time; that is no news. Of a slot that is gone, the
+ * link is not known any more.
+ */
+static void
+take_address(Net *net, const struct nlattr *address, int ifindex, bool gone, RoutingNews *news) {
+        uint32_t slot;
+
+        if (!is_own_address(net, address, &slot) || (!gone && net->slots[slot].ifindex != ifindex))
+                news->host = true;
+        else if (gone)
+                suspect_link(net, ifindex, news);
+}
+
+static void take_netconf(Net *net, struct nlmsghdr *h, RoutingNews *news) {
+        struct nlattr *attrs[NETCONFA_MAX + 1] = {0};
+        int ifindex;
+
+        if (nlmsg_parse(h, sizeof(struct netconfmsg), attrs, NETCONFA_MAX, NULL) < 0 ||
+            !attrs[NETCONFA_IFINDEX])
+                return;
+        ifindex = (int)nla_get_u32(attrs[NETCONFA_IFINDEX]);
+        if (ifindex == NETCONFA_IFINDEX_ALL)
+                news->host = true;
+        else
+                suspect_link(net, ifindex, news);
+}
+
+static void take_routing_message(Net *net, struct nlmsghdr *h, void *userdata) {
+        bool gone = h->nlmsg_type == RTM_DELROUTE || h->nlmsg_type == RTM_DELADDR;
+        struct nlattr *attrs[RTA_MAX + 1] = {0};
+        RoutingNews *news = userdata;
+        const struct ifaddrmsg *address = nlmsg_data(h);
+        const struct tcmsg *tc = nlmsg_data(h);
+
+        switch (h->nlmsg_type) {
+        case RTM_NEWROUTE:
+        case RTM_DELROUTE:
+                if (nlmsg_parse(h, sizeof(struct rtmsg), attrs, RTA_MAX, NULL) >= 0)
+                        take_address(
+                                net,
+                                attrs[RTA_DST],
+                                attrs[RTA_OIF] ? (int)nla_get_u32(attrs[RTA_OIF]) : 0,
+                                gone,
+                                news);
+                break;
+        case RTM_NEWADDR:
+        case RTM_DELADDR:
+                if (nlmsg_parse(h, sizeof(*address), attrs, IFA_MAX, NULL) >= 0)
+                        take_address(net, attrs[IFA_LOCAL], (int)address->ifa_index, gone, news);
+                break;
+        case RTM_NEWNETCONF:
+        case RTM_DELNETCONF:
+                take_netconf(net, h, news);
+                break;
+        case RTM_NEWRULE:
+        case RTM_DELRULE:
+                news->rule = true;
+                break;
+        case RTM_NEWQDISC:
+        case RTM_DELQDISC:
+        case RTM_NEWTFILTER:
+        case RTM_DELTFILTER:
+        case RTM_DELCHAIN:
+                if (h->nlmsg_pid != net_rtnl_port(net->host) &&
+                    h->nlmsg_len >= (uint32_t)nlmsg_size((int)sizeof(*tc)))
+                        suspect_link(net, tc->tcm_ifindex, news);
+                break;
+        default:
+                break;
+        }
+}
+
+static void check_suspects(Net *net) {
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                char detail[NET_DETAIL_SIZE];
+
+                if (!net->slots[slot].suspect)
+                        continue;
+                net->slots[slot].suspect = false;
+                if (net->slots[slot].ifindex > 0 &&
+                    net_probe_slot(net, slot, detail, sizeof(detail)) != 0)
+                        memcpy(net->watch.link_damage, detail, sizeof(detail));
+        }
+}
+
+static int read_routing(Net *net, RoutingNews *news) {
+        int r = read_messages(net, net->watch.routing_fd, take_routing_message, news);
+
+        if (r <= 0)
+                return r;
+        /* Some were lost: look everywhere. */
+        *news = (RoutingNews){.host = true, .rule = true, .links = true};
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].suspect = true;
+        return 0;
+}
+
+int net_handle_watch(Net *net) {
+        RoutingNews news = {.host = false};
+        int r;
+
+        assert(net);
+
+        r = read_routing(net, &news);
+        if (r >= 0)
+                r = net_watch_tables(net, 0);
+        if (r < 0)
+                return r;
+
+        if (news.links)
+                check_suspects(net);
+        if (news.rule && net_host_check_rule(net->host, net->marks.from_dyno) == -ENOENT)
+                (void)snprintf(
+                        net->watch.link_damage,
+                        sizeof(net->watch.link_damage),
+                        "the routing rule with priority %u is gone",
+                        NET_RULE_PRIORITY);
+        if (news.host)
+                net->watch.host_changed = true;
+        /* What is damaged will be made anew, from what the host is then. */
+        if (!net->watch.host_changed || net_damage(net))
+                return 0;
+
+        net->watch.host_changed = false;
+        return net_refresh(net);
+}

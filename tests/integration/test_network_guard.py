@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody flushes the ruleset of a running dynod: log, doctor, and dynos' network."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from dynod_testing import WEB_SLUG, http_get, wait_until
+
+
+@pytest.fixture
+def web(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    return daemon.dyno(app, "web.1")
+
+
+def sh(command):
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def flush(daemon):
+    """As far as others on this host are not concerned."""
+    sh("nft flush ruleset" if daemon.is_installed else f"nft delete table inet {daemon.instance}")
+
+
+def said(daemon, text):
+    return [line for line in daemon.log_tail(2000).splitlines() if "network: " in line and text in line]
+
+
+def restored(daemon, count):
+    wait_until(lambda: len(said(daemon, "; restored.")) >= count, f"{count} times restored", 90)
+
+
+def network_layer(daemon, *command):
+    shown = daemon.ctl(*command, "--json").stdout  # ends with 1 while something is damaged
+    return next(layer for layer in json.loads(shown)["layers"] if layer["layer"] == "network")
+
+
+def test_a_flushed_ruleset_is_restored_and_named(daemon, web):
+    before = len(said(daemon, "; restored."))
+    flush(daemon)
+    restored(daemon, before + 1)
+    assert "the nftables table was changed by nft (PID " in said(daemon, "; restored.")[-1]
+    assert http_get(web)[0] == 200
+    assert network_layer(daemon, "doctor")["ok"]
+    assert network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["ok"]
+
+
+def test_links_and_filters_are_restored(daemon, web):
+    way = subprocess.run(["ip", "route", "get", web["address"]], capture_output=True, text=True,
+                         check=True).stdout.split()
+    link = way[way.index("dev") + 1]
+    for command, text in ((f"tc qdisc del dev {link} clsact", "tc filter is gone"),
+                          (f"ip link del {link}", "link is gone")):
+        before = len(said(daemon, "; restored."))
+        sh(command)
+        restored(daemon, before + 1)
+        assert text in said(daemon, "; restored.")[-1]
+        assert http_get(web)[0] == 200
+
+
+def pause_of(line):
+    return int(re.search(r"restored in (\d+) s", line).group(1))
+
+
+def test_who_keeps_flushing_does_not_keep_dynod_busy(daemon, web):
+    before = 0
+    while not any(pause_of(line) >= 4 for line in said(daemon, "it is restored in")[-1:]):
+        before = len(said(daemon, "; restored."))
+        flush(daemon)
+        restored(daemon, before + 1)
+    before, waiting = len(said(daemon, "; restored.")), len(said(daemon, "it is restored in"))
+    flush(daemon)
+    for _ in range(20):
+        sh(f"nft add table inet {daemon.instance}; nft delete table inet {daemon.instance}")
+    # For now nothing is restored, and that is what people are told.
+    assert not network_layer(daemon, "doctor")["ok"]
+    assert not network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["ok"]
+    assert len(said(daemon, "; restored.")) == before
+    # A dyno that is to start does not start without its network.
+    assert daemon.run(web["app"], "true").returncode == 0
+    assert len(said(daemon, "; restored.")) == before + 1
+    assert len(said(daemon, "it is restored in")) == waiting + 1
+    assert http_get(web)[0] == 200
