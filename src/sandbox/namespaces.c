@@ -30,6 +30,29 @@ int sandbox_isolate_mounts(void) {
         return 0;
 }
 
+/*
+ * What is in the namespace makes no further ones, should it ever get past the filter: a
+ * user namespace gives whoever makes it every capability in what it owns, and needs no
+ * right that we could take away.
+ */
+static int forbid_namespaces(void) {
+        static const char *const kinds[] = {
+                "user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"};
+        char path[64];
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                int r;
+
+                /* Safe: the kernel shows each process the limits of its own user namespace. */
+                (void)snprintf(path, sizeof(path), "/proc/sys/user/max_%s_namespaces", kinds[i]);
+                r = write_text_at(AT_FDCWD, path, "0");
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
 /* The child's part. Writes one byte when the namespace is there, stays until it is killed. */
 static void become_owner_and_wait(uid_t owner, int ready_fd, pid_t parent) {
         /* Kept because some systems let only CAP_SYS_ADMIN make user namespaces. */
@@ -37,7 +60,7 @@ static void become_owner_and_wait(uid_t owner, int ready_fd, pid_t parent) {
             setresuid(owner, owner, owner) < 0)
                 return;
         (void)!capabilities_raise(CAP_SYS_ADMIN);
-        if (unshare(CLONE_NEWUSER) < 0)
+        if (unshare(CLONE_NEWUSER) < 0 || forbid_namespaces() < 0)
                 return;
         /*
          * Only now, because each change of credentials above takes it back: if dynod is

@@ -29,7 +29,7 @@ typedef struct IdRange {
  * @n_map:   how many ranges, at most 4
  * @ret_fd:  the namespace, owned by the caller
  *
- * setgroups(2) is denied in it. Needs CAP_SETUID and CAP_SETGID for becoming @owner and
+ * setgroups(2) is denied in it, and no namespace of any kind can be made in it. Needs CAP_SETUID and CAP_SETGID for becoming @owner and
  * for mapping ids that are not ours, CAP_SYS_ADMIN where user namespaces are not for
  * everybody, CAP_SYS_PTRACE to open the namespace of a process of another user.
  *

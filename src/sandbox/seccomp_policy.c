@@ -25,6 +25,8 @@ static const struct {
         {"EAFNOSUPPORT", EAFNOSUPPORT},
         {"EPROTONOSUPPORT", EPROTONOSUPPORT},
         {"EINVAL", EINVAL},
+        {"ENOENT", ENOENT},
+        {"ENOMEM", ENOMEM},
 };
 
 static int fail(PolicyError *reterr, const char *text) {

@@ -156,6 +156,23 @@ static void test_sockets_of_a_dyno(void **state) {
         assert_int_equal(ask("socketpair", 2, 1, 0), EAFNOSUPPORT);
 }
 
+/* What all dynos and the host share and no cgroup counts. */
+static void test_shared_pools_are_out_of_reach(void **state) {
+        static const unsigned filters[] = {26, 50, 51, 52};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
+                assert_int_equal(ask("setsockopt", 3, 1, filters[i]), EPERM);
+        assert_int_equal(ask("setsockopt", 3, 6, 31), ENOENT); /* TCP_ULP */
+        assert_int_equal(ask("setsockopt", 3, 1, 15), 0);      /* SO_REUSEPORT */
+        assert_int_equal(ask("setsockopt", 3, 6, 26), 0);      /* another level's 26 */
+        assert_int_equal(ask("seccomp", 1, 8, 0), EINVAL);
+        assert_int_equal(ask("seccomp", 1, 1, 0), 0);
+        assert_int_equal(ask("memfd_create", 0, 5, 0), EINVAL);
+        assert_int_equal(ask("memfd_create", 0, 3, 0), 0);
+        assert_int_equal(ask("io_setup", 1, 0, 0), ENOSYS);
+}
+
 static void test_other_architectures_are_killed(void **state) {
         struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_SPARC64};
 
@@ -212,6 +229,7 @@ int main(void) {
                 cmocka_unit_test(test_plain_calls_of_a_dyno),
                 cmocka_unit_test(test_arguments_of_a_dyno),
                 cmocka_unit_test(test_sockets_of_a_dyno),
+                cmocka_unit_test(test_shared_pools_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
         const struct CMUnitTest dynod[] = {
