@@ -56,6 +56,12 @@ typedef struct Attempt {
         X(mount) \
         X(mount_api) \
         X(namespaces) \
+        X(kernel) \
+        X(process) \
+        X(identity) \
+        X(host) \
+        X(devices) \
+        X(setid) \
         /* the last */
 /* clang-format on */
 
@@ -68,6 +74,12 @@ ESCAPE_AREAS(ESCAPE_DECLARE)
  * one that was started for it, of the same user.
  */
 extern pid_t escape_victim;
+
+/* What "escape identity" ends with: it has rights that its caller has not, or has none. */
+enum {
+        ESCAPE_GAINED = 42,
+        ESCAPE_GAINED_NOT = 43,
+};
 
 /* True if this is a control: outside of any dyno. */
 extern int escape_is_control;

@@ -5,14 +5,17 @@ The program "escape" (main.c, attempts/) makes them. One dyno and one process ou
 all of them; the tests below compare. See escape.h for what an attempt states.
 """
 
+import io
 import json
 import os
 import pathlib
+import struct
 import subprocess
+import tarfile
 
 import pytest
 
-from dynod_testing import make_slug, time_factor
+from dynod_testing import time_factor
 
 BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
 ESCAPE = BUILD / "tests/escape/escape"
@@ -43,12 +46,30 @@ def told(line):
     return line["error"] if line["outcome"] == "refused" else line["outcome"]
 
 
+def make_hostile_slug(path):
+    """A slug with the program, and copies of it that ask for rights when they are run."""
+    everything = struct.pack("<IIIII", 0x02000001, 0xffffffff, 0, 0x1ff, 0)  # VFS_CAP_REVISION_2, effective
+    program = ESCAPE.read_bytes()
+    with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+        for name, mode, xattrs in (("escape", 0o755, {}), ("setuid", 0o4755, {}), ("setgid", 0o2755, {}),
+                                   ("filecap", 0o755, {"SCHILY.xattr.security.capability": everything})):
+            entry = tarfile.TarInfo("./app/" + name)
+            entry.mode, entry.size = mode, len(program)
+            # Values of pax headers are bytes that tarfile takes as text in this encoding.
+            entry.pax_headers = {key: value.decode("utf-8", "surrogateescape") for key, value in xattrs.items()}
+            tar.addfile(entry, io.BytesIO(program))
+        procfile = b"attempts: ./escape run all\n"
+        entry = tarfile.TarInfo("./app/Procfile")
+        entry.size = len(procfile)
+        tar.addfile(entry, io.BytesIO(procfile))
+    return path
+
+
 @pytest.fixture(scope="module")
 def in_dyno(daemon, stack, tmp_path_factory):
     """What became of each attempt in one real dyno."""
     app = "escape-" + os.urandom(3).hex()
-    path = make_slug(tmp_path_factory.mktemp("escape") / "slug.tgz",
-                     {"Procfile": "attempts: ./escape run all\n", "escape": ESCAPE.read_bytes()}, mode=0o755)
+    path = make_hostile_slug(tmp_path_factory.mktemp("escape") / "slug.tgz")
     daemon.ok("apps:create", app, "--stack", stack)
     daemon.ok("deploy", path, "-a", app, timeout=120)
     done = daemon.run(app, "./escape", "run", "all", timeout=180)
