@@ -263,6 +263,14 @@ static struct rtnl_addr *address_of(int ifindex, struct in_addr address, uint8_t
         return addr;
 }
 
+int net_link_up_without_arp(NetRtnl *rtnl, int ifindex) {
+        _cleanup_(nlmsg_freep) struct nl_msg *msg =
+                link_message(RTM_SETLINK, ifindex, IFF_UP | IFF_NOARP);
+
+        assert(ifindex > 0);
+        return net_rtnl_request(rtnl, msg);
+}
+
 int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix) {
         _cleanup_(rtnl_addr_putp) struct rtnl_addr *addr = address_of(ifindex, address, prefix);
         _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;

@@ -52,6 +52,8 @@ int net_link_index(NetRtnl *rtnl, const char *name, int *ret) _must_check_;
 int net_link_configure(NetRtnl *host, int ifindex, bool ipv6) _must_check_;
 
 int net_link_up(NetRtnl *rtnl, int ifindex) _must_check_;
+/* As net_link_up(), and deaf to ARP: nobody learns addresses of the host, or teaches it any. */
+int net_link_up_without_arp(NetRtnl *rtnl, int ifindex) _must_check_;
 int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix)
         _must_check_;
 /* With the route that came with it. No such address is no error. */

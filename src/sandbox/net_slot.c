@@ -110,7 +110,7 @@ static int set_up_host_end(Net *net, uint32_t slot, int ifindex) {
         if (r >= 0)
                 r = net_link_add_address(net->host, ifindex, a.gateway, NET_DYNO_PREFIX);
         if (r >= 0)
-                r = net_link_up(net->host, ifindex);
+                r = net_link_up_without_arp(net->host, ifindex);
         if (r < 0)
                 return r;
 

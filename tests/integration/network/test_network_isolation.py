@@ -26,6 +26,8 @@ def take_away(net, layers, slots=(0,)):
     if layers == "none":
         # The rule would drop nothing, for nothing is marked; but it is part of the layer.
         net.rule_off()
+        for slot in slots:
+            net.host.run(f"ip link set t1-{slot} arp on")
 
 
 def expect(layers, answer):
@@ -184,6 +186,7 @@ def test_there_is_no_ipv6(net, layers):
     assert "inet6" not in net.host.run("ip -6 addr show dev t1-0")
 
     # Root in the dyno and root on the host turn it on again.
+    net.host.run("ip link set t1-0 arp on")
     for namespace, link, addr in ((dyno, "eth0", "fd99::2"), (net.host, "t1-0", "fd99::1")):
         namespace.run(f"sysctl -qw net.ipv6.conf.{link}.disable_ipv6=0")
         namespace.run(f"ip addr add {addr}/64 dev {link} nodad")
