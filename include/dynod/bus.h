@@ -50,6 +50,21 @@
  *   WaitDynos(s app, t timeout_usec)                       -> u
  *   Inspect(s app, s dyno)                                 -> a{sv}   dyno, layers aa{sv}, timing a{sv}, duration_usec t
  *
+ *   Network(s app)                                         -> a{sv}   what dynos may reach, and who may reach them
+ *   ChangeNetwork(s app, s change, as arguments)           -> a{sv}   as Network, of what is in force now; also
+ *                                                            changed b (false: it was so before), text s
+ *     change and arguments, as users write them:
+ *       "allow", "deny"     TARGET...         NETWORK[:PORT[-PORT]][/tcp|/udp|/icmp]; "any" alone: what no
+ *                                             rule fits. A new rule is tried first
+ *       "remove"            N|TARGET          a rule
+ *       "reset"                               open, no rules
+ *       "source"            ADDRESS|"auto"    of the host, for what leaves it
+ *       "trust", "distrust" NETWORK...        who may connect to published ports
+ *       "publish"           [TYPE] PORT       TYPE: web
+ *       "unpublish"         PORT
+ *       "add-service"       NAME PORT[/udp]   a port of the host at service_address
+ *       "remove-service"    NAME
+ *
  *   Run(s app, as command, a{ss} env, s size, b shell, b attached, b tty, q rows, q columns, h attach) -> a{sv}
  *                                                            attach is any descriptor when not attached
  *   Exec(s app, s dyno, as command, a{ss} env, b tty, q rows, q columns, h attach) -> a{sv}
@@ -72,16 +87,25 @@
  *
  *   dyno      id s, name s, app s, type s, command s, size s, state s, reason s, release u, stack s,
  *             stack_version u, pid u, uid u, address s, port u, since s, crashes u, next_start s,
- *             exit_status u, memory t, memory_limit t, cpu_seconds d;
- *             also cpu_percent d, boot_deadline s (starting), last_words s (last line before a crash)
+ *             exit_status u, memory t, memory_limit t, cpu_seconds d, published au (web only);
+ *             also cpu_percent d (of one core, over the last half minute), boot_deadline s (starting), last_words s (last line before a crash)
  *   app       name s, stack s, stack_version u, release u (0: none), created s, dynos u, up u;
- *             AppInfo also slug s, slug_bytes t, releases u, formation aa{sv}
+ *             AppInfo also slug s, slug_bytes t, releases u, formation aa{sv}, firewall s ("open",
+ *             "closed"), rules u, source s, trusted u (with restricted), restricted b, services as,
+ *             published au
+ *   network   app s, firewall s ("open", "closed": what no rule fits), rules aa{sv} (number u, action s
+ *             "allow" or "deny", target s, network s, protocol s ("": any), port_first u, port_last u
+ *             (0: all), covered_by u (left out: no earlier rule fits all that it fits)), source s (left
+ *             out: any), restricted b, trusted as (empty and restricted: nobody), services aa{sv}
+ *             (name s, port u, protocol s), service_address s, published au, dynos u (that run),
+ *             in_force b, problem s (why it is not in force)
  *   formation type s, quantity u, size s, command s
  *   stack     name s, version u, digest s, bytes t, files t, imported s, apps as
  *   release   release u, app s, description s, user s, created s, current b;
  *             ReleaseInfo also slug s, slug_bytes t, stack s, stack_version u, processes a{sv},
  *             config_keys as
- *   size      name s, memory_quota t, memory_kill t, cpu_weight u, process_limit u
+ *   size      name s, memory_quota t, memory_kill t, cpu_weight u, process_limit u, bandwidth t, disk t,
+ *             disk_files t, connections u, connection_rate u (0: no limit)
  *   layer     layer s (of a check: check s), ok b, verdict s ("ok", "allowed", "failed"; of a check
  *             also "warning"), detail s, fix s
  *   host      hostname s, os s, kernel s, cores u, memory t, version s, instance s, dynos u, apps u,
@@ -98,7 +122,7 @@
  *   ChangeConfig   release u (0: nothing changed)
  *   Scale          formation aa{sv}: all of it; changed as (types)
  *   RestartDynos, StopDynos   dynos as
- *   DestroyApp     dynos u, releases u, slugs u, bytes t
+ *   DestroyApp     dynos u, releases u, slugs u, bytes t, rules u, published u (how many went)
  *   Run, Exec      dyno s, id s, size s
  *   a failure of Deploy, Rollback or WaitDynos with NotUp: dyno s (the first that is not up),
  *                  code s ("R10", "H10"), up u, total u, release u
@@ -123,6 +147,10 @@
 #define DYNOD_ERROR_NO_SUCH_DYNO "org.dynod.Error.NoSuchDyno"
 #define DYNOD_ERROR_NO_SUCH_SIZE "org.dynod.Error.NoSuchSize"
 #define DYNOD_ERROR_NO_SUCH_CONFIG "org.dynod.Error.NoSuchConfigVar"
+#define DYNOD_ERROR_NO_SUCH_RULE                                                                   \
+        "org.dynod.Error.NoSuchRule" /* of the firewall, or trusted range */
+#define DYNOD_ERROR_NO_SUCH_SERVICE "org.dynod.Error.NoSuchService"
+#define DYNOD_ERROR_NO_SUCH_PORT "org.dynod.Error.NoSuchPort" /* is not published */
 #define DYNOD_ERROR_EXISTS "org.dynod.Error.Exists"
 #define DYNOD_ERROR_IN_USE "org.dynod.Error.InUse"
 #define DYNOD_ERROR_NO_RELEASE "org.dynod.Error.NoRelease"   /* nothing was deployed yet */

@@ -9,6 +9,7 @@ App *app_free(App *app) {
         if (!app)
                 return NULL;
 
+        policy_calls_free(app->network.calls);
         app->release = release_free(app->release);
         while (app->formation) {
                 Formation *next = app->formation->next;

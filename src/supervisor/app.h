@@ -4,6 +4,7 @@
 /* App: one app in memory, with its current release. Belongs to the Manager. */
 
 #include "supervisor/model.h"
+#include "supervisor/policy.h"
 #include "supervisor/store.h"
 
 #define APP_CONFIG_MAX 65536     /* bytes of all names and values: Heroku's limit */
@@ -11,14 +12,30 @@
 #define APP_DYNOS_MAX 100        /* of its formation: Heroku's limit */
 #define APPS_MAX 1000            /* per instance: a listing must stay cheap */
 
+typedef struct PolicyCall PolicyCall;
+
+/* The app's network policy and how far root has it; see network.c. */
+typedef struct AppNetwork {
+        Policy policy;     /* as in the store */
+        uint64_t in_force; /* serial that root has, or POLICY_UNKNOWN */
+        bool under_way;    /* a LAUNCH_POLICY without an answer: no START meanwhile */
+        char problem[200]; /* why root did not take it; empty: it did, or was not asked yet */
+        PolicyCall *calls; /* changes that were asked for, oldest first */
+} AppNetwork;
+
+#define POLICY_UNKNOWN UINT64_MAX /* root has to be told before the next START */
+
 typedef struct App {
         struct App *next; /* sorted by name */
+        Manager *manager;
         AppRow row;
         Release *release;     /* current; NULL: none yet */
         Formation *formation; /* sorted by type */
         bool destroying;      /* its dynos are on their way out */
+        AppNetwork network;
 } App;
 
+void policy_calls_free(PolicyCall *calls);
 App *app_free(App *app);
 DEFINE_CLEANUP(App, app_free)
 

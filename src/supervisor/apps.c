@@ -16,6 +16,7 @@ static int visit_app(Manager *manager, App *app, AppVisitor visit, void *userdat
                 .user = app->row.user,
                 .created_usec = app->row.created_usec,
                 .slug = slug,
+                .policy = &app->network.policy,
         };
         int r;
 
@@ -137,6 +138,7 @@ int manager_create_app(
         memcpy(made->row.stack, chosen->name, sizeof(made->row.stack));
         (void)snprintf(
                 made->row.user, sizeof(made->row.user), "%s", client->user ? client->user : "");
+        made->manager = manager;
         made->row.created_usec = manager_realtime(manager);
         r = store_add_app(manager->store, &made->row);
         if (r < 0)
@@ -260,11 +262,15 @@ static void finish_destroy(Job *job) {
 
         job->gone = NULL;
         strings_clear(&job->names); /* the result of a destroy has their number alone */
+        job->result.rules = (uint32_t)app->network.policy.n_rules;
+        job->result.published = (uint32_t)app->network.policy.n_published;
+        network_forget(app); /* before the store does: else nobody would tell root any more */
         r = store_count_releases(manager->store, app->row.id, &job->result.releases);
         if (r == 0)
                 r = store_remove_app(manager->store, app->row.id);
         if (r < 0) {
                 app->destroying = false;
+                (void)network_is_in_force(app); /* tells root again */
                 (void)refuse_errno(&job->error, r, "the app cannot be removed from the store");
                 job_fail(job);
                 manager_reconcile(manager, app);

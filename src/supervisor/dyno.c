@@ -393,6 +393,8 @@ void dyno_adopt(Dyno *dyno, const LaunchDynoFacts *facts) {
         dyno->uid = facts->uid;
         dyno->address = facts->address;
         dyno->started_usec = facts->started_usec;
+        dyno_read_usage(dyno);
+        dyno_mark_cpu(dyno);
 
         if (dyno->state == DYNO_STOPPING) {
                 /* The order may have been lost with the supervisor that gave it. */
@@ -441,7 +443,9 @@ void dyno_info(Dyno *dyno, DynoInfo *ret, char buf[DYNO_ADDRESS_SIZE]) {
                 .memory = dyno->memory + dyno->swap,
                 .memory_limit = dyno->size.memory_quota,
                 .cpu_usec = dyno->cpu_usec,
+                .cpu_percent = dyno_cpu_percent(dyno),
                 .one_off = dyno->one_off,
+                .policy = dyno->one_off || dyno->web_port == 0 ? NULL : &dyno->app->network.policy,
         };
         if (!ret->reason && dyno->memory + dyno->swap > dyno->size.memory_quota)
                 ret->reason = "R14, swapping";

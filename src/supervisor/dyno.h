@@ -21,6 +21,10 @@ typedef enum DynoPlace {
         DYNO_PLACE_ADOPTING, /* lived before we were started: will the launcher name it? */
 } DynoPlace;
 
+typedef struct CpuMark {
+        uint64_t cpu_usec, at_usec; /* CLOCK_BOOTTIME; 0: none */
+} CpuMark;
+
 struct Dyno {
         Dyno *next;
         Manager *manager;
@@ -59,6 +63,7 @@ struct Dyno {
         char *command; /* for people */
         uint32_t web_port;
         uint32_t restores; /* how often its stack or slug was extracted again */
+        uint32_t resends;  /* how often root was told its app's network policy again */
         Import *restore;
 
         /* a one-off before its start */
@@ -71,6 +76,7 @@ struct Dyno {
         uint64_t started_usec;      /* CLOCK_REALTIME */
 
         uint64_t memory, swap, cpu_usec; /* as last read */
+        CpuMark cpu_marks[2];            /* at the last two samples, or the start; older first */
 };
 
 /**
@@ -126,6 +132,8 @@ void dyno_info(Dyno *dyno, DynoInfo *ret, char buf[DYNO_ADDRESS_SIZE]);
 void dyno_launch_queued(Manager *manager);
 /* A new id, never used among ours. Return: 0 or a negative errno. */
 int dyno_choose_id(Dyno *dyno) _must_check_;
+/* It cannot be started: the end of a one-off, else a crash. The dyno may be freed. */
+void dyno_start_failed(Dyno *dyno, const char *error, const char *reason);
 /* Takes the next start: new id, facts of the current release. */
 void dyno_launch(Dyno *dyno);
 /* Asks the launcher for a signal or a kill. */
@@ -158,6 +166,10 @@ int dyno_files_load(Manager *manager) _must_check_;
 
 /* Reads memory and CPU time of a living dyno. */
 void dyno_read_usage(Dyno *dyno);
+/* Of one core, over the last one or two samples; -1 while too little is known. */
+double dyno_cpu_percent(const Dyno *dyno);
+/* From here on it is measured: at every sample, and when the dyno starts or is adopted. */
+void dyno_mark_cpu(Dyno *dyno);
 /* Every DYNO_SAMPLE_USEC: R14. */
 void dyno_sample_all(Manager *manager);
 #define DYNO_SAMPLE_USEC (20 * USEC_PER_SEC) /* as Heroku's log-runtime-metrics */

@@ -19,9 +19,10 @@
 
 /* A tree may be rebuilt by another start or import, memory may be on its way back. */
 #define RETRY_USEC (200 * USEC_PER_MSEC)
+#define RESENDS_MAX 3  /* of its app's network policy, for one start */
 #define RESTORES_MAX 3 /* extractions for one start: more means that they do not help */
 
-static void start_failed(Dyno *dyno, const char *error, const char *reason) {
+void dyno_start_failed(Dyno *dyno, const char *error, const char *reason) {
         dyno->place = DYNO_PLACE_NONE;
         dyno->refused = true;
         dyno->error = error;
@@ -85,18 +86,19 @@ void dyno_launch(Dyno *dyno) {
         memcpy(old_id, dyno->id, sizeof(old_id));
         dyno->exit_status = -1;
         dyno->refused = dyno->killed = false;
-        dyno->restores = 0;
+        dyno->restores = dyno->resends = 0;
         dyno->deadline_usec = 0;
         dyno->next_start_usec = 0;
         dyno->up_usec = 0;
         dyno->cpu_usec = 0;
+        memset(dyno->cpu_marks, 0, sizeof(dyno->cpu_marks));
         dyno->place = DYNO_PLACE_QUEUED;
 
         r = take_release(dyno);
         if (r == 0 && (!dyno->one_off || dyno->id[0] == '\0'))
                 r = dyno_choose_id(dyno);
         if (r < 0) {
-                start_failed(dyno, DYNOD_ERROR_FAILED, "no memory for its start");
+                dyno_start_failed(dyno, DYNOD_ERROR_FAILED, "no memory for its start");
                 return;
         }
 
@@ -129,6 +131,7 @@ static void fill_start(const Dyno *dyno, LaunchStart *start) {
         start->disk_files = dyno->size.disk_files;
         start->connections = dyno->size.connections;
         start->connection_rate = dyno->size.connection_rate;
+        start->policy = policy_serial(&dyno->app->network.policy);
         start->app_number = (uint32_t)dyno->app->row.id;
         memcpy(start->stack, dyno->stack_digest, DIGEST_SIZE);
         memcpy(start->slug, dyno->slug, DIGEST_SIZE);
@@ -161,7 +164,7 @@ static void restore(Dyno *dyno, ObjectKind kind) {
                 on_restored,
                 dyno);
         if (r < 0)
-                start_failed(dyno, DYNOD_ERROR_FAILED, "its files cannot be unpacked again");
+                dyno_start_failed(dyno, DYNOD_ERROR_FAILED, "its files cannot be unpacked again");
 }
 
 /* @found: the digest that the archive in the store has */
@@ -183,7 +186,7 @@ static void fail_checksum(Dyno *dyno, ObjectKind kind, const uint8_t found[DIGES
                 "R17: the archive of its %s is damaged in the store; %s again",
                 kind == OBJECT_STACK ? "stack" : "slug",
                 kind == OBJECT_STACK ? "import it" : "deploy it");
-        start_failed(dyno, DYNOD_ERROR_BAD_CHECKSUM, reason);
+        dyno_start_failed(dyno, DYNOD_ERROR_BAD_CHECKSUM, reason);
 }
 
 static void on_restored(Import *import, const ManagerError *error, void *userdata) {
@@ -214,7 +217,7 @@ static void on_restored(Import *import, const ManagerError *error, void *userdat
                         "its %s is not in the store and cannot be unpacked again: %.100s",
                         kind == OBJECT_STACK ? "stack" : "slug",
                         error ? error->message : strerrordesc_np(-result));
-                start_failed(dyno, DYNOD_ERROR_FAILED, reason);
+                dyno_start_failed(dyno, DYNOD_ERROR_FAILED, reason);
         }
 }
 
@@ -243,6 +246,12 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
                 delay(dyno);
                 return;
         }
+        if (started->layer == LAYER_NETWORK && started->result == -ESTALE &&
+            dyno->resends++ < RESENDS_MAX && dyno->state == DYNO_STARTING) {
+                network_was_stale(dyno->app);
+                dyno->place = DYNO_PLACE_QUEUED;
+                return;
+        }
         if (started->layer == LAYER_MEMORY)
                 error = DYNOD_ERROR_NO_MEMORY;
         else if (started->layer >= _LAYER_MAX)
@@ -254,7 +263,7 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
                 "%s: %s",
                 launch_layer_to_string((LaunchLayer)started->layer),
                 started->detail[0] ? started->detail : strerrordesc_np(-started->result));
-        start_failed(dyno, error, reason);
+        dyno_start_failed(dyno, error, reason);
 }
 
 static void tell_run(Dyno *dyno) {
@@ -288,6 +297,7 @@ static void on_started(const LaunchMessage *msg, void *userdata) {
         dyno->uid = started->facts.uid;
         dyno->address = started->facts.address;
         dyno->started_usec = started->facts.started_usec;
+        dyno_mark_cpu(dyno);
         if (dyno->state == DYNO_STOPPING) {
                 dyno_log(dyno, "Stopping all processes with SIGTERM");
                 dyno->deadline_usec = manager_now(manager) + manager->config->stop_grace_usec;
@@ -319,7 +329,7 @@ static void send_start(Dyno *dyno) {
         else
                 r = make_formation_spec(dyno, &fd);
         if (fd < 0) {
-                start_failed(
+                dyno_start_failed(
                         dyno,
                         DYNOD_ERROR_FAILED,
                         r == -E2BIG ? "command and config vars are over 256 KiB"
@@ -332,7 +342,7 @@ static void send_start(Dyno *dyno) {
 
         r = launch_client_send(manager->launch, &msg, &fds, on_started, dyno);
         if (r < 0) {
-                start_failed(dyno, DYNOD_ERROR_FAILED, "no memory for its start");
+                dyno_start_failed(dyno, DYNOD_ERROR_FAILED, "no memory for its start");
                 return;
         }
         dyno->place = DYNO_PLACE_SENT;
@@ -344,7 +354,8 @@ static Dyno *next_queued(const Manager *manager) {
         Dyno *best = NULL;
 
         for (Dyno *dyno = manager->dynos; dyno; dyno = dyno->next) {
-                if (dyno->place != DYNO_PLACE_QUEUED || dyno->state != DYNO_STARTING)
+                if (dyno->place != DYNO_PLACE_QUEUED || dyno->state != DYNO_STARTING ||
+                    !network_is_in_force(dyno->app))
                         continue;
                 if (!best || best->web_port == 0 || dyno->web_port != 0)
                         best = dyno;

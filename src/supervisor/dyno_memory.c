@@ -50,6 +50,25 @@ void dyno_read_usage(Dyno *dyno) {
         dyno->cpu_usec = read_cpu_usec(manager, dyno->id);
 }
 
+/* What came before the first mark is not known, and less than this says nothing. */
+#define CPU_WINDOW_USEC (500 * USEC_PER_MSEC)
+
+double dyno_cpu_percent(const Dyno *dyno) {
+        const CpuMark *mark = &dyno->cpu_marks[dyno->cpu_marks[0].at_usec != 0 ? 0 : 1];
+        uint64_t now = manager_now(dyno->manager);
+
+        if (dyno->place != DYNO_PLACE_RUNNING || mark->at_usec == 0 ||
+            now < mark->at_usec + CPU_WINDOW_USEC || dyno->cpu_usec < mark->cpu_usec)
+                return -1;
+
+        return 100.0 * (double)(dyno->cpu_usec - mark->cpu_usec) / (double)(now - mark->at_usec);
+}
+
+void dyno_mark_cpu(Dyno *dyno) {
+        dyno->cpu_marks[0] = dyno->cpu_marks[1];
+        dyno->cpu_marks[1] = (CpuMark){dyno->cpu_usec, manager_now(dyno->manager)};
+}
+
 void dyno_sample_all(Manager *manager) {
         for (Dyno *dyno = manager->dynos; dyno; dyno = dyno->next) {
                 uint64_t used;
@@ -57,6 +76,7 @@ void dyno_sample_all(Manager *manager) {
                 if (dyno->place != DYNO_PLACE_RUNNING)
                         continue;
                 dyno_read_usage(dyno);
+                dyno_mark_cpu(dyno);
                 used = dyno->memory + dyno->swap;
                 if (used <= dyno->size.memory_quota)
                         continue;

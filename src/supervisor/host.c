@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/utsname.h>
 
 #include "base/build_config.h"
 #include "supervisor/dyno.h"
@@ -31,11 +32,31 @@ static void fill_layers(const LaunchInspected *inspected, LayerInfo layers[_LAYE
                 };
 }
 
+/* Root's own words, then what it knows only as numbers: the services' names. */
+static void name_policy(const App *app, const LaunchInspected *inspected, char *buf, size_t size) {
+        const Policy *policy = &app->network.policy;
+        size_t used = (size_t)snprintf(buf, size, "%s", inspected->layers[LAYER_NETWORK].detail);
+
+        if (inspected->layers[LAYER_NETWORK].verdict == VERDICT_FAILED)
+                return; /* what is wrong stands alone */
+        for (size_t i = 0; i < policy->n_services && used < size; i++)
+                used += (size_t)snprintf(
+                        buf + used,
+                        size - used,
+                        "%s %s:%u%s",
+                        i > 0      ? ","
+                        : used > 0 ? "; service"
+                                   : "service",
+                        policy->services[i].name,
+                        policy->services[i].port.port,
+                        policy->services[i].port.protocol == IPPROTO_UDP ? "/udp" : "");
+}
+
 static void on_inspected(const LaunchMessage *msg, void *userdata) {
         const LaunchInspected *inspected = &msg->inspected;
         InspectCall *call = userdata;
         Dyno *dyno = manager_dyno_by_id(call->manager, call->id);
-        char address[DYNO_ADDRESS_SIZE];
+        char address[DYNO_ADDRESS_SIZE], network[600];
         ManagerError error = {0};
         InspectInfo info = {0};
 
@@ -52,6 +73,8 @@ static void on_inspected(const LaunchMessage *msg, void *userdata) {
 
         dyno_info(dyno, &info.dyno, address);
         fill_layers(inspected, info.layers);
+        name_policy(dyno->app, inspected, network, sizeof(network));
+        info.layers[LAYER_NETWORK].detail = network;
         memcpy(info.phase_usec, inspected->phase_usec, sizeof(info.phase_usec));
         info.duration_usec = inspected->duration_usec;
         call->done(NULL, &info, call->userdata);
@@ -168,6 +191,58 @@ static void check_resolvers(const Manager *manager, DoctorInfo *info, char *text
                         "Set resolvers = 9.9.9.9 in dynod.conf, then: systemctl reload dynod";
 }
 
+#define KERNEL_MAJOR 6 /* 6.1: idmapped mounts below an overlay, cgroup.kill, Landlock 2 */
+#define KERNEL_MINOR 1
+
+static void check_kernel(DoctorInfo *info, char *text, size_t size) {
+        unsigned major = 0, minor = 0;
+        struct utsname name;
+        bool ok;
+
+        if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+                return;
+        ok = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
+        (void)snprintf(
+                text, size, "%u.%u (%d.%d or newer)", major, minor, KERNEL_MAJOR, KERNEL_MINOR);
+        add_check(info, "kernel", ok, "failed", text);
+        if (!ok)
+                info->checks[info->n_checks - 1].fix =
+                        "Install a newer kernel; Debian 12 and later have one";
+}
+
+/* The first policy that root does not have is the one to be named. */
+static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        unsigned n = 0, published = 0, services = 0;
+
+        for (const App *app = manager->apps; app; app = app->next) {
+                const AppNetwork *network = &app->network;
+
+                if (network->problem[0]) {
+                        (void)snprintf(text, size, "%s: %s", app->row.name, network->problem);
+                        add_check(info, "policies", false, "failed", text);
+                        info->checks[info->n_checks - 1].fix =
+                                "herokuctl firewall -a APP shows it; its dynos start when it is in "
+                                "force";
+                        return;
+                }
+                n += policy_serial(&network->policy) != 0;
+                published += (unsigned)network->policy.n_published;
+                services += (unsigned)network->policy.n_services;
+        }
+
+        (void)snprintf(
+                text,
+                size,
+                "%u app%s with one: %u published port%s, %u service%s of the host opened",
+                n,
+                n == 1 ? "" : "s",
+                published,
+                published == 1 ? "" : "s",
+                services,
+                services == 1 ? "" : "s");
+        add_check(info, "policies", true, "failed", text);
+}
+
 static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
         unsigned n = 0;
 
@@ -182,8 +257,8 @@ static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, s
 
 static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
-        const Manager *manager = call->manager;
-        char memory[160], disk[400], resolvers[80], stacks[80];
+        Manager *manager = call->manager;
+        char kernel[80], memory[160], disk[400], resolvers[80], stacks[80], policies[300];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
 
@@ -201,10 +276,12 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
                         info.can_start && msg->inspected.layers[i].verdict != VERDICT_FAILED;
                 info.gaps = info.gaps || msg->inspected.layers[i].verdict == VERDICT_ALLOWED;
         }
+        check_kernel(&info, kernel, sizeof(kernel));
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
         check_resolvers(manager, &info, resolvers, sizeof(resolvers));
         check_stacks(manager, &info, stacks, sizeof(stacks));
+        check_policies(manager, &info, policies, sizeof(policies));
         call->done(NULL, &info, call->userdata);
         free(call);
 }

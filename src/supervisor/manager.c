@@ -139,14 +139,19 @@ static int load_app(const AppRow *row, void *userdata) {
         app = calloc(1, sizeof(*app));
         if (!app)
                 return -ENOMEM;
+        app->manager = manager;
         app->row = *row;
         while (*end)
                 end = &(*end)->next;
         *end = app;
 
         r = store_read_release(manager->store, row->id, 0, &app->release);
+        if (r >= 0)
+                r = store_read_policy(manager->store, row->id, &app->network.policy);
         if (r < 0)
                 return r;
+        if (app->network.policy.serial != 0)
+                app->network.in_force = POLICY_UNKNOWN;
         return store_load_formation(manager->store, row->id, load_formation, app);
 }
 
@@ -340,6 +345,7 @@ static int on_ready(Manager *manager) {
         if (n > 0)
                 log_notice("%u dynos kept running, adopted", n);
 
+        network_tell_all(manager);
         for (App *app = manager->apps; app; app = app->next)
                 manager_reconcile(manager, app);
         manager->next_sample_usec = manager_now(manager) + DYNO_SAMPLE_USEC;

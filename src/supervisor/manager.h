@@ -28,6 +28,7 @@
 #include "ipc/unpack_proto.h"
 
 typedef struct Manager Manager;
+typedef struct Policy Policy; /* supervisor/policy.h */
 
 /* A documented refusal: what, why and what to do, for the user to read. */
 typedef struct ManagerError {
@@ -123,6 +124,7 @@ typedef struct JobResult {
         const FormationInfo *formation; /* scale: all of it */
         size_t n_formation;
         uint32_t releases, slugs; /* destroy: how many went */
+        uint32_t rules, published;
 } JobResult;
 
 typedef struct JobProgress {
@@ -173,6 +175,7 @@ typedef struct AppInfo {
         uint64_t slug_bytes;    /* unpacked */
         uint32_t dynos, up;     /* live ones */
         uint32_t releases;
+        const Policy *policy; /* of the network */
 } AppInfo;
 
 typedef struct ReleaseInfo {
@@ -207,7 +210,9 @@ typedef struct DynoInfo {
         int exit_status;               /* of the last process; -1: none */
         uint64_t memory, memory_limit; /* bytes; limit: the quota */
         uint64_t cpu_usec;
+        double cpu_percent; /* of one core, lately; below 0: not known yet */
         bool one_off;
+        const Policy *policy; /* whose published ports lead to it; NULL: none do */
 } DynoInfo;
 
 typedef struct LayerInfo {
@@ -398,7 +403,7 @@ typedef struct CheckInfo {
 
 typedef struct DoctorInfo {
         LayerInfo layers[_LAYER_MAX];
-        CheckInfo checks[8];
+        CheckInfo checks[16];
         size_t n_checks;
         bool can_start; /* nothing failed */
         bool gaps;      /* something is missing and allowed */
@@ -437,6 +442,47 @@ void manager_exec_query(
         const ManagerClient *client,
         const RunRequest *request,
         RunDone done,
+        void *userdata);
+
+/* ---- network policy ---- */
+
+typedef struct NetworkInfo {
+        const char *app;
+        const Policy *policy;
+        const char *service_address;
+        uint32_t dynos;      /* that run */
+        bool in_force;       /* root has it */
+        const char *problem; /* why not, or empty */
+
+        /* after a change */
+        bool changed;     /* false: it was so before */
+        const char *text; /* "allow 10.0.0.0/8:5432/tcp"; else empty */
+} NetworkInfo;
+
+typedef int (*NetworkVisitor)(const NetworkInfo *info, void *userdata);
+int manager_network(
+        Manager *manager,
+        const char *app,
+        NetworkVisitor visit,
+        void *userdata,
+        ManagerError *reterr) _must_check_;
+
+typedef struct NetworkRequest {
+        const char *app, *change;     /* see ChangeNetwork in include/dynod/bus.h */
+        const char *const *arguments; /* NULL-terminated */
+} NetworkRequest;
+
+typedef void (*NetworkDone)(const ManagerError *error, const NetworkInfo *info, void *userdata);
+
+/*
+ * Changes the policy of an app: root applies it, to running dynos too, and then it is
+ * stored. Of two changes of one app the second begins when the first has ended.
+ */
+void manager_change_network_query(
+        Manager *manager,
+        const ManagerClient *client,
+        const NetworkRequest *request,
+        NetworkDone done,
         void *userdata);
 
 /* ---- logs, host ---- */

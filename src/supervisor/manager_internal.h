@@ -142,6 +142,20 @@ Release *manager_copy_release(const App *app);
 /* Nothing in the database names it any more: the launcher may delete it. */
 void manager_remove_object(Manager *manager, ObjectKind kind, const uint8_t *digest);
 
+/* ---- network.c ---- */
+
+/*
+ * Whether a START of @app may be sent. If root does not have its policy, it is told now,
+ * and the loop comes back.
+ */
+bool network_is_in_force(App *app);
+/* Root refused a START: it has another policy than we thought. */
+void network_was_stale(App *app);
+/* Tells root, which may know an older one: for every app, before any START. */
+void network_tell_all(Manager *manager);
+/* The app goes: root forgets its policy, whoever waits is answered. */
+void network_forget(App *app);
+
 /* ---- lines for the logs ---- */
 
 /* source app, procid api: "Release v2 created by user alice" */

@@ -3,133 +3,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/store_internal.h"
-
-#define _cleanup_statement_ _cleanup_(statementp)
-
-static void statementp(sqlite3_stmt **statement) {
-        sqlite3_finalize(*statement); /* repeats the error of the last step, which was seen */
-}
-
-int store_errno(int rc) {
-        switch (rc & 0xff) { /* the low byte of an extended code is the plain one */
-        case SQLITE_OK:
-        case SQLITE_DONE:
-        case SQLITE_ROW:
-                return 0;
-        case SQLITE_NOMEM:
-                return -ENOMEM;
-        case SQLITE_FULL:
-                return -ENOSPC;
-        case SQLITE_CONSTRAINT:
-                return -EEXIST;
-        case SQLITE_BUSY:
-        case SQLITE_LOCKED:
-                return -EBUSY;
-        case SQLITE_PERM:
-        case SQLITE_READONLY:
-        case SQLITE_CANTOPEN:
-                return -EACCES;
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-                return -EUCLEAN;
-        default:
-                return -EIO;
-        }
-}
-
-/*
- * Prepares @sql and binds what @types names: i int64_t, s text, d digest (NULL allowed).
- */
-static int prepare(Store *store, sqlite3_stmt **ret, const char *sql, const char *types, ...) {
-        sqlite3_stmt *statement = NULL;
-        va_list ap;
-        int rc;
-
-        rc = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
-        if (rc != SQLITE_OK)
-                return store_errno(rc);
-
-        va_start(ap, types);
-        for (int i = 0; types[i] && rc == SQLITE_OK; i++) {
-                const void *digest;
-
-                switch (types[i]) {
-                case 'i':
-                        rc = sqlite3_bind_int64(statement, i + 1, va_arg(ap, int64_t));
-                        break;
-                case 's':
-                        rc = sqlite3_bind_text(
-                                statement, i + 1, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
-                        break;
-                default:
-                        assert(types[i] == 'd');
-                        digest = va_arg(ap, const void *);
-                        if (digest)
-                                rc = sqlite3_bind_blob(
-                                        statement, i + 1, digest, DIGEST_SIZE, SQLITE_TRANSIENT);
-                        break;
-                }
-        }
-        va_end(ap);
-
-        if (rc != SQLITE_OK) {
-                sqlite3_finalize(statement);
-                return store_errno(rc);
-        }
-
-        *ret = statement;
-        return 0;
-}
-
-/* Runs a statement that returns no rows. Takes it over. */
-static int finish(int r, sqlite3_stmt *statement) {
-        int rc;
-
-        if (r < 0)
-                return r;
-        rc = sqlite3_step(statement);
-        sqlite3_finalize(statement);
-        return store_errno(rc);
-}
-
-/* Return: 1 for a row, 0 at the end, or a negative errno. */
-static int next_row(sqlite3_stmt *statement) {
-        int rc = sqlite3_step(statement);
-
-        return rc == SQLITE_ROW ? 1 : store_errno(rc);
-}
-
-static const char *column_text(sqlite3_stmt *statement, int column) {
-        const void *text = sqlite3_column_text(statement, column);
-
-        return text ? text : "";
-}
-
-static uint64_t column_u64(sqlite3_stmt *statement, int column) {
-        return (uint64_t)sqlite3_column_int64(statement, column);
-}
-
-/* The store is ours, yet a file can be edited: what does not fit is cut. */
-static void column_field(sqlite3_stmt *statement, int column, char *field, size_t size) {
-        (void)snprintf(field, size, "%s", column_text(statement, column));
-}
-
-/* Return: whether there is a digest. */
-static bool column_digest(sqlite3_stmt *statement, int column, uint8_t ret[DIGEST_SIZE]) {
-        const void *blob = sqlite3_column_blob(statement, column);
-
-        memset(ret, 0, DIGEST_SIZE);
-        if (!blob || sqlite3_column_bytes(statement, column) != DIGEST_SIZE)
-                return false;
-
-        memcpy(ret, blob, DIGEST_SIZE);
-        return true;
-}
 
 /* ---- life ---- */
 
@@ -148,14 +25,14 @@ static int check_whole(Store *store) {
         _cleanup_statement_ sqlite3_stmt *statement = NULL;
         int r;
 
-        r = prepare(store, &statement, "PRAGMA quick_check(1)", "");
+        r = statement_prepare(store, &statement, "PRAGMA quick_check(1)", "");
         if (r < 0)
                 return r;
-        r = next_row(statement);
+        r = statement_next(statement);
         if (r < 0)
                 return r;
 
-        return r == 1 && strcmp(column_text(statement, 0), "ok") == 0 ? 0 : -EUCLEAN;
+        return r == 1 && strcmp(statement_text(statement, 0), "ok") == 0 ? 0 : -EUCLEAN;
 }
 
 int store_open_schema(
@@ -242,21 +119,21 @@ int store_load_stacks(
         _cleanup_statement_ sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "SELECT name, version, digest, bytes, files, imported FROM stacks"
-                        " ORDER BY imported, name, version",
-                        "");
-        while (r >= 0 && (r = next_row(s)) > 0) {
+        r = statement_prepare(
+                store,
+                &s,
+                "SELECT name, version, digest, bytes, files, imported FROM stacks"
+                " ORDER BY imported, name, version",
+                "");
+        while (r >= 0 && (r = statement_next(s)) > 0) {
                 Stack stack = {0};
 
-                column_field(s, 0, stack.name, sizeof(stack.name));
-                stack.version = (uint32_t)column_u64(s, 1);
-                (void)column_digest(s, 2, stack.digest);
-                stack.bytes = column_u64(s, 3);
-                stack.files = column_u64(s, 4);
-                stack.imported_usec = column_u64(s, 5);
+                statement_field(s, 0, stack.name, sizeof(stack.name));
+                stack.version = (uint32_t)statement_u64(s, 1);
+                (void)statement_digest(s, 2, stack.digest);
+                stack.bytes = statement_u64(s, 3);
+                stack.files = statement_u64(s, 4);
+                stack.imported_usec = statement_u64(s, 5);
                 r = visit(&stack, userdata);
                 if (r != 0)
                         return r;
@@ -269,33 +146,33 @@ int store_add_stack(Store *store, const Stack *stack) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "INSERT INTO stacks (name, version, digest, bytes, files, imported)"
-                        " VALUES (?, ?, ?, ?, ?, ?)",
-                        "sidiii",
-                        stack->name,
-                        (int64_t)stack->version,
-                        stack->digest,
-                        (int64_t)stack->bytes,
-                        (int64_t)stack->files,
-                        (int64_t)stack->imported_usec);
-        return finish(r, s);
+        r = statement_prepare(
+                store,
+                &s,
+                "INSERT INTO stacks (name, version, digest, bytes, files, imported)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                "sidiii",
+                stack->name,
+                (int64_t)stack->version,
+                stack->digest,
+                (int64_t)stack->bytes,
+                (int64_t)stack->files,
+                (int64_t)stack->imported_usec);
+        return statement_finish(r, s);
 }
 
 int store_remove_stack(Store *store, const Stack *stack) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "DELETE FROM stacks WHERE name = ? AND version = ?",
-                        "si",
-                        stack->name,
-                        (int64_t)stack->version);
-        return finish(r, s);
+        r = statement_prepare(
+                store,
+                &s,
+                "DELETE FROM stacks WHERE name = ? AND version = ?",
+                "si",
+                stack->name,
+                (int64_t)stack->version);
+        return statement_finish(r, s);
 }
 
 /* ---- slugs ---- */
@@ -304,29 +181,29 @@ int store_add_slug(Store *store, const Slug *slug) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "INSERT INTO slugs (digest, bytes, files, imported) VALUES (?, ?, ?, ?)"
-                        " ON CONFLICT (digest) DO NOTHING",
-                        "diii",
-                        slug->digest,
-                        (int64_t)slug->bytes,
-                        (int64_t)slug->files,
-                        (int64_t)slug->imported_usec);
-        r = finish(r, s);
+        r = statement_prepare(
+                store,
+                &s,
+                "INSERT INTO slugs (digest, bytes, files, imported) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (digest) DO NOTHING",
+                "diii",
+                slug->digest,
+                (int64_t)slug->bytes,
+                (int64_t)slug->files,
+                (int64_t)slug->imported_usec);
+        r = statement_finish(r, s);
 
         for (size_t i = 0; i < slug->processes.n && r == 0; i++) {
-                r =
-                        prepare(store,
-                                &s,
-                                "INSERT OR REPLACE INTO slug_processes (slug, type, command)"
-                                " VALUES (?, ?, ?)",
-                                "dss",
-                                slug->digest,
-                                slug->processes.items[i].name,
-                                slug->processes.items[i].value);
-                r = finish(r, s);
+                r = statement_prepare(
+                        store,
+                        &s,
+                        "INSERT OR REPLACE INTO slug_processes (slug, type, command)"
+                        " VALUES (?, ?, ?)",
+                        "dss",
+                        slug->digest,
+                        slug->processes.items[i].name,
+                        slug->processes.items[i].value);
+                r = statement_finish(r, s);
         }
 
         return r;
@@ -335,8 +212,8 @@ int store_add_slug(Store *store, const Slug *slug) {
 static int read_pairs(sqlite3_stmt *s, Pairs *ret) {
         int r;
 
-        while ((r = next_row(s)) > 0) {
-                r = pairs_set(ret, column_text(s, 0), column_text(s, 1));
+        while ((r = statement_next(s)) > 0) {
+                r = pairs_set(ret, statement_text(s, 0), statement_text(s, 1));
                 if (r < 0)
                         return r;
         }
@@ -349,26 +226,26 @@ int store_read_slug(Store *store, const uint8_t digest[DIGEST_SIZE], Slug *ret) 
         Slug slug = {0};
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "SELECT bytes, files, imported FROM slugs WHERE digest = ?",
-                        "d",
-                        digest);
+        r = statement_prepare(
+                store,
+                &s,
+                "SELECT bytes, files, imported FROM slugs WHERE digest = ?",
+                "d",
+                digest);
         if (r < 0)
                 return r;
-        r = next_row(s);
+        r = statement_next(s);
         if (r < 0)
                 return r;
         if (r == 0)
                 return STORE_E_NOT_FOUND;
 
         memcpy(slug.digest, digest, DIGEST_SIZE);
-        slug.bytes = column_u64(s, 0);
-        slug.files = column_u64(s, 1);
-        slug.imported_usec = column_u64(s, 2);
+        slug.bytes = statement_u64(s, 0);
+        slug.files = statement_u64(s, 1);
+        slug.imported_usec = statement_u64(s, 2);
 
-        r = prepare(
+        r = statement_prepare(
                 store, &p, "SELECT type, command FROM slug_processes WHERE slug = ?", "d", digest);
         if (r == 0)
                 r = read_pairs(p, &slug.processes);
@@ -383,9 +260,9 @@ int store_read_slug(Store *store, const uint8_t digest[DIGEST_SIZE], Slug *ret) 
 
 int store_remove_slug(Store *store, const uint8_t digest[DIGEST_SIZE]) {
         sqlite3_stmt *s = NULL;
-        int r = prepare(store, &s, "DELETE FROM slugs WHERE digest = ?", "d", digest);
+        int r = statement_prepare(store, &s, "DELETE FROM slugs WHERE digest = ?", "d", digest);
 
-        return finish(r, s);
+        return statement_finish(r, s);
 }
 
 int store_unused_slugs(
@@ -396,15 +273,15 @@ int store_unused_slugs(
         uint8_t digest[DIGEST_SIZE];
         int r;
 
-        r = prepare(
+        r = statement_prepare(
                 store,
                 &s,
                 "SELECT digest, bytes FROM slugs"
                 " WHERE NOT EXISTS (SELECT 1 FROM releases WHERE releases.slug = slugs.digest)",
                 "");
-        while (r >= 0 && (r = next_row(s)) > 0) {
-                (void)column_digest(s, 0, digest);
-                r = visit(digest, column_u64(s, 1), userdata);
+        while (r >= 0 && (r = statement_next(s)) > 0) {
+                (void)statement_digest(s, 0, digest);
+                r = visit(digest, statement_u64(s, 1), userdata);
                 if (r != 0)
                         return r;
         }
@@ -418,14 +295,15 @@ int store_load_apps(Store *store, int (*visit)(const AppRow *row, void *userdata
         _cleanup_statement_ sqlite3_stmt *s = NULL;
         int r;
 
-        r = prepare(store, &s, "SELECT id, name, stack, user, created FROM apps ORDER BY name", "");
-        while (r >= 0 && (r = next_row(s)) > 0) {
+        r = statement_prepare(
+                store, &s, "SELECT id, name, stack, user, created FROM apps ORDER BY name", "");
+        while (r >= 0 && (r = statement_next(s)) > 0) {
                 AppRow row = {.id = sqlite3_column_int64(s, 0)};
 
-                column_field(s, 1, row.name, sizeof(row.name));
-                column_field(s, 2, row.stack, sizeof(row.stack));
-                column_field(s, 3, row.user, sizeof(row.user));
-                row.created_usec = column_u64(s, 4);
+                statement_field(s, 1, row.name, sizeof(row.name));
+                statement_field(s, 2, row.stack, sizeof(row.stack));
+                statement_field(s, 3, row.user, sizeof(row.user));
+                row.created_usec = statement_u64(s, 4);
                 r = visit(&row, userdata);
                 if (r != 0)
                         return r;
@@ -438,16 +316,16 @@ int store_add_app(Store *store, AppRow *row) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "INSERT INTO apps (name, stack, user, created) VALUES (?, ?, ?, ?)",
-                        "sssi",
-                        row->name,
-                        row->stack,
-                        row->user,
-                        (int64_t)row->created_usec);
-        r = finish(r, s);
+        r = statement_prepare(
+                store,
+                &s,
+                "INSERT INTO apps (name, stack, user, created) VALUES (?, ?, ?, ?)",
+                "sssi",
+                row->name,
+                row->stack,
+                row->user,
+                (int64_t)row->created_usec);
+        r = statement_finish(r, s);
         if (r == 0)
                 row->id = sqlite3_last_insert_rowid(store->db);
         return r;
@@ -455,23 +333,25 @@ int store_add_app(Store *store, AppRow *row) {
 
 int store_rename_app(Store *store, int64_t app, const char *name) {
         sqlite3_stmt *s = NULL;
-        int r = prepare(store, &s, "UPDATE apps SET name = ? WHERE id = ?", "si", name, app);
+        int r = statement_prepare(
+                store, &s, "UPDATE apps SET name = ? WHERE id = ?", "si", name, app);
 
-        return finish(r, s);
+        return statement_finish(r, s);
 }
 
 int store_set_app_stack(Store *store, int64_t app, const char *stack) {
         sqlite3_stmt *s = NULL;
-        int r = prepare(store, &s, "UPDATE apps SET stack = ? WHERE id = ?", "si", stack, app);
+        int r = statement_prepare(
+                store, &s, "UPDATE apps SET stack = ? WHERE id = ?", "si", stack, app);
 
-        return finish(r, s);
+        return statement_finish(r, s);
 }
 
 int store_remove_app(Store *store, int64_t app) {
         sqlite3_stmt *s = NULL;
-        int r = prepare(store, &s, "DELETE FROM apps WHERE id = ?", "i", app);
+        int r = statement_prepare(store, &s, "DELETE FROM apps WHERE id = ?", "i", app);
 
-        return finish(r, s);
+        return statement_finish(r, s);
 }
 
 /* ---- releases ---- */
@@ -483,16 +363,16 @@ static int add_release_pairs(
         for (size_t i = 0; i < pairs->n && r == 0; i++) {
                 sqlite3_stmt *s = NULL;
 
-                r =
-                        prepare(store,
-                                &s,
-                                sql,
-                                "iiss",
-                                app,
-                                (int64_t)release->number,
-                                pairs->items[i].name,
-                                pairs->items[i].value);
-                r = finish(r, s);
+                r = statement_prepare(
+                        store,
+                        &s,
+                        sql,
+                        "iiss",
+                        app,
+                        (int64_t)release->number,
+                        pairs->items[i].name,
+                        pairs->items[i].value);
+                r = statement_finish(r, s);
         }
 
         return r;
@@ -502,22 +382,22 @@ int store_add_release(Store *store, int64_t app, const Release *release) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "INSERT INTO releases (app, number, description, user, created, slug,"
-                        " stack, stack_version, stack_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        "iissidsid",
-                        app,
-                        (int64_t)release->number,
-                        release->description,
-                        release->user,
-                        (int64_t)release->created_usec,
-                        release->has_slug ? release->slug : NULL,
-                        release->stack,
-                        (int64_t)release->stack_version,
-                        release->stack_digest);
-        r = finish(r, s);
+        r = statement_prepare(
+                store,
+                &s,
+                "INSERT INTO releases (app, number, description, user, created, slug,"
+                " stack, stack_version, stack_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "iissidsid",
+                app,
+                (int64_t)release->number,
+                release->description,
+                release->user,
+                (int64_t)release->created_usec,
+                release->has_slug ? release->slug : NULL,
+                release->stack,
+                (int64_t)release->stack_version,
+                release->stack_digest);
+        r = statement_finish(r, s);
         if (r == 0)
                 r = add_release_pairs(
                         store,
@@ -546,17 +426,17 @@ static Release *release_from_row(sqlite3_stmt *s) {
         if (!release)
                 return NULL;
 
-        release->number = (uint32_t)column_u64(s, 0);
-        release->description = strdup(column_text(s, 1));
+        release->number = (uint32_t)statement_u64(s, 0);
+        release->description = strdup(statement_text(s, 1));
         if (!release->description)
                 return release_free(release);
-        column_field(s, 2, release->user, sizeof(release->user));
-        release->created_usec = column_u64(s, 3);
-        release->has_slug = column_digest(s, 4, release->slug);
-        column_field(s, 5, release->stack, sizeof(release->stack));
-        release->stack_version = (uint32_t)column_u64(s, 6);
-        (void)column_digest(s, 7, release->stack_digest);
-        release->slug_bytes = column_u64(s, 8);
+        statement_field(s, 2, release->user, sizeof(release->user));
+        release->created_usec = statement_u64(s, 3);
+        release->has_slug = statement_digest(s, 4, release->slug);
+        statement_field(s, 5, release->stack, sizeof(release->stack));
+        release->stack_version = (uint32_t)statement_u64(s, 6);
+        (void)statement_digest(s, 7, release->stack_digest);
+        release->slug_bytes = statement_u64(s, 8);
         return release;
 }
 
@@ -564,17 +444,17 @@ static int read_release_pairs(Store *store, int64_t app, Release *release) {
         _cleanup_statement_ sqlite3_stmt *processes = NULL, *config = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &processes,
-                        "SELECT type, command FROM release_processes WHERE app = ? AND number = ?",
-                        "ii",
-                        app,
-                        (int64_t)release->number);
+        r = statement_prepare(
+                store,
+                &processes,
+                "SELECT type, command FROM release_processes WHERE app = ? AND number = ?",
+                "ii",
+                app,
+                (int64_t)release->number);
         if (r == 0)
                 r = read_pairs(processes, &release->processes);
         if (r == 0)
-                r = prepare(
+                r = statement_prepare(
                         store,
                         &config,
                         "SELECT name, value FROM release_config WHERE app = ? AND number = ?",
@@ -591,17 +471,17 @@ int store_read_release(Store *store, int64_t app, uint32_t number, Release **ret
         _cleanup_(release_freep) Release *release = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "SELECT " RELEASE_COLUMNS " FROM releases"
-                        " WHERE app = ?1 AND (number = ?2 OR ?2 = 0) ORDER BY number DESC LIMIT 1",
-                        "ii",
-                        app,
-                        (int64_t)number);
+        r = statement_prepare(
+                store,
+                &s,
+                "SELECT " RELEASE_COLUMNS " FROM releases"
+                " WHERE app = ?1 AND (number = ?2 OR ?2 = 0) ORDER BY number DESC LIMIT 1",
+                "ii",
+                app,
+                (int64_t)number);
         if (r < 0)
                 return r;
-        r = next_row(s);
+        r = statement_next(s);
         if (r < 0)
                 return r;
         if (r == 0)
@@ -626,13 +506,13 @@ int store_list_releases(
         _cleanup_statement_ sqlite3_stmt *s = NULL;
         int r;
 
-        r = prepare(
+        r = statement_prepare(
                 store,
                 &s,
                 "SELECT " RELEASE_COLUMNS " FROM releases WHERE app = ? ORDER BY number DESC",
                 "i",
                 app);
-        while (r >= 0 && (r = next_row(s)) > 0) {
+        while (r >= 0 && (r = statement_next(s)) > 0) {
                 _cleanup_(release_freep) Release *release = release_from_row(s);
 
                 if (!release)
@@ -649,13 +529,13 @@ int store_count_releases(Store *store, int64_t app, uint32_t *ret) {
         _cleanup_statement_ sqlite3_stmt *s = NULL;
         int r;
 
-        r = prepare(store, &s, "SELECT count(*) FROM releases WHERE app = ?", "i", app);
+        r = statement_prepare(store, &s, "SELECT count(*) FROM releases WHERE app = ?", "i", app);
         if (r == 0)
-                r = next_row(s);
+                r = statement_next(s);
         if (r < 0)
                 return r;
 
-        *ret = (uint32_t)column_u64(s, 0);
+        *ret = (uint32_t)statement_u64(s, 0);
         return 0;
 }
 
@@ -665,7 +545,7 @@ int store_set_formation(Store *store, int64_t app, const Formation *formation) {
         sqlite3_stmt *s = NULL;
         int r;
 
-        r = prepare(
+        r = statement_prepare(
                 store,
                 &s,
                 "INSERT OR REPLACE INTO formation (app, type, quantity, size) VALUES (?, ?, ?, ?)",
@@ -674,7 +554,7 @@ int store_set_formation(Store *store, int64_t app, const Formation *formation) {
                 formation->type,
                 (int64_t)formation->quantity,
                 formation->size);
-        return finish(r, s);
+        return statement_finish(r, s);
 }
 
 int store_load_formation(
@@ -685,18 +565,18 @@ int store_load_formation(
         _cleanup_statement_ sqlite3_stmt *s = NULL;
         int r;
 
-        r =
-                prepare(store,
-                        &s,
-                        "SELECT type, quantity, size FROM formation WHERE app = ? ORDER BY type",
-                        "i",
-                        app);
-        while (r >= 0 && (r = next_row(s)) > 0) {
+        r = statement_prepare(
+                store,
+                &s,
+                "SELECT type, quantity, size FROM formation WHERE app = ? ORDER BY type",
+                "i",
+                app);
+        while (r >= 0 && (r = statement_next(s)) > 0) {
                 Formation row = {0};
 
-                column_field(s, 0, row.type, sizeof(row.type));
-                row.quantity = (uint32_t)column_u64(s, 1);
-                column_field(s, 2, row.size, sizeof(row.size));
+                statement_field(s, 0, row.type, sizeof(row.type));
+                row.quantity = (uint32_t)statement_u64(s, 1);
+                statement_field(s, 2, row.size, sizeof(row.size));
                 r = visit(&row, userdata);
                 if (r != 0)
                         return r;

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "supervisor/model.h"
+#include "supervisor/policy.h"
 
 typedef struct Store Store;
 
@@ -96,3 +97,8 @@ int store_load_formation(
         int64_t app,
         int (*visit)(const Formation *row, void *userdata),
         void *userdata) _must_check_;
+
+/* The whole policy, in one transaction of its own. -EEXIST: another app publishes that port. */
+int store_set_policy(Store *store, int64_t app, const Policy *policy) _must_check_;
+/* All zero if the app has none. -EINVAL: somebody else wrote there. */
+int store_read_policy(Store *store, int64_t app, Policy *ret) _must_check_;

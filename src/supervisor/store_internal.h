@@ -26,5 +26,29 @@ int store_open_schema(
 int store_migrate(Store *store, const char *const *migrations, size_t n, StoreError *reterr)
         _must_check_;
 
+/* ---- store_statement.c ---- */
+
 /* The negative errno of an SQLite result. */
 int store_errno(int rc);
+
+#define _cleanup_statement_ _cleanup_(statementp)
+
+static inline void statementp(sqlite3_stmt **statement) {
+        sqlite3_finalize(*statement); /* repeats the error of the last step, which was seen */
+}
+
+/* Prepares @sql and binds what @types names: i int64_t, s text, d digest (NULL allowed). */
+int statement_prepare(Store *store, sqlite3_stmt **ret, const char *sql, const char *types, ...)
+        _must_check_;
+/* @r: of statement_prepare(). Runs a statement that returns no rows. Takes it over. */
+int statement_finish(int r, sqlite3_stmt *statement) _must_check_;
+/* Return: 1 for a row, 0 at the end, or a negative errno. */
+int statement_next(sqlite3_stmt *statement) _must_check_;
+
+/* Columns of the row. Text is never NULL and valid until the next step. */
+const char *statement_text(sqlite3_stmt *statement, int column);
+uint64_t statement_u64(sqlite3_stmt *statement, int column);
+/* The store is ours, yet a file can be edited: what does not fit is cut. */
+void statement_field(sqlite3_stmt *statement, int column, char *field, size_t size);
+/* Return: whether there is a digest. */
+bool statement_digest(sqlite3_stmt *statement, int column, uint8_t ret[DIGEST_SIZE]);

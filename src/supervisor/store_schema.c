@@ -70,7 +70,23 @@ static const char schema_1[] =
         "  protocol TEXT NOT NULL, port_from INTEGER NOT NULL, port_to INTEGER NOT NULL,"
         "  PRIMARY KEY (app, position)) STRICT;";
 
-const char *const store_migrations[] = {schema_1};
+/* the rest of an app's network policy; no row: it has none */
+static const char schema_2[] =
+        "CREATE TABLE network ("
+        "  app INTEGER PRIMARY KEY NOT NULL REFERENCES apps ON DELETE CASCADE,"
+        "  serial INTEGER NOT NULL, closed INTEGER NOT NULL, restricted INTEGER NOT NULL,"
+        "  source TEXT NOT NULL) STRICT;"
+        "CREATE TABLE trusted_networks ("
+        "  app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, position INTEGER NOT NULL,"
+        "  network TEXT NOT NULL, PRIMARY KEY (app, position)) STRICT;"
+
+        /* a port of the host leads to one app */
+        "CREATE TABLE published_ports ("
+        "  port INTEGER PRIMARY KEY NOT NULL,"
+        "  app INTEGER NOT NULL REFERENCES apps ON DELETE CASCADE, type TEXT NOT NULL) STRICT;"
+        "CREATE INDEX published_ports_app ON published_ports (app);";
+
+const char *const store_migrations[] = {schema_1, schema_2};
 const size_t store_n_migrations = ARRAY_SIZE(store_migrations);
 
 static int read_version(Store *store, int *ret) {

@@ -32,7 +32,7 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-        static const char *const suffixes[] = {"", "-wal", "-shm", ".v1", ".v2", ".v1.tmp"};
+        static const char *const suffixes[] = {"", "-wal", "-shm", ".v1", ".v2", ".v3", ".v1.tmp"};
         Fixture *f = *state;
 
         for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
@@ -214,10 +214,132 @@ static void test_removing_an_app_frees_its_slugs(void **state) {
         store_close(store);
 }
 
+/* One more than this dynod knows. */
+#define NEWER(extra) store_migrations[0], store_migrations[1], (extra)
+#define N_NEWER 3
+
+/* As the first release left it: no row and no file of it is lost, and the policy can be had. */
+static void test_store_of_the_first_release_is_brought_up_to_date(void **state) {
+        const Fixture *f = *state;
+        StoreError error = {0};
+        Store *store = NULL;
+        Policy policy;
+        struct stat st;
+        char copy[160];
+        AppRow app;
+        Slug slug;
+
+        assert_int_equal(store_open_schema(&store, f->path, store_migrations, 1, &error), 0);
+        app = add_app(store, "shop");
+        slug = add_slug(store, 0x11);
+        add_release(store, app.id, 1, &slug);
+        slug_clear(&slug);
+        store_close(store);
+
+        store = open_store(f);
+        assert_int_equal(store_read_policy(store, app.id, &policy), 0);
+        assert_int_equal(policy.serial, 0);
+        policy.serial = 1;
+        policy.closed = true;
+        assert_int_equal(store_set_policy(store, app.id, &policy), 0);
+        store_close(store);
+        snprintf(copy, sizeof(copy), "%s.v1", f->path);
+        assert_int_equal(stat(copy, &st), 0);
+
+        /* The copy is what the first release can read. */
+        assert_int_equal(rename(copy, f->path), 0);
+        assert_int_equal(store_open_schema(&store, f->path, store_migrations, 1, &error), 0);
+        assert_int_equal(store_read_slug(store, slug.digest, &slug), 0);
+        slug_clear(&slug);
+        store_close(store);
+}
+
+static Policy full_policy(void) {
+        Policy policy = {
+                .serial = 9,
+                .closed = true,
+                .restricted = true,
+                .source = 0x057100cb,
+                .n_rules = NETWORK_RULES_MAX,
+                .n_trusted = 2,
+                .trusted =
+                        {{.network = 0x006433c6, .prefix = 24},
+                         {.network = 0x076433c6, .prefix = 32}},
+                .n_services = 2,
+                .services =
+                        {{.name = "dns", .port = {.port = 53, .protocol = IPPROTO_UDP}},
+                         {.name = "postgres", .port = {.port = 5432, .protocol = IPPROTO_TCP}}},
+                .n_published = 2,
+                .published = {80, 65535},
+        };
+
+        for (unsigned i = 0; i < NETWORK_RULES_MAX; i++)
+                policy.rules[i] = (NetworkRule){
+                        .network = 10 | i << 8,
+                        .prefix = 16,
+                        .allow = i & 1,
+                        .protocol = i & 2 ? IPPROTO_TCP : IPPROTO_ICMP,
+                        .port_first = i & 2 ? (uint16_t)(i + 1) : 0,
+                        .port_last = i & 2 ? 65535 : 0,
+                };
+        return policy;
+}
+
+static void test_policy_is_there_after_reopening(void **state) {
+        const Fixture *f = *state;
+        Store *store = open_store(f);
+        AppRow app = add_app(store, "shop"), other = add_app(store, "blog");
+        Policy policy = full_policy(), read;
+
+        assert_int_equal(store_set_policy(store, app.id, &policy), 0);
+        assert_int_equal(store_set_policy(store, app.id, &policy), 0); /* replaced, not added */
+        store_close(store);
+
+        store = open_store(f);
+        assert_int_equal(store_read_policy(store, app.id, &read), 0);
+        assert_memory_equal(&read, &policy, sizeof(policy));
+        assert_int_equal(store_read_policy(store, other.id, &read), 0);
+        assert_int_equal(read.serial, 0);
+
+        /* a port leads to one app; a failure leaves what was there */
+        policy.n_rules = 0;
+        assert_int_equal(store_set_policy(store, other.id, &policy), -EEXIST);
+        assert_int_equal(store_read_policy(store, other.id, &read), 0);
+        assert_int_equal(read.serial, 0);
+        assert_int_equal(store_remove_app(store, app.id), 0);
+        assert_int_equal(store_set_policy(store, other.id, &policy), 0);
+        store_close(store);
+}
+
+static void test_policy_that_somebody_else_wrote_is_refused(void **state) {
+        static const char *const edits[] = {
+                "UPDATE network_rules SET network = '10.1.2.3/8'",
+                "UPDATE network_rules SET protocol = 'sctp'",
+                "UPDATE network_rules SET port_from = 9, port_to = 8",
+                "UPDATE network SET source = 'nowhere'",
+                "UPDATE trusted_networks SET network = 'fd00::/8'",
+                "UPDATE services SET name = '../x' WHERE port = 53",
+                "UPDATE services SET port = 0",
+                "UPDATE services SET protocol = 'icmp'",
+                "INSERT INTO published_ports SELECT value, 1, 'web' FROM json_each("
+                "  '[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]')",
+        };
+        Store *store = open_store(*state);
+        AppRow app = add_app(store, "shop");
+        Policy policy = full_policy(), read;
+
+        for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+                assert_int_equal(store_set_policy(store, app.id, &policy), 0);
+                assert_int_equal(sqlite3_exec(store->db, edits[i], NULL, NULL, NULL), SQLITE_OK);
+                if (store_read_policy(store, app.id, &read) != -EINVAL)
+                        fail_msg("%s: was taken", edits[i]);
+        }
+        store_close(store);
+}
+
 static void test_migration_keeps_the_data_and_a_copy(void **state) {
         const char *const migrations[] = {
-                store_migrations[0],
-                "ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x';"};
+                NEWER("ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x';")};
         const Fixture *f = *state;
         Store *store = open_store(f);
         StoreError error = {0};
@@ -228,14 +350,14 @@ static void test_migration_keeps_the_data_and_a_copy(void **state) {
         (void)add_app(store, "shop");
         store_close(store);
 
-        assert_int_equal(store_open_schema(&store, f->path, migrations, 2, &error), 0);
+        assert_int_equal(store_open_schema(&store, f->path, migrations, N_NEWER, &error), 0);
         assert_int_equal(store_load_apps(store, count_apps, &n), 0);
         assert_int_equal(n, 1);
         assert_int_equal(
                 sqlite3_exec(store->db, "SELECT extra FROM apps", NULL, NULL, NULL), SQLITE_OK);
         store_close(store);
 
-        snprintf(copy, sizeof(copy), "%s.v1", f->path);
+        snprintf(copy, sizeof(copy), "%s.v2", f->path);
         assert_int_equal(stat(copy, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0600);
 
@@ -250,29 +372,27 @@ static void test_migration_keeps_the_data_and_a_copy(void **state) {
 
 static void test_newer_version_is_refused_naming_the_copy(void **state) {
         const char *const migrations[] = {
-                store_migrations[0],
-                "ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x';"};
+                NEWER("ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x';")};
         const Fixture *f = *state;
         Store *store = open_store(f);
         StoreError error = {0};
         char copy[160];
 
         store_close(store);
-        assert_int_equal(store_open_schema(&store, f->path, migrations, 2, &error), 0);
+        assert_int_equal(store_open_schema(&store, f->path, migrations, N_NEWER, &error), 0);
         store_close(store);
 
         store = NULL;
         assert_int_equal(store_open(&store, f->path, &error), STORE_E_UNUSABLE);
         assert_null(store);
-        snprintf(copy, sizeof(copy), "%s.v1", f->path);
+        snprintf(copy, sizeof(copy), "%s.v2", f->path);
         assert_non_null(strstr(error.text, "newer dynod"));
         assert_non_null(strstr(error.text, copy));
 }
 
 static void test_failed_migration_leaves_the_old_schema(void **state) {
-        const char *const migrations[] = {
-                store_migrations[0],
-                "ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x'; SELECT nonsense;"};
+        const char *const migrations[] = {NEWER(
+                "ALTER TABLE apps ADD COLUMN extra TEXT NOT NULL DEFAULT 'x'; SELECT nonsense;")};
         const Fixture *f = *state;
         Store *store = open_store(f);
         StoreError error = {0};
@@ -280,8 +400,8 @@ static void test_failed_migration_leaves_the_old_schema(void **state) {
 
         (void)add_app(store, "shop");
         store_close(store);
-        assert_true(store_open_schema(&failed, f->path, migrations, 2, &error) < 0);
-        store = open_store(f); /* still version 1 */
+        assert_true(store_open_schema(&failed, f->path, migrations, N_NEWER, &error) < 0);
+        store = open_store(f); /* still the version of this dynod */
         store_close(store);
 }
 
@@ -362,6 +482,9 @@ int main(void) {
                 TEST(test_rollback_of_a_transaction_leaves_nothing),
                 TEST(test_same_name_twice_is_refused),
                 TEST(test_removing_an_app_frees_its_slugs),
+                TEST(test_store_of_the_first_release_is_brought_up_to_date),
+                TEST(test_policy_is_there_after_reopening),
+                TEST(test_policy_that_somebody_else_wrote_is_refused),
                 TEST(test_migration_keeps_the_data_and_a_copy),
                 TEST(test_newer_version_is_refused_naming_the_copy),
                 TEST(test_failed_migration_leaves_the_old_schema),

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The apps' network policies: asked for by clients, applied by root, kept in the store.
+ *
+ * Root applies first; what it took is stored. So the store holds only what could be
+ * applied, and a client that saw no answer finds the old policy: whatever root had
+ * meanwhile, the next supervisor tells it what is stored before it asks for any START.
+ * A START names the policy that must be in force, and waits while one is under way.
+ */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "supervisor/dyno.h"
+#include "supervisor/job.h"
+
+#define CALLS_MAX 64 /* changes of one app that wait: nobody types that fast */
+
+struct PolicyCall {
+        PolicyCall *next;
+        PolicyChange change;
+        Policy policy; /* that it makes */
+        bool sent;
+        char user[USER_NAME_SIZE];
+        NetworkDone done;
+        void *userdata;
+};
+
+static void run_calls(App *app);
+
+/* ---- for people ---- */
+
+static void fill_info(App *app, NetworkInfo *ret, char service_address[static INET_ADDRSTRLEN]) {
+        const AppNetwork *network = &app->network;
+
+        (void)inet_ntop(
+                AF_INET, &app->manager->config->service_address, service_address, INET_ADDRSTRLEN);
+        *ret = (NetworkInfo){
+                .app = app->row.name,
+                .policy = &network->policy,
+                .service_address = service_address,
+                .in_force = network->in_force == policy_serial(&network->policy),
+                .problem = network->problem,
+                .text = "",
+        };
+        for (const Dyno *dyno = app->manager->dynos; dyno; dyno = dyno->next)
+                ret->dynos += dyno->app == app && dyno->place == DYNO_PLACE_RUNNING;
+}
+
+int manager_network(
+        Manager *manager,
+        const char *app,
+        NetworkVisitor visit,
+        void *userdata,
+        ManagerError *reterr) {
+        char service_address[INET_ADDRSTRLEN] = "";
+        NetworkInfo info;
+        App *found = NULL;
+        int r;
+
+        r = manager_find_app(manager, app, &found, reterr);
+        if (r != 0)
+                return r;
+
+        fill_info(found, &info, service_address);
+        return visit(&info, userdata);
+}
+
+/* Why root did not take @policy, one sentence. */
+static void explain(const Policy *policy, int result, char *buf, size_t size) {
+        char source[INET_ADDRSTRLEN] = "", ports[120] = "";
+        size_t used = 0;
+
+        switch (result) {
+        case -EADDRNOTAVAIL:
+                (void)inet_ntop(AF_INET, &policy->source, source, sizeof(source));
+                (void)snprintf(
+                        buf, size, "%s, its fixed source, is no address of this host", source);
+                return;
+        case -EADDRINUSE:
+                for (size_t i = 0; i < policy->n_published && used < sizeof(ports); i++)
+                        used += (size_t)snprintf(
+                                ports + used,
+                                sizeof(ports) - used,
+                                "%s%u",
+                                i > 0 ? ", " : "",
+                                policy->published[i]);
+                (void)snprintf(buf, size, "a published port (%s) is taken on this host", ports);
+                return;
+        default:
+                (void)snprintf(
+                        buf,
+                        size,
+                        "its network policy cannot be applied: %s",
+                        strerrordesc_np(-result));
+                return;
+        }
+}
+
+/* ---- telling root ---- */
+
+static int send_policy(App *app, const Policy *policy, LaunchDone done) {
+        LaunchMessage msg;
+        int r;
+
+        memset(&msg, 0, sizeof(msg));
+        policy_to_message(policy, (uint32_t)app->row.id, &msg.policy);
+        r = launch_client_send(app->manager->launch, &msg, NULL, done, app);
+        if (r == 0)
+                app->network.under_way = true;
+        return r;
+}
+
+static int result_of(const LaunchMessage *msg) {
+        return msg->header.type == LAUNCH_REPLY ? msg->reply.result : -EPROTO;
+}
+
+/* Its dynos that wait for their START cannot have one. */
+static void fail_queued(App *app) {
+        for (Dyno *dyno = app->manager->dynos, *next; dyno; dyno = next) {
+                next = dyno->next;
+                if (dyno->app == app && dyno->place == DYNO_PLACE_QUEUED)
+                        dyno_start_failed(dyno, DYNOD_ERROR_LAYER_MISSING, app->network.problem);
+        }
+}
+
+static void on_told(const LaunchMessage *msg, void *userdata) {
+        App *app = userdata;
+        AppNetwork *network = &app->network;
+        int result = result_of(msg);
+
+        network->under_way = false;
+        if (result == 0) {
+                network->in_force = policy_serial(&network->policy);
+                network->problem[0] = '\0';
+        } else {
+                explain(&network->policy, result, network->problem, sizeof(network->problem));
+                log_error("%s: %s; its dynos cannot start", app->row.name, network->problem);
+                fail_queued(app);
+        }
+        run_calls(app);
+        manager_poke(app->manager);
+}
+
+/* What is stored, once more. */
+static void tell(App *app) {
+        if (!app->network.under_way && send_policy(app, &app->network.policy, on_told) < 0)
+                log_error("%s: no memory to send its network policy", app->row.name);
+}
+
+bool network_is_in_force(App *app) {
+        AppNetwork *network = &app->network;
+
+        if (network->under_way)
+                return false;
+        if (network->in_force == policy_serial(&network->policy))
+                return true;
+
+        tell(app);
+        return false;
+}
+
+void network_was_stale(App *app) {
+        app->network.in_force = POLICY_UNKNOWN;
+}
+
+void network_tell_all(Manager *manager) {
+        for (App *app = manager->apps; app; app = app->next)
+                if (app->network.policy.serial != 0)
+                        tell(app);
+}
+
+/* ---- changes ---- */
+
+void policy_calls_free(PolicyCall *calls) {
+        while (calls) {
+                PolicyCall *next = calls->next;
+
+                free(calls);
+                calls = next;
+        }
+}
+
+/* Answers the first call of @app and forgets it. */
+static void finish_call(App *app, const ManagerError *error, bool changed) {
+        char service_address[INET_ADDRSTRLEN] = "";
+        PolicyCall *call = app->network.calls;
+        NetworkInfo info;
+
+        app->network.calls = call->next;
+        fill_info(app, &info, service_address);
+        info.changed = changed;
+        info.text = call->change.text;
+        call->done(error, error ? NULL : &info, call->userdata);
+        free(call);
+}
+
+static int check_port(const App *app, uint16_t port, ManagerError *reterr) {
+        for (const App *other = app->manager->apps; other; other = other->next) {
+                if (other == app || !policy_publishes(&other->network.policy, port))
+                        continue;
+                (void)refuse(
+                        reterr,
+                        DYNOD_ERROR_IN_USE,
+                        "Port %u is published for %s already. Nothing was changed.",
+                        port,
+                        other->row.name);
+                return refuse_hint(
+                        reterr, "herokuctl ps:unpublish %u -a %s", port, other->row.name);
+        }
+
+        return 0;
+}
+
+/* Root did not take it: everything is as before. */
+static void refuse_by_root(const PolicyCall *call, int result, ManagerError *reterr) {
+        char why[200];
+
+        if (result == -EADDRINUSE && call->change.kind == POLICY_PUBLISH) {
+                (void)refuse(
+                        reterr,
+                        DYNOD_ERROR_IN_USE,
+                        "Port %u is taken on this host: something listens there. Nothing was "
+                        "changed.",
+                        call->change.number);
+                (void)refuse_hint(reterr, "ss -ltnp 'sport = :%u'", call->change.number);
+                return;
+        }
+
+        explain(&call->policy, result, why, sizeof(why));
+        (void)refuse(
+                reterr,
+                result == -EADDRNOTAVAIL ? DYNOD_ERROR_INVALID_ARGUMENT : DYNOD_ERROR_FAILED,
+                "Not possible: %s. Nothing was changed.",
+                why);
+        if (result == -EADDRNOTAVAIL)
+                (void)refuse_hint(reterr, "ip -4 -brief address");
+}
+
+static void on_applied(const LaunchMessage *msg, void *userdata) {
+        App *app = userdata;
+        AppNetwork *network = &app->network;
+        PolicyCall *call = network->calls;
+        int result = result_of(msg), r;
+        ManagerError error = {0};
+
+        assert(call && call->sent);
+
+        network->under_way = false;
+        if (result < 0) {
+                refuse_by_root(call, result, &error);
+                finish_call(app, &error, false);
+                run_calls(app);
+                manager_poke(app->manager);
+                return;
+        }
+
+        r = store_set_policy(app->manager->store, app->row.id, &call->policy);
+        if (r < 0) {
+                /* Root has what the store has not: back to that. */
+                network->in_force = POLICY_UNKNOWN;
+                tell(app);
+                (void)refuse_errno(&error, r, "the network policy cannot be stored");
+                finish_call(app, &error, false);
+                run_calls(app);
+                return;
+        }
+
+        network->policy = call->policy;
+        network->in_force = policy_serial(&network->policy);
+        network->problem[0] = '\0';
+        manager_log_api(app->manager, app, "Network: %s by user %s", call->change.text, call->user);
+        finish_call(app, NULL, true);
+        run_calls(app);
+        manager_poke(app->manager);
+}
+
+/* Begins the first call. Return: whether it is under way, else it was answered. */
+static bool begin_call(App *app) {
+        PolicyCall *call = app->network.calls;
+        bool changed = false;
+        ManagerError error = {0};
+        int r;
+
+        call->policy = app->network.policy;
+        r = policy_apply(&call->policy, &call->change, app->row.name, &changed, &error);
+        if (r == 0 && changed && call->change.kind == POLICY_PUBLISH)
+                r = check_port(app, (uint16_t)call->change.number, &error);
+        if (r == 0 && changed) {
+                call->policy.serial++;
+                call->sent = true;
+                r = send_policy(app, &call->policy, on_applied);
+                if (r == 0)
+                        return true;
+                (void)refuse_errno(&error, r, "the launcher cannot be asked");
+        }
+
+        finish_call(app, r == 0 ? NULL : &error, false);
+        return false;
+}
+
+static void run_calls(App *app) {
+        while (app->network.calls && !app->network.under_way)
+                if (begin_call(app))
+                        return;
+}
+
+static int make_call(
+        Manager *manager,
+        const ManagerClient *client,
+        const NetworkRequest *request,
+        PolicyCall *call,
+        ManagerError *reterr) {
+        PolicyCall **end;
+        App *app = NULL;
+        unsigned n = 0;
+        int r;
+
+        r = manager_find_app(manager, request->app, &app, reterr);
+        if (r == 0)
+                r = policy_change_parse(request->change, request->arguments, &call->change, reterr);
+        if (r != 0)
+                return r;
+
+        for (end = &app->network.calls; *end; end = &(*end)->next)
+                n++;
+        if (n >= CALLS_MAX)
+                return refuse(
+                        reterr,
+                        DYNOD_ERROR_LIMIT,
+                        "%u changes of %s are under way already. Nothing was changed.",
+                        n,
+                        app->row.name);
+
+        (void)snprintf(call->user, sizeof(call->user), "%s", client->user ? client->user : "");
+        *end = call;
+        run_calls(app);
+        return 0;
+}
+
+void manager_change_network_query(
+        Manager *manager,
+        const ManagerClient *client,
+        const NetworkRequest *request,
+        NetworkDone done,
+        void *userdata) {
+        PolicyCall *call = calloc(1, sizeof(*call));
+        ManagerError error = {0};
+        int r = -ENOMEM;
+
+        if (call) {
+                call->done = done;
+                call->userdata = userdata;
+                r = make_call(manager, client, request, call, &error);
+        }
+        if (r == 0)
+                return; /* finish_call() answers, or has done so */
+        if (r < 0)
+                (void)refuse_errno(&error, r, "the network policy cannot be changed");
+        free(call);
+        done(&error, NULL, userdata);
+}
+
+void network_forget(App *app) {
+        Policy none = {0};
+        LaunchMessage msg;
+        ManagerError error = {0};
+
+        launch_client_forget(app->manager->launch, app);
+        (void)refuse(&error, DYNOD_ERROR_NO_SUCH_APP, "%s was destroyed meanwhile.", app->row.name);
+        while (app->network.calls)
+                finish_call(app, &error, false);
+
+        app->network.under_way = false;
+        if (app->network.policy.serial == 0)
+                return;
+        app->network.in_force = POLICY_UNKNOWN;
+        memset(&msg, 0, sizeof(msg));
+        policy_to_message(&none, (uint32_t)app->row.id, &msg.policy);
+        if (launch_client_send(app->manager->launch, &msg, NULL, NULL, NULL) < 0)
+                log_error("%s: no memory to take its network policy back", app->row.name);
+}
