@@ -42,6 +42,9 @@ static const sd_bus_vtable manager_vtable[] = {
         CALL("WaitDynos",    "st",              "u",       method_wait_dynos),
         CALL("Inspect",      "ss",              "a{sv}",   method_inspect),
 
+        CALL("Network",      "s",               "a{sv}",   method_network),
+        CALL("ChangeNetwork", "ssas",           "a{sv}",   method_change_network),
+
         CALL("Run",          "sasa{ss}sbbbqqh", "a{sv}",   method_run),
         CALL("Exec",         "ssasa{ss}bqqh",   "a{sv}",   method_exec),
         CALL("Logs",         "sb",              "h",       method_logs),

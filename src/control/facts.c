@@ -67,6 +67,14 @@ int fact_close(sd_bus_message *m) {
         return r;
 }
 
+int fact_ports(sd_bus_message *m, const char *key, const uint16_t *ports, size_t n) {
+        int r = fact_open(m, key, "au");
+
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = sd_bus_message_append(m, "u", (uint32_t)ports[i]);
+        return r < 0 ? r : fact_close(m);
+}
+
 int fact_list(sd_bus_message *m, const char *key, const char *const *values) {
         int r;
 

@@ -22,6 +22,7 @@ int fact_u64(sd_bus_message *m, const char *key, uint64_t value);
 int fact_bool(sd_bus_message *m, const char *key, bool value);
 int fact_double(sd_bus_message *m, const char *key, double value);
 int fact_time(sd_bus_message *m, const char *key, uint64_t usec);
+int fact_ports(sd_bus_message *m, const char *key, const uint16_t *ports, size_t n);
 int fact_list(sd_bus_message *m, const char *key, const char *const *values);
 
 /* A fact whose value is an aa{sv} or a{sv}: what comes between is its content. */
@@ -41,6 +42,7 @@ int facts_of_dyno(sd_bus_message *m, const DynoInfo *info);
 int facts_of_size(sd_bus_message *m, const DynoSize *size);
 /* @key: "layer" or "check", what it is called under. */
 int facts_of_layer(sd_bus_message *m, const char *key, const LayerInfo *info);
+int facts_of_network(sd_bus_message *m, const NetworkInfo *info);
 int facts_of_result(sd_bus_message *m, const JobResult *result);
 int facts_of_progress(sd_bus_message *m, const JobProgress *progress);
 /* The machine: host name, system, kernel, cores, memory; and dynod. */

@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "control/facts.h"
+#include "supervisor/policy.h"
 
 /* Runs appends until one fails; the rest is skipped by the short circuit. */
 #define APPEND(r, call) ((r) < 0 ? (r) : ((r) = (call)))
+
+/* "203.0.113.5"; left out: any address of the host */
+static int fact_source(sd_bus_message *m, const Policy *policy) {
+        char source[INET_ADDRSTRLEN] = "";
+
+        if (policy->source != 0)
+                (void)inet_ntop(AF_INET, &policy->source, source, sizeof(source));
+        return fact_text(m, "source", source);
+}
+
+static int policy_of_app(sd_bus_message *m, const Policy *policy) {
+        const char *names[NETWORK_SERVICES_MAX + 1] = {};
+        int r = fact_text(m, "firewall", policy->closed ? "closed" : "open");
+
+        for (size_t i = 0; i < policy->n_services; i++)
+                names[i] = policy->services[i].name;
+        APPEND(r, fact_u32(m, "rules", (uint32_t)policy->n_rules));
+        APPEND(r, fact_source(m, policy));
+        APPEND(r, fact_bool(m, "restricted", policy->restricted));
+        APPEND(r, fact_u32(m, "trusted", (uint32_t)policy->n_trusted));
+        APPEND(r, fact_list(m, "services", names));
+        APPEND(r, fact_ports(m, "published", policy->published, policy->n_published));
+        return r;
+}
 
 int facts_of_app(sd_bus_message *m, const AppInfo *info) {
         int r = fact_text(m, "name", info->name);
@@ -24,6 +50,7 @@ int facts_of_app(sd_bus_message *m, const AppInfo *info) {
         APPEND(r, fact_text(m, "slug", info->slug));
         if (info->slug && *info->slug)
                 APPEND(r, fact_u64(m, "slug_bytes", info->slug_bytes));
+        APPEND(r, policy_of_app(m, info->policy));
         return r;
 }
 
@@ -91,6 +118,8 @@ static int dyno_life(sd_bus_message *m, const DynoInfo *info) {
         APPEND(r, fact_u64(m, "memory", info->memory));
         APPEND(r, fact_u64(m, "memory_limit", info->memory_limit));
         APPEND(r, fact_double(m, "cpu_seconds", (double)info->cpu_usec / (double)USEC_PER_SEC));
+        if (info->cpu_percent >= 0)
+                APPEND(r, fact_double(m, "cpu_percent", info->cpu_percent));
         return r;
 }
 
@@ -112,6 +141,10 @@ int facts_of_dyno(sd_bus_message *m, const DynoInfo *info) {
         APPEND(r, fact_text(m, "address", info->address));
         if (info->port > 0)
                 APPEND(r, fact_u32(m, "port", info->port));
+        if (info->policy)
+                APPEND(r,
+                       fact_ports(
+                               m, "published", info->policy->published, info->policy->n_published));
         APPEND(r, dyno_life(m, info));
         return r;
 }
@@ -190,6 +223,10 @@ static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
                 APPEND(r, fact_u32(m, "releases", result->releases));
         if (result->slugs > 0)
                 APPEND(r, fact_u32(m, "slugs", result->slugs));
+        if (result->rules > 0)
+                APPEND(r, fact_u32(m, "rules", result->rules));
+        if (result->published > 0)
+                APPEND(r, fact_u32(m, "published", result->published));
         return r;
 }
 
@@ -219,5 +256,81 @@ int facts_of_progress(sd_bus_message *m, const JobProgress *progress) {
         APPEND(r, fact_u64(m, "bytes", progress->bytes));
         APPEND(r, fact_text(m, "text", progress->text));
         APPEND(r, fact_list(m, "dynos", progress->dynos));
+        return r;
+}
+
+static int facts_of_rule(sd_bus_message *m, const Policy *policy, size_t i) {
+        const NetworkRule *rule = &policy->rules[i];
+        NetworkRange range = {.network = rule->network, .prefix = rule->prefix};
+        char target[RULE_TEXT_SIZE], network[NETWORK_TEXT_SIZE];
+        size_t covered_by = policy_covered_by(policy, i);
+        int r = fact_u32(m, "number", (uint32_t)i + 1);
+
+        policy_format_rule(rule, target);
+        policy_format_range(&range, network);
+        APPEND(r, fact_text(m, "action", rule->allow ? "allow" : "deny"));
+        APPEND(r, fact_text(m, "target", target));
+        APPEND(r, fact_text(m, "network", network));
+        APPEND(r, fact_text(m, "protocol", policy_protocol_to_string(rule->protocol)));
+        APPEND(r, fact_u32(m, "port_first", rule->port_first));
+        APPEND(r, fact_u32(m, "port_last", rule->port_last));
+        if (covered_by > 0)
+                APPEND(r, fact_u32(m, "covered_by", (uint32_t)covered_by));
+        return r;
+}
+
+static int network_rules(sd_bus_message *m, const Policy *policy) {
+        int r = fact_open(m, "rules", "aa{sv}");
+
+        for (size_t i = 0; i < policy->n_rules && r >= 0; i++) {
+                r = facts_open(m);
+                APPEND(r, facts_of_rule(m, policy, i));
+                APPEND(r, facts_close(m));
+        }
+        return r < 0 ? r : fact_close(m);
+}
+
+static int network_services(sd_bus_message *m, const Policy *policy) {
+        int r = fact_open(m, "services", "aa{sv}");
+
+        for (size_t i = 0; i < policy->n_services && r >= 0; i++) {
+                const Service *service = &policy->services[i];
+
+                r = facts_open(m);
+                APPEND(r, fact_text(m, "name", service->name));
+                APPEND(r, fact_u32(m, "port", service->port.port));
+                APPEND(r,
+                       fact_text(m, "protocol", policy_protocol_to_string(service->port.protocol)));
+                APPEND(r, facts_close(m));
+        }
+        return r < 0 ? r : fact_close(m);
+}
+
+static int network_trusted(sd_bus_message *m, const Policy *policy) {
+        char texts[NETWORK_TRUSTED_MAX][NETWORK_TEXT_SIZE];
+        const char *list[NETWORK_TRUSTED_MAX + 1] = {};
+
+        for (size_t i = 0; i < policy->n_trusted; i++) {
+                policy_format_range(&policy->trusted[i], texts[i]);
+                list[i] = texts[i];
+        }
+        return fact_list(m, "trusted", list);
+}
+
+int facts_of_network(sd_bus_message *m, const NetworkInfo *info) {
+        const Policy *policy = info->policy;
+        int r = fact_text(m, "app", info->app);
+
+        APPEND(r, fact_text(m, "firewall", policy->closed ? "closed" : "open"));
+        APPEND(r, network_rules(m, policy));
+        APPEND(r, fact_source(m, policy));
+        APPEND(r, fact_bool(m, "restricted", policy->restricted));
+        APPEND(r, network_trusted(m, policy));
+        APPEND(r, network_services(m, policy));
+        APPEND(r, fact_text(m, "service_address", info->service_address));
+        APPEND(r, fact_ports(m, "published", policy->published, policy->n_published));
+        APPEND(r, fact_u32(m, "dynos", info->dynos));
+        APPEND(r, fact_bool(m, "in_force", info->in_force));
+        APPEND(r, fact_text(m, "problem", info->problem));
         return r;
 }

@@ -87,6 +87,10 @@ METHOD(method_run);
 METHOD(method_exec);
 METHOD(method_logs);
 
+/* network policy */
+METHOD(method_network);
+METHOD(method_change_network);
+
 /* host */
 METHOD(method_version);
 METHOD(method_host_info);

@@ -13,6 +13,7 @@
 
 #include "dynod/bus.h"
 #include "supervisor/manager.h"
+#include "supervisor/policy.h"
 
 static struct {
 
@@ -86,7 +87,9 @@ int manager_remove_stack(
 
 int manager_list_apps(Manager *manager, AppVisitor visit, void *userdata) {
         static char long_name[4096];
-        const AppInfo info = {.name = long_name, .stack = "debian-12", .user = "", .slug = ""};
+        static const Policy none;
+        const AppInfo info = {
+                .name = long_name, .stack = "debian-12", .user = "", .slug = "", .policy = &none};
         int r = 0;
 
         memset(long_name, 'a', sizeof(long_name) - 1);
@@ -268,6 +271,72 @@ void manager_doctor_query(Manager *manager, DoctorDone done, void *userdata) {
                         .verdict = i == LAYER_APPARMOR ? "allowed" : "ok",
                         .detail = "",
                         .fix = ""};
+        done(NULL, &info, userdata);
+}
+
+/* One of everything. */
+static NetworkInfo fill_network(Policy *policy) {
+        *policy = (Policy){
+                .serial = 3,
+                .closed = true,
+                .restricted = true,
+                .source = htonl(0xcb007105),
+                .n_rules = 2,
+                .rules =
+                        {{.network = htonl(0x0a000000), .prefix = 8, .allow = 1},
+                         {.network = htonl(0x0a010000),
+                          .prefix = 16,
+                          .protocol = IPPROTO_TCP,
+                          .port_first = 80,
+                          .port_last = 81}},
+                .n_trusted = 1,
+                .trusted = {{.network = htonl(0xc6336400), .prefix = 24}},
+                .n_services = 1,
+                .services = {{.name = "dns", .port = {.port = 53, .protocol = IPPROTO_UDP}}},
+                .n_published = 2,
+                .published = {80, 443},
+        };
+        return (NetworkInfo){
+                .app = "shop",
+                .policy = policy,
+                .service_address = "172.16.0.1",
+                .dynos = 3,
+                .in_force = true,
+                .problem = "",
+                .text = "",
+        };
+}
+
+int manager_network(
+        Manager *manager,
+        const char *app,
+        NetworkVisitor visit,
+        void *userdata,
+        ManagerError *reterr) {
+        Policy policy;
+        NetworkInfo info = fill_network(&policy);
+
+        return visit(&info, userdata);
+}
+
+/* Answers with its first argument. */
+void manager_change_network_query(
+        Manager *manager,
+        const ManagerClient *client,
+        const NetworkRequest *request,
+        NetworkDone done,
+        void *userdata) {
+        ManagerError error = {};
+        Policy policy;
+        NetworkInfo info = fill_network(&policy);
+
+        if (!request->arguments[0]) {
+                (void)refuse(&error, DYNOD_ERROR_INVALID_ARGUMENT, "Say what.", "");
+                done(&error, NULL, userdata);
+                return;
+        }
+        info.changed = true;
+        info.text = request->arguments[0];
         done(NULL, &info, userdata);
 }
 

@@ -193,6 +193,42 @@ static void test_errors_have_a_name_and_a_hint(void **state) {
         sd_bus_error_free(&error);
 }
 
+static void test_network_policy_is_told_and_changed(void **state) {
+        _cleanup_bus_ sd_bus *bus = connect_bus(*state);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *a = NULL, *b = NULL;
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+
+        call(bus, "Network", &a, NULL, "s", "shop");
+        call(bus, "ChangeNetwork", &b, NULL, "ssas", "shop", "allow", 1, "10.0.0.0/8");
+        assert_true(sd_bus_message_has_signature(a, "a{sv}"));
+        assert_true(sd_bus_message_has_signature(b, "a{sv}"));
+        assert_true(sd_bus_message_dump(b, f, 0) >= 0);
+        fclose(f);
+        for (const char *const *p =
+                     (const char *const[]){
+                             "\"closed\"",
+                             "\"10.1.0.0/16:80-81/tcp\"",
+                             "covered_by",
+                             "\"203.0.113.5\"",
+                             "\"198.51.100.0/24\"",
+                             "\"dns\"",
+                             "\"172.16.0.1\"",
+                             "UINT32 443",
+                             "changed",
+                             "\"10.0.0.0/8\"",
+                             NULL};
+             *p;
+             p++)
+                if (!strstr(text, *p))
+                        fail_msg("%s is not in:\n%s", *p, text);
+        free(text);
+
+        call(bus, "ChangeNetwork", NULL, DYNOD_ERROR_INVALID_ARGUMENT, "ssas", "shop", "allow", 0);
+        call(bus, "ChangeNetwork", NULL, SD_BUS_ERROR_INVALID_ARGS, "ss", "shop", "allow");
+}
+
 typedef struct Seen {
         unsigned progress, done;
         uint32_t job;
@@ -517,6 +553,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_calls_are_answered),
                 TEST(test_errors_have_a_name_and_a_hint),
+                TEST(test_network_policy_is_told_and_changed),
                 TEST(test_jobs_report_to_who_asked),
                 TEST(test_descriptors_go_both_ways),
                 TEST(test_calls_in_a_row_keep_their_descriptors),
