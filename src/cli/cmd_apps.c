@@ -154,10 +154,34 @@ static int send_destroy(Invocation *invocation, struct json_object **ret, Failur
         return client_run_job(invocation->client, m, NULL, ret, reterr);
 }
 
+/* ", 2 firewall rules", or nothing. */
+static void append_count(char *text, size_t size, uint64_t n, const char *what) {
+        size_t used = strlen(text);
+
+        if (n > 0 && used < size)
+                (void)snprintf(
+                        text + used, size - used, ", %" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
+}
+
+static void end_destroy(Action *action, struct json_object *facts) {
+        char size[TEXT_NUMBER_SIZE], network[128] = "";
+
+        text_bytes(size, json_number(facts, "bytes"));
+        append_count(network, sizeof(network), json_number(facts, "rules"), "firewall rule");
+        append_count(network, sizeof(network), json_number(facts, "published"), "published port");
+        action_end(
+                action,
+                "done: %" PRIu64 " dynos stopped, %" PRIu64 " releases, %" PRIu64 " slugs (%s)%s",
+                json_number(facts, "dynos"),
+                json_number(facts, "releases"),
+                json_number(facts, "slugs"),
+                size,
+                network);
+}
+
 int cmd_apps_destroy(Invocation *invocation, Failure *reterr) {
         _cleanup_json_ struct json_object *facts = NULL;
         _cleanup_action_ Action action = ACTION_INIT(invocation->output);
-        char size[TEXT_NUMBER_SIZE];
         int r;
 
         if (!destroy_confirmed(invocation, reterr))
@@ -170,14 +194,7 @@ int cmd_apps_destroy(Invocation *invocation, Failure *reterr) {
                 action_end(&action, "going on in the background");
                 return 1;
         }
-        text_bytes(size, json_number(facts, "bytes"));
-        action_end(
-                &action,
-                "done: %" PRIu64 " dynos stopped, %" PRIu64 " releases, %" PRIu64 " slugs (%s)",
-                json_number(facts, "dynos"),
-                json_number(facts, "releases"),
-                json_number(facts, "slugs"),
-                size);
+        end_destroy(&action, facts);
         (void)cli_print_json(invocation, facts);
         return 0;
 }

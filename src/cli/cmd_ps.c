@@ -22,7 +22,7 @@ static const char *const dyno_keys[] = {
         "id",          "name",    "app",          "type",        "command",       "size",
         "state",       "reason",  "release",      "stack",       "stack_version", "pid",
         "uid",         "address", "port",         "since",       "crashes",       "next_start",
-        "exit_status", "memory",  "memory_limit", "cpu_seconds",
+        "exit_status", "memory",  "memory_limit", "cpu_seconds", "published",
 };
 
 /* Those of @dynos whose type or name is among @wanted; all if there is none. */

@@ -122,6 +122,10 @@ typedef enum ArgumentKind {
         ARGUMENT_RELEASE,
         ARGUMENT_CONFIG,
         ARGUMENT_COMMAND,
+        ARGUMENT_RULE,
+        ARGUMENT_TRUSTED,
+        ARGUMENT_SERVICE,
+        ARGUMENT_PUBLISHED,
 } ArgumentKind;
 
 struct Command {

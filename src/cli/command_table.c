@@ -215,6 +215,22 @@ const Command command_table[] = {
                 .run = cmd_ps_exec,
         },
         {
+                .name = "ps:publish", .arguments = "[[web] PORT]",
+                .summary = "lead a TCP port of this host to the web dynos, or list such ports",
+                .text = "Connections from outside are spread over the web dynos of the app; who may connect "
+                        "is for trusted-ips.",
+                .examples = {"herokuctl ps:publish web 8080 -a shop", "herokuctl ps:publish -a shop"},
+                .flags = COMMAND_APP, .max_args = 2, .kind = {ARGUMENT_TYPE},
+                .run = cmd_ps_publish,
+        },
+        {
+                .name = "ps:unpublish", .arguments = "PORT",
+                .summary = "close a published port of this host",
+                .examples = {"herokuctl ps:unpublish 8080 -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 2, .kind = {ARGUMENT_PUBLISHED, ARGUMENT_PUBLISHED},
+                .run = cmd_ps_unpublish,
+        },
+        {
                 .name = "run", .arguments = "[--] CMD...",
                 .summary = "run a one-off dyno",
                 .text = "Ends with the command's status. A process type as first word stands for its "
@@ -279,6 +295,117 @@ const Command command_table[] = {
                 .examples = {"herokuctl stack:set debian-12 -a shop"},
                 .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_STACK},
                 .run = cmd_stack_set,
+        },
+        {
+                .name = "firewall", .aliases = {"firewall:list", "firewall:info"}, .arguments = "",
+                .summary = "show what the dynos of an app may reach",
+                .text = "Without rules a dyno reaches other networks and the resolvers, as on Heroku. The "
+                        "first rule that fits decides; a new one goes first, so that what was said last "
+                        "counts: after firewall:allow 10.0.0.0/8 and then firewall:deny 10.1.0.0/16, "
+                        "10.2.0.1 is reached and 10.1.0.1 is not. No rule opens this host, other dynos or "
+                        "link-local addresses; the resolvers stay open for names. Rules hold for running "
+                        "dynos at once, and for every connection from its next packet on.",
+                .examples = {"herokuctl firewall -a shop",
+                             "herokuctl firewall:deny any -a shop",
+                             "herokuctl firewall:allow 10.0.0.0/8:5432/tcp -a shop"},
+                .flags = COMMAND_APP,
+                .run = cmd_firewall,
+        },
+        {
+                .name = "firewall:allow", .arguments = "NETWORK[:PORT[-PORT]][/tcp|/udp|/icmp]...",
+                .summary = "let the dynos reach a network, or a port of it",
+                .text = "any stands for every network: alone it opens what no rule fits, as at the "
+                        "beginning. A port without a protocol means tcp and udp. What is allowed already "
+                        "stays where it is.",
+                .examples = {"herokuctl firewall:allow 10.0.0.0/8:5432/tcp -a shop",
+                             "herokuctl firewall:allow any:443/tcp 192.0.2.7 -a shop",
+                             "herokuctl firewall:allow any -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .run = cmd_firewall_allow,
+        },
+        {
+                .name = "firewall:deny", .arguments = "NETWORK[:PORT[-PORT]][/tcp|/udp|/icmp]...",
+                .summary = "keep the dynos from a network, or a port of it",
+                .text = "any alone closes what no rule fits; rules that allow something stay.",
+                .examples = {"herokuctl firewall:deny any -a shop",
+                             "herokuctl firewall:deny any:25/tcp -a shop",
+                             "herokuctl firewall:deny 10.1.0.0/16 -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .run = cmd_firewall_deny,
+        },
+        {
+                .name = "firewall:remove", .aliases = {"firewall:delete"}, .arguments = "N|RULE",
+                .summary = "remove one rule, by its number or by what it says",
+                .examples = {"herokuctl firewall:remove 2 -a shop",
+                             "herokuctl firewall:remove 10.0.0.0/8:5432/tcp -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_RULE},
+                .run = cmd_firewall_remove,
+        },
+        {
+                .name = "firewall:reset", .arguments = "",
+                .summary = "open the firewall of an app and remove all its rules",
+                .examples = {"herokuctl firewall:reset -a shop"},
+                .flags = COMMAND_APP,
+                .run = cmd_firewall_reset,
+        },
+        {
+                .name = "firewall:source", .arguments = "ADDRESS|auto",
+                .summary = "send what leaves the dynos from one fixed address of this host",
+                .text = "For peers that let known addresses in. auto is any address of the host again.",
+                .examples = {"herokuctl firewall:source 203.0.113.5 -a shop",
+                             "herokuctl firewall:source auto -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1,
+                .run = cmd_firewall_source,
+        },
+        {
+                .name = "trusted-ips", .aliases = {"trusted-ips:list"}, .arguments = "",
+                .summary = "show who may connect to the published ports of an app",
+                .text = "By itself everybody. The first network that is added shuts out all others; when "
+                        "the last one is removed nobody may connect; 0.0.0.0/0 is everybody.",
+                .examples = {"herokuctl trusted-ips -a shop"},
+                .flags = COMMAND_APP,
+                .run = cmd_trusted_ips,
+        },
+        {
+                .name = "trusted-ips:add", .arguments = "CIDR...",
+                .summary = "let a network connect to the published ports, and none that is not added",
+                .text = "At most 20 networks.",
+                .examples = {"herokuctl trusted-ips:add 203.0.113.0/24 -a shop",
+                             "herokuctl trusted-ips:add 0.0.0.0/0 -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .run = cmd_trusted_ips_add,
+        },
+        {
+                .name = "trusted-ips:remove", .arguments = "CIDR...",
+                .summary = "keep a network from the published ports",
+                .examples = {"herokuctl trusted-ips:remove 203.0.113.0/24 -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = UINT_MAX,
+                .kind = {ARGUMENT_TRUSTED, ARGUMENT_TRUSTED},
+                .run = cmd_trusted_ips_remove,
+        },
+        {
+                .name = "services", .aliases = {"services:list"}, .arguments = "",
+                .summary = "list the ports of this host that an app may reach",
+                .examples = {"herokuctl services -a shop"},
+                .flags = COMMAND_APP,
+                .run = cmd_services,
+        },
+        {
+                .name = "services:add", .arguments = "NAME PORT[/udp]",
+                .summary = "open one port of this host to the dynos, for a database on the same server",
+                .text = "Dynos reach it at service_address, on which the service has to listen; see "
+                        "dynod.conf(5). It is reached whatever the firewall says.",
+                .examples = {"herokuctl services:add postgres 5432 -a shop",
+                             "herokuctl services:add dns 53/udp -a shop"},
+                .flags = COMMAND_APP, .min_args = 2, .max_args = 2,
+                .run = cmd_services_add,
+        },
+        {
+                .name = "services:remove", .arguments = "NAME",
+                .summary = "close a port of this host again",
+                .examples = {"herokuctl services:remove postgres -a shop"},
+                .flags = COMMAND_APP, .min_args = 1, .max_args = 1, .kind = {ARGUMENT_SERVICE},
+                .run = cmd_services_remove,
         },
         {
                 .name = "sizes", .aliases = {"ps:sizes"}, .arguments = "",

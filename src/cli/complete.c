@@ -97,6 +97,22 @@ static void complete_config(Completion *c) {
         }
 }
 
+/* Items of a list of the app's network policy: @member of each, or the items themselves. */
+static void complete_network(Completion *c, const char *list, const char *member) {
+        _cleanup_json_ struct json_object *network = NULL;
+
+        if (!c->invocation.app)
+                return;
+        network = ask(c, "Network", c->invocation.app);
+        for (size_t i = 0; i < json_length(json_get(network, list)); i++) {
+                struct json_object *item = json_at(json_get(network, list), i);
+
+                if (member)
+                        item = json_get(item, member);
+                candidate(c, "", json_object_get_string(item));
+        }
+}
+
 static void complete_commands(Completion *c) {
         for (size_t i = 0; i < command_table_size; i++) {
                 const Command *command = &command_table[i];
@@ -138,6 +154,18 @@ static void complete_argument(Completion *c, ArgumentKind kind) {
         case ARGUMENT_CONFIG:
                 if (app)
                         complete_config(c);
+                break;
+        case ARGUMENT_RULE:
+                complete_network(c, "rules", "number");
+                break;
+        case ARGUMENT_TRUSTED:
+                complete_network(c, "trusted", NULL);
+                break;
+        case ARGUMENT_SERVICE:
+                complete_network(c, "services", "name");
+                break;
+        case ARGUMENT_PUBLISHED:
+                complete_network(c, "published", NULL);
                 break;
         case ARGUMENT_COMMAND:
                 complete_commands(c);

@@ -266,12 +266,25 @@ static void print_crash(const Output *output, struct json_object *dyno) {
                 app);
 }
 
+/* "  published 80, 443" */
+static void append_published(char *tail, size_t size, struct json_object *published) {
+        size_t used = strlen(tail);
+
+        for (size_t i = 0; i < json_length(published) && used < size; i++)
+                used += (size_t)snprintf(
+                        tail + used,
+                        size - used,
+                        "%s%s",
+                        i == 0 ? "  published " : ", ",
+                        json_object_get_string(json_at(published, i)));
+}
+
 static void
 print_group_head(const Output *output, struct json_object *first, size_t n, bool all_apps) {
         _cleanup_free_ char *command = cleaned(json_text(first, "command")), *shown = NULL;
         const char *app = all_apps ? json_text(first, "app") : "";
         const char *bold = output_color(output, COLOR_BOLD), *plain = output_plain(output);
-        char tail[128] = "";
+        char tail[256] = ""; /* 16 published ports among it */
         size_t fixed;
 
         if (is_one_off(first)) {
@@ -294,6 +307,7 @@ print_group_head(const Output *output, struct json_object *first, size_t n, bool
                         json_number(first, "release"),
                         json_text(first, "stack"),
                         json_number(first, "stack_version"));
+        append_published(tail, sizeof(tail), json_get(first, "published"));
         fixed = strlen("===  (): ()999") + strlen(app) + strlen(json_text(first, "type")) +
                 strlen(json_text(first, "size")) + strlen(tail);
         if (output->width > fixed + 8 && command)

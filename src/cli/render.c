@@ -4,75 +4,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "cli/json.h"
 #include "cli/render.h"
+#include "cli/table.h"
 #include "cli/text.h"
 
 #define DIGEST_SHOWN 8 /* characters of a digest that people compare */
-
-/* A table under construction; a failure sticks and is reported by table_print(). */
-typedef struct Table {
-        FILE *stream;
-        char *text;
-        size_t size;
-} Table;
-
-static void table_begin(Table *table) {
-        *table = (Table){};
-        table->stream = open_memstream(&table->text, &table->size);
-}
-
-static void table_cell(Table *table, const char *fmt, ...) _printf_(2, 3);
-static void table_cell(Table *table, const char *fmt, ...) {
-        _cleanup_free_ char *raw = NULL, *clean = NULL;
-        va_list ap;
-        int n;
-
-        if (!table->stream)
-                return;
-        va_start(ap, fmt);
-        n = vasprintf(&raw, fmt, ap);
-        va_end(ap);
-        if (n < 0)
-                raw = NULL;
-        clean = raw ? text_clean(raw, strlen(raw)) : NULL;
-        for (char *p = clean; p && *p; p++)
-                if (*p == '\t')
-                        *p = ' '; /* a tab separates cells */
-        (void)fprintf(table->stream, "%s\t", clean ?: "");
-}
-
-static void table_end_line(Table *table) {
-        /* the tab behind the last cell becomes the end of the line */
-        if (table->stream && fflush(table->stream) == 0 && table->size > 0) {
-                (void)fseeko(table->stream, -1, SEEK_CUR);
-                (void)fputc('\n', table->stream);
-        }
-}
-
-static int table_print(Table *table, const Output *output) {
-        int r = -ENOMEM;
-
-        if (table->stream && fclose(table->stream) == 0)
-                r = render_table(output, table->text);
-        free(table->text);
-        return r;
-}
-
-static void heading(const Output *output, const char *fmt, ...) _printf_(2, 3);
-static void heading(const Output *output, const char *fmt, ...) {
-        va_list ap;
-
-        (void)fprintf(output->out, "=== %s", output_color(output, COLOR_BOLD));
-        va_start(ap, fmt);
-        (void)vfprintf(output->out, fmt, ap);
-        va_end(ap);
-        (void)fprintf(output->out, "%s\n\n", output_plain(output));
-}
 
 static void cell_time(Table *table, const Output *output, struct json_object *o, const char *key) {
         char when[TEXT_TIME_SIZE] = "";
@@ -93,7 +33,7 @@ static void cell_bytes(Table *table, uint64_t bytes) {
 int render_apps(const Output *output, struct json_object *apps) {
         Table table;
 
-        heading(output, "Apps");
+        table_heading(output, "Apps");
         table_begin(&table);
         for (size_t i = 0; i < json_length(apps); i++) {
                 struct json_object *app = json_at(apps, i);
@@ -131,22 +71,6 @@ int render_formation(const Output *output, struct json_object *formation) {
         return 0;
 }
 
-static void info_line(Table *table, const char *name, const char *fmt, ...) _printf_(3, 4);
-static void info_line(Table *table, const char *name, const char *fmt, ...) {
-        _cleanup_free_ char *text = NULL;
-        va_list ap;
-        int n;
-
-        va_start(ap, fmt);
-        n = vasprintf(&text, fmt, ap);
-        va_end(ap);
-        if (n < 0)
-                text = NULL;
-        table_cell(table, "%s%s", name, *name ? ":" : "");
-        table_cell(table, "%s", text ?: "");
-        table_end_line(table);
-}
-
 static void info_time(
         Table *table,
         const Output *output,
@@ -158,14 +82,45 @@ static void info_time(
         table_end_line(table);
 }
 
+/* What is not as it is by itself has a line. */
+static void app_network(Table *table, struct json_object *app) {
+        _cleanup_free_ char *published = json_join(json_get(app, "published"), ", ");
+        _cleanup_free_ char *services = json_join(json_get(app, "services"), ", ");
+        uint64_t rules = json_number(app, "rules"), trusted = json_number(app, "trusted");
+
+        table_info(
+                table,
+                "Firewall",
+                "%s, %" PRIu64 " rule%s%s%s",
+                json_text(app, "firewall"),
+                rules,
+                rules == 1 ? "" : "s",
+                json_has(app, "source") ? ", source " : "",
+                json_text(app, "source"));
+        if (services && *services)
+                table_info(table, "Services", "%s", services);
+        if (!published || !*published)
+                return;
+        if (json_flag(app, "restricted"))
+                table_info(
+                        table,
+                        "Published",
+                        "%s, for %" PRIu64 " trusted network%s",
+                        published,
+                        trusted,
+                        trusted == 1 ? "" : "s");
+        else
+                table_info(table, "Published", "%s, for everybody", published);
+}
+
 int render_app_info(const Output *output, struct json_object *app) {
         struct json_object *formation = json_get(app, "formation");
         char size[TEXT_NUMBER_SIZE];
         Table table;
 
-        heading(output, "%s", json_text(app, "name"));
+        table_heading(output, "%s", json_text(app, "name"));
         table_begin(&table);
-        info_line(
+        table_info(
                 &table,
                 "Dynos",
                 "%" PRIu64 " of %" PRIu64 " up",
@@ -174,7 +129,7 @@ int render_app_info(const Output *output, struct json_object *app) {
         for (size_t i = 0; i < json_length(formation); i++) {
                 struct json_object *f = json_at(formation, i);
 
-                info_line(
+                table_info(
                         &table,
                         i == 0 ? "Formation" : "",
                         "%s=%" PRIu64 ":%s",
@@ -182,9 +137,11 @@ int render_app_info(const Output *output, struct json_object *app) {
                         json_number(f, "quantity"),
                         json_text(f, "size"));
         }
-        info_line(&table, "Stack", "%s", json_text(app, "stack"));
+        if (json_has(app, "firewall"))
+                app_network(&table, app);
+        table_info(&table, "Stack", "%s", json_text(app, "stack"));
         if (json_number(app, "release") > 0)
-                info_line(
+                table_info(
                         &table,
                         "Release",
                         "v%" PRIu64 " on %s@%" PRIu64,
@@ -192,14 +149,14 @@ int render_app_info(const Output *output, struct json_object *app) {
                         json_text(app, "stack"),
                         json_number(app, "stack_version"));
         else
-                info_line(
+                table_info(
                         &table,
                         "Release",
                         "none yet: herokuctl deploy FILE -a %s",
                         json_text(app, "name"));
         if (json_has(app, "slug")) {
                 text_bytes(size, json_number(app, "slug_bytes"));
-                info_line(
+                table_info(
                         &table,
                         "Slug",
                         "%.*s, %s unpacked",
@@ -214,7 +171,7 @@ int render_app_info(const Output *output, struct json_object *app) {
 int render_stacks(const Output *output, struct json_object *stacks) {
         Table table;
 
-        heading(output, "Stacks");
+        table_heading(output, "Stacks");
         table_begin(&table);
         for (size_t i = 0; i < json_length(stacks); i++) {
                 struct json_object *stack = json_at(stacks, i);
@@ -242,7 +199,7 @@ int render_releases(const Output *output, struct json_object *releases, const ch
                 if (json_flag(json_at(releases, i), "current"))
                         current = json_number(json_at(releases, i), "release");
 
-        heading(output, "%s Releases - Current: v%" PRIu64, app, current);
+        table_heading(output, "%s Releases - Current: v%" PRIu64, app, current);
         table_begin(&table);
         for (size_t i = 0; i < json_length(releases); i++) {
                 struct json_object *release = json_at(releases, i);
@@ -263,10 +220,10 @@ static int render_processes(const Output *output, struct json_object *processes)
             json_object_object_length(processes) == 0)
                 return 0;
         (void)fputc('\n', output->out);
-        heading(output, "Process types");
+        table_heading(output, "Process types");
         table_begin(&table);
         json_object_object_foreach(processes, type, command)
-                info_line(&table, type, "%s", json_object_get_string(command));
+                table_info(&table, type, "%s", json_object_get_string(command));
         return table_print(&table, output);
 }
 
@@ -275,22 +232,22 @@ int render_release_info(const Output *output, struct json_object *release, const
         Table table;
         int r;
 
-        heading(output, "Release v%" PRIu64 " of %s", json_number(release, "release"), app);
+        table_heading(output, "Release v%" PRIu64 " of %s", json_number(release, "release"), app);
         table_begin(&table);
-        info_line(&table, "Change", "%s", json_text(release, "description"));
-        info_line(&table, "By", "%s", json_text(release, "user"));
+        table_info(&table, "Change", "%s", json_text(release, "description"));
+        table_info(&table, "By", "%s", json_text(release, "user"));
         info_time(&table, output, "When", release, "created");
-        info_line(&table, "Current", "%s", json_flag(release, "current") ? "yes" : "no");
+        table_info(&table, "Current", "%s", json_flag(release, "current") ? "yes" : "no");
         if (json_has(release, "slug"))
-                info_line(&table, "Slug", "%s", json_text(release, "slug"));
+                table_info(&table, "Slug", "%s", json_text(release, "slug"));
         if (json_has(release, "stack"))
-                info_line(
+                table_info(
                         &table,
                         "Stack",
                         "%s@%" PRIu64,
                         json_text(release, "stack"),
                         json_number(release, "stack_version"));
-        info_line(&table, "Config", "%s", keys && *keys ? keys : "none");
+        table_info(&table, "Config", "%s", keys && *keys ? keys : "none");
         r = table_print(&table, output);
         if (r < 0)
                 return r;
@@ -300,10 +257,10 @@ int render_release_info(const Output *output, struct json_object *release, const
 int render_config(const Output *output, struct json_object *config, const char *app) {
         Table table;
 
-        heading(output, "%s Config Vars", app);
+        table_heading(output, "%s Config Vars", app);
         table_begin(&table);
         json_object_object_foreach(config, name, value)
-                info_line(&table, name, "%s", json_object_get_string(value));
+                table_info(&table, name, "%s", json_object_get_string(value));
         return table_print(&table, output);
 }
 
@@ -319,16 +276,46 @@ int render_config_shell(const Output *output, struct json_object *config) {
         return 0;
 }
 
+static void cell_limit(Table *table, uint64_t bytes, const char *unit) {
+        char text[TEXT_NUMBER_SIZE];
+
+        if (bytes == 0) {
+                table_cell(table, "no limit");
+                return;
+        }
+        text_bytes(text, bytes);
+        table_cell(table, "%s%s", text, unit);
+}
+
+/* "4,000, 200/s new" */
+static void cell_connections(Table *table, struct json_object *size) {
+        char count[TEXT_NUMBER_SIZE], rate[TEXT_NUMBER_SIZE];
+
+        text_count(count, json_number(size, "connections"));
+        text_count(rate, json_number(size, "connection_rate"));
+        if (json_number(size, "connection_rate") > 0)
+                table_cell(
+                        table,
+                        "%s, %s/s new",
+                        json_number(size, "connections") > 0 ? count : "no limit",
+                        rate);
+        else
+                table_cell(table, "%s", json_number(size, "connections") > 0 ? count : "no limit");
+}
+
 int render_sizes(const Output *output, struct json_object *sizes) {
         Table table;
 
-        heading(output, "Dyno sizes");
+        table_heading(output, "Dyno sizes");
         table_begin(&table);
         table_cell(&table, "name");
         table_cell(&table, "memory");
         table_cell(&table, "killed at");
         table_cell(&table, "cpu weight");
         table_cell(&table, "processes");
+        table_cell(&table, "bandwidth");
+        table_cell(&table, "disk");
+        table_cell(&table, "connections");
         table_end_line(&table);
         for (size_t i = 0; i < json_length(sizes); i++) {
                 struct json_object *size = json_at(sizes, i);
@@ -338,6 +325,9 @@ int render_sizes(const Output *output, struct json_object *sizes) {
                 cell_bytes(&table, json_number(size, "memory_kill"));
                 table_cell(&table, "%" PRIu64, json_number(size, "cpu_weight"));
                 table_cell(&table, "%" PRIu64, json_number(size, "process_limit"));
+                cell_limit(&table, json_number(size, "bandwidth"), "/s");
+                cell_limit(&table, json_number(size, "disk"), "");
+                cell_connections(&table, size);
                 table_end_line(&table);
         }
         return table_print(&table, output);
@@ -347,26 +337,26 @@ int render_host(const Output *output, struct json_object *host) {
         char promised[TEXT_NUMBER_SIZE], limit[TEXT_NUMBER_SIZE], memory[TEXT_NUMBER_SIZE];
         Table table;
 
-        heading(output, "%s", json_text(host, "hostname"));
+        table_heading(output, "%s", json_text(host, "hostname"));
         text_bytes(memory, json_number(host, "memory"));
         text_bytes(promised, json_number(host, "memory_promised"));
         text_bytes(limit, json_number(host, "memory_limit"));
         table_begin(&table);
-        info_line(
+        table_info(
                 &table, "System", "%s, Linux %s", json_text(host, "os"), json_text(host, "kernel"));
-        info_line(&table, "Hardware", "%" PRIu64 " cores, %s", json_number(host, "cores"), memory);
-        info_line(
+        table_info(&table, "Hardware", "%" PRIu64 " cores, %s", json_number(host, "cores"), memory);
+        table_info(
                 &table,
                 "dynod",
                 "%s, instance %s",
                 json_text(host, "version"),
                 json_text(host, "instance"));
-        info_line(
+        table_info(
                 &table,
                 "Runs",
                 "%" PRIu64 " dynos of %" PRIu64 " apps",
                 json_number(host, "dynos"),
                 json_number(host, "apps"));
-        info_line(&table, "Memory", "%s of %s promised to dynos", promised, limit);
+        table_info(&table, "Memory", "%s of %s promised to dynos", promised, limit);
         return table_print(&table, output);
 }

@@ -33,6 +33,10 @@ int render_config(const Output *output, struct json_object *config, const char *
 int render_config_shell(const Output *output, struct json_object *config) _must_check_;
 int render_formation(const Output *output, struct json_object *formation) _must_check_;
 int render_sizes(const Output *output, struct json_object *sizes) _must_check_;
+int render_firewall(const Output *output, struct json_object *network) _must_check_;
+int render_trusted(const Output *output, struct json_object *network) _must_check_;
+int render_services(const Output *output, struct json_object *network) _must_check_;
+int render_published(const Output *output, struct json_object *network) _must_check_;
 int render_host(const Output *output, struct json_object *host) _must_check_;
 
 /*

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "cli/render.h"
+#include "cli/table.h"
 #include "cli/text.h"
 
-#define TABLE_COLUMNS_MAX 8
+#define TABLE_COLUMNS_MAX 12
 #define TABLE_GAP 2
 
 /* The width of the cell at @p, and where the next one begins (its tab, newline or end). */
@@ -59,4 +61,72 @@ int render_table(const Output *output, const char *text) {
                         break;
         }
         return 0;
+}
+
+/* ---- under construction ---- */
+
+void table_begin(Table *table) {
+        *table = (Table){};
+        table->stream = open_memstream(&table->text, &table->size);
+}
+
+void table_cell(Table *table, const char *fmt, ...) {
+        _cleanup_free_ char *raw = NULL, *clean = NULL;
+        va_list ap;
+        int n;
+
+        if (!table->stream)
+                return;
+        va_start(ap, fmt);
+        n = vasprintf(&raw, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+                raw = NULL;
+        clean = raw ? text_clean(raw, strlen(raw)) : NULL;
+        for (char *p = clean; p && *p; p++)
+                if (*p == '\t')
+                        *p = ' '; /* a tab separates cells */
+        (void)fprintf(table->stream, "%s\t", clean ?: "");
+}
+
+void table_end_line(Table *table) {
+        /* the tab behind the last cell becomes the end of the line */
+        if (table->stream && fflush(table->stream) == 0 && table->size > 0) {
+                (void)fseeko(table->stream, -1, SEEK_CUR);
+                (void)fputc('\n', table->stream);
+        }
+}
+
+int table_print(Table *table, const Output *output) {
+        int r = -ENOMEM;
+
+        if (table->stream && fclose(table->stream) == 0)
+                r = render_table(output, table->text);
+        free(table->text);
+        return r;
+}
+
+void table_heading(const Output *output, const char *fmt, ...) {
+        va_list ap;
+
+        (void)fprintf(output->out, "=== %s", output_color(output, COLOR_BOLD));
+        va_start(ap, fmt);
+        (void)vfprintf(output->out, fmt, ap);
+        va_end(ap);
+        (void)fprintf(output->out, "%s\n\n", output_plain(output));
+}
+
+void table_info(Table *table, const char *name, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vasprintf(&text, fmt, ap);
+        va_end(ap);
+        if (n < 0)
+                text = NULL;
+        table_cell(table, "%s%s", name, *name ? ":" : "");
+        table_cell(table, "%s", text ?: "");
+        table_end_line(table);
 }

@@ -240,6 +240,62 @@ static int answer_exec(sd_bus_message *m) {
         return sd_bus_reply_method_return(m, "a{sv}", 1, "dyno", "s", "web.1");
 }
 
+/*
+ * One allowing rule, two dynos. "10.9.0.0/16" is there already, "10.1.2.3/8" is refused; a change
+ * of app "idle" finds no dyno.
+ */
+static int answer_change_network(sd_bus_message *m) {
+        const char *app = "", *change = "", *argument = "";
+        char text[64];
+
+        (void)sd_bus_message_read(m, "ss", &app, &change);
+        (void)sd_bus_message_enter_container(m, 'a', "s");
+        (void)sd_bus_message_read(m, "s", &argument);
+        if (strcmp(argument, "10.1.2.3/8") == 0)
+                return sd_bus_reply_method_errorf(
+                        m, DYNOD_ERROR_INVALID_ARGUMENT, "Write 10.0.0.0/8. Nothing was changed.");
+        (void)snprintf(text, sizeof(text), "%s %s", change, argument);
+        return sd_bus_reply_method_return(
+                m,
+                "a{sv}",
+                9,
+                "app",
+                "s",
+                app,
+                "firewall",
+                "s",
+                strcmp(change, "allow") == 0 && strcmp(app, "closed") != 0 ? "open" : "closed",
+                "rules",
+                "aa{sv}",
+                1,
+                2,
+                "action",
+                "s",
+                "allow",
+                "number",
+                "u",
+                1,
+                "restricted",
+                "b",
+                strcmp(change, "trust") == 0,
+                "trusted",
+                "as",
+                1,
+                "203.0.113.0/24",
+                "service_address",
+                "s",
+                "172.16.0.1",
+                "dynos",
+                "u",
+                strcmp(app, "idle") == 0 ? 0 : 2,
+                "text",
+                "s",
+                text,
+                "changed",
+                "b",
+                strcmp(argument, "10.9.0.0/16") != 0);
+}
+
 static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
         static const struct {
                 const char *method;
@@ -253,6 +309,7 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *reterr) {
                 {"WaitDynos", answer_wait},
                 {"AppInfo", answer_app_info},
                 {"Exec", answer_exec},
+                {"ChangeNetwork", answer_change_network},
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
@@ -388,6 +445,76 @@ static void test_scale_answers_with_the_new_state(void **state) {
         assert_non_null(strstr(json.out, "\"quantity\": 2"));
 }
 
+static void test_network_changes_answer_with_what_they_did(void **state) {
+        static const struct {
+                const char *line, *answer;
+        } cases[] = {
+                {"firewall:allow 10.0.0.0/8:5432/tcp -a closed",
+                 "Allowing 10.0.0.0/8:5432/tcp for closed... done, applied to 2 dynos\n"},
+                {"firewall:allow 192.0.2.7 10.2.0.0/16 -a shop",
+                 "Allowing 192.0.2.7, 10.2.0.0/16 for shop... done, applied to 2 dynos; what no "
+                 "rule fits is allowed, too: firewall:deny any closes it\n"},
+                {"firewall:allow 10.9.0.0/16 -a closed",
+                 "Allowing 10.9.0.0/16 for closed... nothing to do, it is so already\n"},
+                {"firewall:deny any -a shop",
+                 "Denying any for shop... done, applied to 2 dynos; rules that allow something "
+                 "stay: see herokuctl firewall\n"},
+                {"firewall:deny 10.1.0.0/16 -a idle",
+                 "Denying 10.1.0.0/16 for idle... done, no dyno runs\n"},
+                {"firewall:remove 1 -a shop",
+                 "Removing rule 1 of shop... done, \"1\" is gone, applied to 2 dynos\n"},
+                {"firewall:reset -a shop",
+                 "Opening the firewall of shop and removing its rules... done, applied to 2 "
+                 "dynos\n"},
+                {"firewall:source auto -a shop",
+                 "Setting the source address of shop to auto... done, applied to 2 dynos\n"},
+                {"trusted-ips:add 203.0.113.0/24 -a shop",
+                 "Adding 203.0.113.0/24 to trusted IP ranges on shop... done, applied to 2 dynos; "
+                 "all others are shut out\n"},
+                {"trusted-ips:remove 0.0.0.0/0 -a shop",
+                 "Removing 0.0.0.0/0 from trusted IP ranges on shop... done, applied to 2 dynos; "
+                 "everybody may connect\n"},
+                {"ps:publish web 8080 -a shop",
+                 "Publishing port 8080 of this host for web dynos of shop... done, applied to 2 "
+                 "dynos; everybody may connect\n"},
+                {"ps:unpublish 8080 -a shop",
+                 "Closing port 8080 of this host for shop... done, applied to 2 dynos\n"},
+                {"services:add postgres 5432/tcp -a shop",
+                 "Opening postgres (5432/tcp) to shop... done, dynos reach it at 172.16.0.1:5432, "
+                 "applied to 2 dynos\n"},
+                {"services:remove postgres -a shop",
+                 "Closing postgres to shop... done, applied to 2 dynos\n"},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_result_ Result r;
+
+                run(&r, cases[i].line);
+                assert_int_equal(r.status, 0);
+                assert_string_equal(r.out, "");
+                assert_string_equal(r.err, cases[i].answer);
+        }
+}
+
+static void test_network_changes_in_json_and_refused(void **state) {
+        _cleanup_result_ Result json, refused, usage;
+
+        (void)state;
+        run(&json, "firewall:allow 10.0.0.0/8 -a shop --json");
+        assert_int_equal(json.status, 0);
+        assert_string_equal(json.err, "");
+        assert_non_null(strstr(json.out, "\"changed\": true"));
+        run(&refused, "firewall:allow 10.1.2.3/8 -a shop");
+        assert_int_equal(refused.status, DYNOD_EXIT_FAILED);
+        assert_string_equal(
+                refused.err,
+                "Allowing 10.1.2.3/8 for shop... failed\n"
+                " !    Write 10.0.0.0/8. Nothing was changed.\n");
+        run(&usage, "firewall:allow -a shop");
+        assert_int_equal(usage.status, DYNOD_EXIT_USAGE);
+}
+
 static void test_deploy_has_a_line_per_step(void **state) {
         _cleanup_result_ Result r;
 
@@ -509,6 +636,8 @@ int main(void) {
                 cmocka_unit_test(test_an_unknown_app_is_an_error_in_json_too),
                 cmocka_unit_test(test_config_set_names_keys_not_values),
                 cmocka_unit_test(test_scale_answers_with_the_new_state),
+                cmocka_unit_test(test_network_changes_answer_with_what_they_did),
+                cmocka_unit_test(test_network_changes_in_json_and_refused),
                 cmocka_unit_test(test_deploy_has_a_line_per_step),
                 cmocka_unit_test(test_no_wait_returns_at_the_release),
                 cmocka_unit_test(test_a_failed_release_shows_why_and_the_way_back),

@@ -207,6 +207,172 @@ static void test_doctor_ends_with_a_sentence(void **state) {
         }
 }
 
+static const char network_facts[] =
+        "{\"app\":\"shop\",\"firewall\":\"closed\",\"rules\":["
+        "{\"number\":1,\"action\":\"allow\",\"target\":\"10.0.0.0/8:5432/tcp\"},"
+        "{\"number\":2,\"action\":\"deny\",\"target\":\"10.0.0.7:5432/tcp\",\"covered_by\":1}],"
+        "\"source\":\"203.0.113.5\",\"restricted\":true,"
+        "\"trusted\":[\"203.0.113.0/24\",\"198.51.100.7/32\"],\"services\":["
+        "{\"name\":\"dns\",\"port\":53,\"protocol\":\"udp\"},"
+        "{\"name\":\"postgres\",\"port\":5432,\"protocol\":\"tcp\"}],"
+        "\"service_address\":\"172.16.0.1\",\"published\":[80,443],\"dynos\":3,\"in_force\":true}";
+static const char network_nothing[] =
+        "{\"app\":\"shop\",\"firewall\":\"open\",\"rules\":[],\"restricted\":false,\"trusted\":[],"
+        "\"services\":[],\"service_address\":\"172.16.0.1\",\"published\":[],\"dynos\":0,"
+        "\"in_force\":true}";
+static const char network_nobody[] = "{\"app\":\"shop\",\"firewall\":\"open\",\"restricted\":true,"
+                                     "\"in_force\":false,\"problem\":\"203.0.113.5, its fixed "
+                                     "source, is no address of this host\"}";
+
+static void test_firewall_shows_its_rules_in_order(void **state) {
+        _cleanup_json_ struct json_object *full = parse(network_facts);
+        _cleanup_json_ struct json_object *nothing = parse(network_nothing);
+        _cleanup_json_ struct json_object *problem = parse(network_nobody);
+        Rendered r;
+
+        (void)state;
+        begin(&r, false, 0);
+        assert_int_equal(render_firewall(&r.output, full), 0);
+        assert_text(
+                &r,
+                "=== Firewall of shop: closed\n\n"
+                "1  allow  10.0.0.0/8:5432/tcp\n"
+                "2  deny   10.0.0.7:5432/tcp    (rule 1 decides before)\n"
+                "-  deny   everything else\n"
+                "\nSource address: 203.0.113.5\n"
+                "Also open, by services:add: dns 172.16.0.1:53/udp, postgres "
+                "172.16.0.1:5432/tcp\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_firewall(&r.output, nothing), 0);
+        assert_text(
+                &r,
+                "=== Firewall of shop: open\n\n"
+                "-  allow  everything\n"
+                "\nSource address: auto\n");
+        begin(&r, true, 80);
+        assert_int_equal(render_firewall(&r.output, problem), 0);
+        assert_text(
+                &r,
+                "=== \033[1mFirewall of shop: open\033[0m\n\n"
+                "-  allow  everything\n"
+                "\nSource address: auto\n"
+                "\n\033[31mNot in force\033[0m: 203.0.113.5, its fixed source, is no address of "
+                "this host. Dynos of shop start again when it is.\n");
+}
+
+static void test_who_may_connect_and_where_in_herokus_words(void **state) {
+        _cleanup_json_ struct json_object *full = parse(network_facts);
+        _cleanup_json_ struct json_object *nothing = parse(network_nothing);
+        _cleanup_json_ struct json_object *nobody = parse(network_nobody);
+        Rendered r;
+
+        (void)state;
+        begin(&r, false, 0);
+        assert_int_equal(render_trusted(&r.output, full), 0);
+        assert_text(&r, "=== Trusted IP Ranges\n\n203.0.113.0/24\n198.51.100.7/32\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_trusted(&r.output, nothing), 0);
+        assert_text(
+                &r,
+                "=== Trusted IP Ranges\n\n0.0.0.0/0\n"
+                "\nNo port is published yet: herokuctl ps:publish web 8080 -a shop\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_trusted(&r.output, nobody), 0);
+        assert_text(
+                &r,
+                "shop has no trusted IP ranges. All inbound web requests to dynos are blocked.\n");
+
+        begin(&r, false, 0);
+        assert_int_equal(render_published(&r.output, full), 0);
+        assert_text(
+                &r,
+                "=== Published ports of shop\n\n80  web\n443  web\n"
+                "\nFor 2 trusted networks: herokuctl trusted-ips -a shop\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_published(&r.output, nothing), 0);
+        assert_text(
+                &r,
+                "No ports of this host are published for shop. Publish one: herokuctl ps:publish "
+                "web 8080 -a shop\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_services(&r.output, full), 0);
+        assert_text(
+                &r,
+                "=== Services of shop\n\n"
+                "dns       53/udp    172.16.0.1:53\n"
+                "postgres  5432/tcp  172.16.0.1:5432\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_services(&r.output, nothing), 0);
+        assert_text(
+                &r,
+                "shop reaches no port of this host. Open one: herokuctl services:add postgres 5432 "
+                "-a shop\n");
+}
+
+static void test_app_info_has_its_network(void **state) {
+        _cleanup_json_ struct json_object *app = parse(
+                "{\"name\":\"shop\",\"stack\":\"debian-12\",\"release\":0,\"dynos\":3,\"up\":2,"
+                "\"firewall\":\"closed\",\"rules\":1,\"source\":\"203.0.113.5\","
+                "\"restricted\":true,\"trusted\":2,\"services\":[\"dns\",\"postgres\"],"
+                "\"published\":[80,443],\"created\":\"2026-11-23T19:20:02Z\"}");
+        Rendered r;
+
+        (void)state;
+        begin(&r, false, 0);
+        assert_int_equal(render_app_info(&r.output, app), 0);
+        assert_text(
+                &r,
+                "=== shop\n\n"
+                "Dynos:      2 of 3 up\n"
+                "Firewall:   closed, 1 rule, source 203.0.113.5\n"
+                "Services:   dns, postgres\n"
+                "Published:  80, 443, for 2 trusted networks\n"
+                "Stack:      debian-12\n"
+                "Release:    none yet: herokuctl deploy FILE -a shop\n"
+                "Created:    2026/11/23 19:20:02 +0000 (~ 6m ago)\n");
+}
+
+static void test_sizes_have_their_limits(void **state) {
+        _cleanup_json_ struct json_object *sizes =
+                parse("[{\"name\":\"Standard-1X\",\"memory_quota\":536870912,"
+                      "\"memory_kill\":1073741824,\"cpu_weight\":100,\"process_limit\":256,"
+                      "\"bandwidth\":12500000,\"disk\":4294967296,\"connections\":4000,"
+                      "\"connection_rate\":200},"
+                      "{\"name\":\"Eco\",\"memory_quota\":536870912,\"memory_kill\":1073741824,"
+                      "\"cpu_weight\":100,\"process_limit\":256}]");
+        Rendered r;
+
+        (void)state;
+        begin(&r, false, 0);
+        assert_int_equal(render_sizes(&r.output, sizes), 0);
+        assert_text(
+                &r,
+                "=== Dyno sizes\n\n"
+                "name         memory  killed at  cpu weight  processes  bandwidth  disk      "
+                "connections\n"
+                "Standard-1X  512 MB  1 GB       100         256        11.9 MB/s  4 GB      "
+                "4,000, 200/s new\n"
+                "Eco          512 MB  1 GB       100         256        no limit   no limit  no "
+                "limit\n");
+}
+
+static void test_ps_shows_published_ports_and_cpu(void **state) {
+        _cleanup_json_ struct json_object *dynos = parse(
+                "[{\"id\":\"web.1-000003\",\"name\":\"web.1\",\"app\":\"shop\",\"type\":\"web\","
+                "\"command\":\"serve\",\"size\":\"Standard-1X\",\"state\":\"up\",\"release\":14,"
+                "\"stack\":\"debian-12\",\"stack_version\":3,\"cpu_percent\":3.4,"
+                "\"since\":\"2026-11-23T19:26:58Z\",\"published\":[80,443]}]");
+        Rendered r;
+
+        (void)state;
+        begin(&r, false, 0);
+        assert_int_equal(render_ps(&r.output, dynos, false), 0);
+        assert_text(
+                &r,
+                "=== web (Standard-1X): serve (1)  v14  debian-12@3  published 80, 443\n\n"
+                "web.1: up 2026/11/23 19:26:58 +0000 (~ 3s ago)   cpu 3 %\n");
+}
+
 static void test_formation_is_a_valid_argument_list(void **state) {
         _cleanup_json_ struct json_object *formation =
                 parse("[{\"type\":\"web\",\"quantity\":3,\"size\":\"Standard-1X\"},"
@@ -346,6 +512,11 @@ int main(void) {
                 cmocka_unit_test(test_ps_on_a_terminal_cuts_the_command_not_the_state),
                 cmocka_unit_test(test_inspect_puts_the_failure_first),
                 cmocka_unit_test(test_doctor_ends_with_a_sentence),
+                cmocka_unit_test(test_firewall_shows_its_rules_in_order),
+                cmocka_unit_test(test_who_may_connect_and_where_in_herokus_words),
+                cmocka_unit_test(test_app_info_has_its_network),
+                cmocka_unit_test(test_sizes_have_their_limits),
+                cmocka_unit_test(test_ps_shows_published_ports_and_cpu),
                 cmocka_unit_test(test_formation_is_a_valid_argument_list),
                 cmocka_unit_test(test_releases_and_config),
                 cmocka_unit_test(test_errors_have_one_line_or_one_object),
