@@ -208,6 +208,23 @@ static void test_next_supervisor_tells_root_before_any_start(void **state) {
         assert_int_equal(start.start.policy, 1);
 }
 
+/* Its running dynos, which root may have lost sight of, need it without any START. */
+static void test_next_supervisor_tells_the_policy_of_an_idle_app(void **state) {
+        World *w = *state;
+        Answer answer = {0};
+        LaunchMessage msg;
+
+        world_make_app(w, "blog");
+        world_make_app(w, "shop");
+        change_ok(w, &answer, "shop", "deny", "any", NULL);
+        world_kill_supervisor(w);
+        world_hello(w);
+        world_ready(w);
+        msg = world_expect(w, LAUNCH_POLICY);
+        assert_int_equal(msg.policy.egress_closed, 1);
+        world_expect_nothing(w); /* blog never had one */
+}
+
 static void test_policy_that_root_refuses_lets_no_dyno_start(void **state) {
         World *w = *state;
         Answer answer = {0};
@@ -373,6 +390,7 @@ int main(void) {
                 WORLD_TEST(test_changes_of_an_app_come_one_after_the_other),
                 WORLD_TEST(test_start_names_the_policy_and_waits_while_one_is_under_way),
                 WORLD_TEST(test_next_supervisor_tells_root_before_any_start),
+                WORLD_TEST(test_next_supervisor_tells_the_policy_of_an_idle_app),
                 WORLD_TEST(test_policy_that_root_refuses_lets_no_dyno_start),
                 WORLD_TEST(test_stale_start_is_sent_again_after_the_policy),
                 WORLD_TEST(test_full_disk_takes_the_change_back),
