@@ -107,13 +107,21 @@ int table_print(Table *table, const Output *output) {
 }
 
 void table_heading(const Output *output, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL;
         va_list ap;
+        int n;
 
-        (void)fprintf(output->out, "=== %s", output_color(output, COLOR_BOLD));
         va_start(ap, fmt);
-        (void)vfprintf(output->out, fmt, ap);
+        n = vasprintf(&text, fmt, ap);
         va_end(ap);
-        (void)fprintf(output->out, "%s\n\n", output_plain(output));
+        if (n < 0)
+                text = NULL;
+        (void)fprintf(
+                output->out,
+                "=== %s%s%s\n\n",
+                output_color(output, COLOR_BOLD),
+                text ?: "",
+                output_plain(output));
 }
 
 void table_info(Table *table, const char *name, const char *fmt, ...) {

@@ -2,6 +2,7 @@
 
 /* What the launcher reports of a dyno's layers and of the host's; logs; figures. */
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -195,15 +196,18 @@ static void check_resolvers(const Manager *manager, DoctorInfo *info, char *text
 #define KERNEL_MINOR 1
 
 static void check_kernel(DoctorInfo *info, char *text, size_t size) {
-        unsigned major = 0, minor = 0;
+        unsigned long major, minor;
         struct utsname name;
+        char *end;
         bool ok;
 
-        if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+        if (uname(&name) < 0)
                 return;
+        major = strtoul(name.release, &end, 10);
+        minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
         ok = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
         (void)snprintf(
-                text, size, "%u.%u (%d.%d or newer)", major, minor, KERNEL_MAJOR, KERNEL_MINOR);
+                text, size, "%lu.%lu (%d.%d or newer)", major, minor, KERNEL_MAJOR, KERNEL_MINOR);
         add_check(info, "kernel", ok, "failed", text);
         if (!ok)
                 info->checks[info->n_checks - 1].fix =
