@@ -148,16 +148,10 @@ static int start_fetch(Store *store, Import *import, UnpackJob *job) {
         return store_child_spawn(store, CHILD_FETCH, import, job);
 }
 
-int store_fetch(
-        Store *store,
-        uint32_t seq,
-        uint32_t import_id,
-        int archive_fd,
-        int report_fd,
-        uint64_t max_bytes) {
+int store_fetch(Store *store, uint32_t seq, uint32_t import_id, int report_fd, uint64_t max_bytes) {
         UnpackJob job = {
                 .mode = UNPACK_FETCH,
-                .archive_fd = archive_fd,
+                .archive_fd = -EBADF,
                 .report_fd = report_fd,
                 .limits.max_bytes = max_bytes,
         };

@@ -114,20 +114,14 @@ int store_part_open(int object_fd, StorePart part, int *ret_fd) _must_check_;
  * @store:       the store
  * @seq:         comes back in STORE_FETCHED
  * @import:      chosen by the supervisor, not 0; -EEXIST if it is taken
- * @archive_fd:  borrowed
- * @report_fd:   borrowed
+ * @report_fd:   borrowed; UnpackArchive waits in it
  * @max_bytes:   0 for no limit
  *
  * Return: 0 (STORE_FETCHED follows), -EEXIST, -EBUSY if too many are under way, or a
  * negative errno.
  */
-int store_fetch(
-        Store *store,
-        uint32_t seq,
-        uint32_t import,
-        int archive_fd,
-        int report_fd,
-        uint64_t max_bytes) _must_check_;
+int store_fetch(Store *store, uint32_t seq, uint32_t import, int report_fd, uint64_t max_bytes)
+        _must_check_;
 
 typedef struct StoreExtract {
         uint32_t seq;    /* comes back in STORE_EXTRACTED */

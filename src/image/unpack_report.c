@@ -49,6 +49,25 @@ static int send_waiting(UnpackReport *report, UnpackMessage *msg) {
         }
 }
 
+int report_receive_archive(UnpackReport *report, int *ret_fd) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        struct pollfd pfd = {.fd = report->fd, .events = POLLIN};
+        UnpackArchive msg;
+        size_t size = 0;
+        int r;
+
+        while ((r = channel_recv(report->fd, &msg, sizeof(msg), &size, &fds)) == CHANNEL_E_AGAIN)
+                if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+        if (r < 0)
+                return r;
+        if (r != 0 || size != sizeof(msg) || msg.magic != UNPACK_ARCHIVE_MAGIC || fds.n != 1)
+                return -EPROTO;
+
+        *ret_fd = TAKE_FD(fds.fd[0]);
+        return 0;
+}
+
 int report_process(UnpackReport *report, const char *type, const char *command) {
         UnpackMessage msg = {.type = UNPACK_PROCESS};
 

@@ -26,6 +26,9 @@ void report_init(UnpackReport *report, int fd);
 /* Says how far we are, ten times a second at most; left out if the reader is behind. */
 void report_progress(UnpackReport *report);
 
+/* Waits for the client's archive, UnpackArchive. Return: 0 or a negative errno. */
+int report_receive_archive(UnpackReport *report, int *ret_fd) _must_check_;
+
 /* Waits for the reader. Return: 0 or a negative errno; a reader that is gone is 0. */
 int report_process(UnpackReport *report, const char *type, const char *command) _must_check_;
 int report_done(UnpackReport *report) _must_check_;

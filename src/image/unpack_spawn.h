@@ -30,7 +30,7 @@ typedef struct UnpackLimits {
 
 typedef struct UnpackJob {
         UnpackMode mode;
-        int archive_fd; /* fetch, extract */
+        int archive_fd; /* extract; fetch: -EBADF, it comes by @report_fd, or the store's own */
         int out_fd;     /* fetch: the file to write. extract, remove: the target folder, O_PATH */
         int report_fd;  /* fetch, extract: SOCK_SEQPACKET to the supervisor; may be -EBADF */
         int record_fd;  /* fetch: pipe for the FetchRecord */

@@ -54,10 +54,17 @@ static int parse_arguments(int argc, char **argv, UnpackMode *ret_mode, UnpackLi
 }
 
 static int run_fetch(const UnpackLimits *limits, UnpackReport *report) {
+        _cleanup_close_ int archive_fd = -EBADF;
         FetchRecord record = {0};
-        int r;
+        int r = 0;
 
-        r = fetch_archive(UNPACK_FD_ARCHIVE, UNPACK_FD_OUT, limits->max_bytes, report, &record);
+        if (fcntl(UNPACK_FD_ARCHIVE, F_GETFD) >= 0)
+                archive_fd = UNPACK_FD_ARCHIVE;
+        else
+                r = report_receive_archive(report, &archive_fd);
+        if (r < 0)
+                return r;
+        r = fetch_archive(archive_fd, UNPACK_FD_OUT, limits->max_bytes, report, &record);
         if (r < 0)
                 return r;
         return write_all(UNPACK_FD_RECORD, &record, sizeof(record));

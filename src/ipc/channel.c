@@ -17,6 +17,13 @@ void channel_fds_clear(ChannelFds *fds) {
         fds->n = 0;
 }
 
+bool fd_is_unix_socket(int fd) {
+        int domain = 0;
+        socklen_t size = sizeof(domain);
+
+        return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 int channel_pair(int *ret_a, int *ret_b) {
         static const int size = CHANNEL_BUFFER_BYTES;
         int fd[2];
@@ -72,9 +79,8 @@ int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_
         return 0;
 }
 
-/* Moves all descriptors of @mh into @fds. More than fit are closed and counted. */
-static void take_fds(struct msghdr *mh, ChannelFds *fds, size_t *ret_excess) {
-        *ret_excess = 0;
+/* Moves all descriptors of @mh into @fds. The kernel lets in no more than we have room for. */
+static void take_fds(struct msghdr *mh, ChannelFds *fds) {
         for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
                 size_t n;
 
@@ -85,18 +91,13 @@ static void take_fds(struct msghdr *mh, ChannelFds *fds, size_t *ret_excess) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-                        if (fds->n < CHANNEL_FDS_MAX) {
-                                fds->fd[fds->n++] = fd;
-                        } else {
-                                (void)safe_close(fd);
-                                (*ret_excess)++;
-                        }
+                        assert(fds->n < CHANNEL_FDS_MAX);
+                        fds->fd[fds->n++] = fd;
                 }
         }
 }
 
 int channel_recv(int fd, void *buf, size_t size, size_t *ret_size, ChannelFds *ret_fds) {
-        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
         union {
                 struct cmsghdr header;
                 char space[CMSG_SPACE(sizeof(int) * CHANNEL_FDS_MAX)];
@@ -108,11 +109,12 @@ int channel_recv(int fd, void *buf, size_t size, size_t *ret_size, ChannelFds *r
                 .msg_control = &control,
                 .msg_controllen = sizeof(control),
         };
-        size_t excess;
         ssize_t n;
 
         assert(buf && size > 0);
         assert(ret_size && ret_fds);
+
+        *ret_fds = (ChannelFds)CHANNEL_FDS_INIT;
 
         do
                 n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
@@ -124,14 +126,12 @@ int channel_recv(int fd, void *buf, size_t size, size_t *ret_size, ChannelFds *r
         if (n < 0)
                 return -errno;
 
-        take_fds(&mh, &fds, &excess);
+        take_fds(&mh, ret_fds);
         if (n == 0)
                 return CHANNEL_E_CLOSED; /* no message of ours is empty */
-        if (excess > 0 || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
                 return -EBADMSG;
 
         *ret_size = (size_t)n;
-        *ret_fds = fds;
-        fds.n = 0;
         return 0;
 }

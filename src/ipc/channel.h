@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "base/cleanup.h"
 
 #define CHANNEL_FDS_MAX 4
@@ -35,6 +37,9 @@ typedef struct ChannelFds {
 
 /* Closes what is left in @fds. Take one out with TAKE_FD(fds.fd[i]). */
 void channel_fds_clear(ChannelFds *fds);
+
+/* True for a Unix socket; asks nobody but the kernel, whatever @fd is. */
+bool fd_is_unix_socket(int fd);
 
 /**
  * channel_pair() - make both ends, non-blocking and close-on-exec
@@ -62,7 +67,7 @@ int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_
  * @buf:       filled
  * @size:      size of @buf; a longer datagram is -EBADMSG, as are too many descriptors
  * @ret_size:  bytes received, at least 1
- * @ret_fds:   descriptors received, close-on-exec, owned by the caller
+ * @ret_fds:   descriptors received, close-on-exec, owned by the caller whatever the result is
  *
  * Return: 0, CHANNEL_E_AGAIN, CHANNEL_E_CLOSED, or a negative errno.
  */

@@ -31,7 +31,7 @@ typedef enum LaunchType {
         LAUNCH_KILL,    /* LaunchDyno: SIGKILL to everything in the dyno at once */
         LAUNCH_EXEC,    /* LaunchDyno; fds: spec memfd, attach socket */
         LAUNCH_INSPECT, /* LaunchDyno; answered by LAUNCH_INSPECTED */
-        LAUNCH_FETCH,   /* LaunchFetch; fds: archive in, report socket */
+        LAUNCH_FETCH, /* LaunchFetch; fds: report socket, with the archive in it (UnpackArchive) */
         LAUNCH_EXTRACT, /* LaunchExtract; fds: report socket */
         LAUNCH_COMMIT,  /* LaunchImport: what was fetched and extracted becomes part of the store */
         LAUNCH_ABANDON, /* LaunchImport: kill and forget; always works */

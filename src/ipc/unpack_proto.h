@@ -75,8 +75,19 @@ typedef struct UnpackMessage {
                 [UNPACK_TEXT_SIZE]; /* PROCESS: its command. REFUSED: the entry's name or the line, UTF-8, cut */
 } UnpackMessage;
 
+#define UNPACK_ARCHIVE_MAGIC UINT32_C(0x64796e61) /* "dyna" */
+
+/*
+ * Supervisor -> fetching process, with the client's descriptor. Root never has it: it may
+ * lie on a file system of the client's own (FUSE), where even close(2) waits for ever.
+ */
+typedef struct UnpackArchive {
+        uint32_t magic; /* UNPACK_ARCHIVE_MAGIC */
+} UnpackArchive;
+
 /* The descriptors and arguments of dynod-unpacker, see image/unpacker.c. */
-#define UNPACK_FD_ARCHIVE 3 /* fetch: the client's; extract: the store's copy, read-only */
+#define UNPACK_FD_ARCHIVE                                                                          \
+        3 /* the store's copy, read-only; closed: UnpackArchive comes by UNPACK_FD_REPORT */
 #define UNPACK_FD_OUT                                                                              \
         4 /* fetch: the store's copy, to be written. extract, remove: the target folder */
 #define UNPACK_FD_REPORT 5 /* SOCK_SEQPACKET to the supervisor */

@@ -49,8 +49,8 @@ typedef struct Launcher {
         bool debug;
         bool stopping; /* services are not started again */
 
-        int cgroup_fd;    /* below it, every dyno has its own group */
-        int listen_fd;    /* the control socket, for the supervisor */
+        int cgroup_fd;       /* below it, every dyno has its own group */
+        int listen_fd;       /* the control socket, for the supervisor */
         int dynos_dir_fd;    /* run_dir/dynos */
         int policies_dir_fd; /* run_dir/policies */
         int signal_fd, inotify_fd;

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "launcher/discard.h"
 #include "launcher/dynos.h"
 
 /*
@@ -59,7 +60,8 @@ void link_close(Launcher *launcher) {
         while (link->first)
                 drop_first(link);
         link->source = source_free(link->source);
-        link->fd = safe_close(link->fd);
+        /* Something may lie in it that was never read. */
+        link->fd = discard_socket(launcher->loop, link->fd);
         free(link);
 }
 
@@ -96,7 +98,7 @@ static int receive(Launcher *launcher) {
         for (int i = 0; i < LINK_REQUESTS_PER_TURN && launcher->link == link &&
                         (i == 0 || clock_boottime_usec() < end);
              i++) {
-                _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+                ChannelFds fds = CHANNEL_FDS_INIT;
                 LaunchMessage msg;
                 size_t size;
                 int r;
@@ -104,10 +106,13 @@ static int receive(Launcher *launcher) {
                 r = channel_recv(link->fd, &msg, sizeof(msg), &size, &fds);
                 if (r == CHANNEL_E_AGAIN)
                         return 0;
+                if (discard_foreign(&fds))
+                        r = -EBADMSG;
                 if (r == 0)
                         r = launch_message_check(&msg, size, fds.n, LAUNCH_FROM_SUPERVISOR);
                 if (r == 0)
                         r = request_dispatch(launcher, &msg, fds.fd, fds.n);
+                discard_fds(launcher->loop, &fds);
                 if (r != 0)
                         return r;
         }

@@ -11,11 +11,19 @@
 /* One checked request, its descriptors still the caller's unless taken by TAKE_FD(). */
 typedef int (*RequestHandler)(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds);
 
+/* A child of ours has copies of them now: ours are not the last, and quickly closed. */
+static void passed_on(int *fds, size_t n_fds) {
+        for (size_t i = 0; i < n_fds; i++)
+                fds[i] = safe_close(fds[i]);
+}
+
 static int on_start(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
         LaunchStarted started;
 
         dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF, &started);
         link_send(launcher, &started, sizeof(started), NULL, 0);
+        if (started.result == 0)
+                passed_on(fds, n_fds);
         return 0;
 }
 
@@ -38,8 +46,10 @@ static int on_exec(Launcher *launcher, const LaunchMessage *msg, int *fds, size_
         int r;
 
         r = dyno_exec(launcher, &msg->dyno, fds[0], fds[1], &error);
-        if (r == 0)
+        if (r == 0) {
+                passed_on(fds, n_fds);
                 return 0; /* answered when it has joined the dyno */
+        }
         if (r != -ESRCH)
                 log_warning(
                         "%s: ps:exec failed, %s: %s",
@@ -76,9 +86,11 @@ static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size
         };
 
         fetched.result = store_fetch(
-                launcher->store, msg->header.seq, fetch->import, fds[0], fds[1], fetch->max_bytes);
+                launcher->store, msg->header.seq, fetch->import, fds[0], fetch->max_bytes);
         if (fetched.result < 0)
                 link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
+        else
+                passed_on(fds, n_fds);
         return 0; /* else the store's event answers */
 }
 
@@ -104,6 +116,8 @@ static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, si
         refused.result = store_extract(launcher->store, &request, fds[0]);
         if (refused.result < 0)
                 link_send(launcher, &refused, sizeof(refused), NULL, 0);
+        else
+                passed_on(fds, n_fds);
         return 0; /* else the store's event answers */
 }
 

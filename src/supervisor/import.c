@@ -364,17 +364,22 @@ static void on_fetched(const LaunchMessage *msg, void *userdata) {
 }
 
 static int fetch(Import *import, int archive_fd) {
+        _cleanup_close_ int owned_fd = archive_fd;
+        const UnpackArchive archive = {.magic = UNPACK_ARCHIVE_MAGIC};
         const Config *config = import->manager->config;
-        LaunchFds fds = {.fd = {archive_fd}, .n = 1};
+        LaunchFds fds = {.n = 1};
         LaunchMessage msg;
         int r;
 
-        r = open_report(import, &fds.fd[1]);
-        if (r < 0) {
-                (void)safe_close(archive_fd);
+        r = open_report(import, &fds.fd[0]);
+        if (r < 0)
                 return r;
+        /* Past root, straight to the process that will read it. The socket is empty. */
+        r = channel_send(import->report_fd, &archive, sizeof(archive), &owned_fd, 1);
+        if (r != 0) {
+                (void)safe_close(fds.fd[0]);
+                return r < 0 ? r : -EPIPE;
         }
-        fds.n = 2;
 
         memset(&msg, 0, sizeof(msg));
         msg.fetch.header.type = LAUNCH_FETCH;

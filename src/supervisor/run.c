@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "ipc/channel.h"
 #include "ipc/dyno_spec.h"
 #include "supervisor/dyno.h"
 
@@ -27,6 +28,12 @@ static int check_env(const char *const *env, ManagerError *reterr) {
 static int check_request(const RunRequest *request, ManagerError *reterr) {
         if (!request->command || !request->command[0] || request->command[0][0] == '\0')
                 return refuse(reterr, DYNOD_ERROR_INVALID_ARGUMENT, "There is no command to run.");
+        /* Root takes nothing else of a client's. */
+        if (request->attach_fd >= 0 && !fd_is_unix_socket(request->attach_fd))
+                return refuse(
+                        reterr,
+                        DYNOD_ERROR_INVALID_ARGUMENT,
+                        "The descriptor to attach to must be a Unix socket.");
         return check_env(request->env, reterr);
 }
 

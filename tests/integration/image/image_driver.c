@@ -140,6 +140,16 @@ static int new_report(uint32_t import, int *ret_other) {
         return -EMFILE;
 }
 
+static int send_archive(uint32_t import, int archive_fd) {
+        const UnpackArchive archive = {.magic = UNPACK_ARCHIVE_MAGIC};
+
+        for (size_t i = 0; i < REPORTS_MAX; i++)
+                if (reports[i].fd >= 0 && reports[i].import == import)
+                        return channel_send(
+                                reports[i].fd, &archive, sizeof(archive), &archive_fd, 1);
+        return -ENOENT;
+}
+
 static int run_fetch(const char *args) {
         _cleanup_close_ int archive_fd = -EBADF, report_fd = -EBADF;
         uint32_t seq, import;
@@ -153,7 +163,9 @@ static int run_fetch(const char *args) {
         if (archive_fd < 0)
                 return -errno;
         r = new_report(import, &report_fd);
-        return r < 0 ? r : store_fetch(store, seq, import, archive_fd, report_fd, max_bytes);
+        if (r == 0)
+                r = send_archive(import, archive_fd);
+        return r < 0 ? r : store_fetch(store, seq, import, report_fd, max_bytes);
 }
 
 static int parse_object(const char *kind, const char *hex, ObjectKind *ret, uint8_t *ret_digest) {

@@ -42,7 +42,7 @@ static void test_message_arrives_with_its_descriptors(void **state) {
         (void)safe_close(sent);
 }
 
-static void test_longer_message_is_refused_and_nothing_leaks(void **state) {
+static void test_longer_message_is_refused_and_its_descriptors_are_the_callers(void **state) {
         _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
         int sent = open("/dev/null", O_RDONLY | O_CLOEXEC), before, after;
         char buf[4];
@@ -52,6 +52,8 @@ static void test_longer_message_is_refused_and_nothing_leaks(void **state) {
         before = dup(0);
         (void)safe_close(before);
         assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), -EBADMSG);
+        assert_int_equal(fds.n, 1);
+        channel_fds_clear(&fds);
         after = dup(0);
         (void)safe_close(after);
         assert_int_equal(before, after); /* the lowest free number is the same */
@@ -83,7 +85,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                         test_message_arrives_with_its_descriptors, setup, teardown),
                 cmocka_unit_test_setup_teardown(
-                        test_longer_message_is_refused_and_nothing_leaks, setup, teardown),
+                        test_longer_message_is_refused_and_its_descriptors_are_the_callers,
+                        setup,
+                        teardown),
                 cmocka_unit_test_setup_teardown(
                         test_empty_and_closed_channels_are_told_apart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_full_channel_says_so, setup, teardown),
