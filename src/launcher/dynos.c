@@ -242,6 +242,8 @@ void dyno_ended(Dyno *dyno) {
                         dyno->exit_flags |= EXITED_PIDS_MAX;
         }
         dyno->exit_source = source_free(dyno->exit_source);
+        /* Published ports lead to its siblings from now on. */
+        (void)net_slot_listens(dyno->launcher->net, dyno->slot.index, false);
 
         announce_exit(dyno);
         tear_down(dyno);
@@ -276,6 +278,12 @@ void dyno_take_status(Dyno *dyno) {
                 LaunchDyno bound = {.header = {.type = LAUNCH_BOUND}};
 
                 dyno->facts.bound = 1;
+                r = net_slot_listens(dyno->launcher->net, dyno->slot.index, true);
+                if (r < 0)
+                        (void)log_warning_errno(
+                                r,
+                                "%s: cannot give it a share of published ports: %m",
+                                dyno->facts.start.id);
                 r = dyno_folder_publish(dyno, false);
                 if (r < 0)
                         (void)log_warning_errno(
@@ -357,6 +365,45 @@ static int check_network(Launcher *launcher, SandboxError *reterr) {
         *reterr = (SandboxError){.layer = LAYER_NETWORK, .error = EIO};
         (void)snprintf(reterr->detail, sizeof(reterr->detail), "%s", net_damage(launcher->net));
         return -EIO;
+}
+
+NetDyno dyno_network(const LaunchStart *start) {
+        return (NetDyno){
+                .app_number = start->app_number,
+                .bandwidth = start->bandwidth,
+                .connections = start->connections,
+                .connection_rate = start->connection_rate,
+        };
+}
+
+/* Policy and limits are in force, and read back, before anything of the dyno runs. */
+static int begin_network(const Dyno *dyno, SandboxError *reterr) {
+        NetDyno network = dyno_network(&dyno->facts.start);
+        Net *net = dyno->launcher->net;
+        char detail[NET_DETAIL_SIZE];
+        int r;
+
+        reterr->layer = LAYER_NETWORK;
+        r = net_slot_begin(net, dyno->slot.index, dyno->slot.netns_fd, &network);
+        if (r < 0) {
+                reterr->error = -r;
+                (void)snprintf(
+                        reterr->detail,
+                        sizeof(reterr->detail),
+                        "policy and limits cannot be put in force");
+                return r;
+        }
+        r = net_check_slot(net, dyno->slot.index, detail, sizeof(detail));
+        if (r == 0)
+                return 0;
+        reterr->error = r < 0 ? -r : ENETDOWN;
+        (void)snprintf(
+                reterr->detail,
+                sizeof(reterr->detail),
+                "%.*s",
+                (int)sizeof(reterr->detail) - 1,
+                detail);
+        return -reterr->error;
 }
 
 typedef struct Trees {
@@ -481,6 +528,11 @@ static int start_in_slot(
         };
         dyno->phase_usec[PHASE_SLOT] = (uint32_t)(clock_boottime_usec() - request->received_usec);
 
+        r = begin_network(dyno, reterr);
+        if (r < 0) {
+                undo_start(dyno, false);
+                return r;
+        }
         reterr->layer = LAYER_PROCESS;
         r = dyno_folder_make(dyno);
         if (r == 0) {

@@ -178,6 +178,8 @@ size_t dynos_list_links(Launcher *launcher, NetKeep *ret) {
                 ret[n++] = (NetKeep){
                         .slot = dyno->slot.index,
                         .web_port = dyno->facts.start.web_port,
+                        .listens = dyno->facts.bound != 0,
+                        .dyno = dyno_network(&dyno->facts.start),
                         .netns_fd = dyno->slot.netns_fd,
                 };
         }

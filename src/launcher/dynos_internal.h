@@ -58,6 +58,8 @@ DEFINE_CLEANUP(Dyno, dyno_free)
 Dyno *dyno_find(const Launcher *launcher, const char *id); /* runs or is draining; or NULL */
 Dyno *dyno_find_running(const Launcher *launcher, const char *id); /* for requests; or NULL */
 void dyno_link(Dyno *dyno);
+/* What the network is told about it. */
+NetDyno dyno_network(const LaunchStart *start);
 /* Watches the process. Return: 0 or a negative errno. */
 int dyno_watch_exit(Dyno *dyno) _must_check_;
 /* The process is gone: notes why, tells the supervisor, begins to drain. */

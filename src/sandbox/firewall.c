@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
+#include <libnftnl/expr.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
@@ -73,6 +74,13 @@ FirewallKey firewall_key_uplink(const char *link) {
         FirewallKey key = {0};
 
         key_append_link(&key, link);
+        return key;
+}
+
+FirewallKey firewall_key_number(uint32_t number) {
+        FirewallKey key = {0};
+
+        key_append(&key, &number, sizeof(number));
         return key;
 }
 
@@ -174,14 +182,18 @@ static struct nlmsghdr *begin_message(Firewall *fw, char *buf, int type, int fam
                 buf, (uint16_t)type, (uint16_t)family, (uint16_t)flags, ++fw->seq);
 }
 
+/* Bytes: a map of POLICY_BUCKETS elements. Behind it is room for a message that is too much. */
+#define BATCH_SIZE 16384
+#define MESSAGE_SIZE 12288
+
 /* Changes come in batches: everything in one is done, or nothing. */
 typedef struct Batch {
-        char buffer[4096];
+        _Alignas(struct nlmsghdr) char buffer[BATCH_SIZE + MESSAGE_SIZE];
         struct mnl_nlmsg_batch *batch;
 } Batch;
 
 static int batch_begin(Firewall *fw, Batch *b) {
-        b->batch = mnl_nlmsg_batch_start(b->buffer, sizeof(b->buffer));
+        b->batch = mnl_nlmsg_batch_start(b->buffer, BATCH_SIZE);
         if (!b->batch)
                 return -ENOMEM;
 
@@ -191,8 +203,6 @@ static int batch_begin(Firewall *fw, Batch *b) {
 }
 
 static int batch_send(Firewall *fw, Batch *b) {
-        if (!mnl_nlmsg_batch_next(b->batch))
-                return -E2BIG;
         (void)nftnl_batch_end(mnl_nlmsg_batch_current(b->batch), ++fw->seq);
         (void)mnl_nlmsg_batch_next(b->batch);
 
@@ -203,65 +213,253 @@ static int batch_send(Firewall *fw, Batch *b) {
         return drain(fw, NULL, NULL);
 }
 
-static struct nftnl_set *set_with(const char *table, const char *name, const FirewallKey *key) {
+/* The condition that an element's limit is: "over @limit a second". */
+static struct nftnl_expr *limit_expression(const FirewallElement *e) {
+        struct nftnl_expr *expr = nftnl_expr_alloc("limit");
+
+        if (!expr)
+                return NULL;
+        nftnl_expr_set_u64(expr, NFTNL_EXPR_LIMIT_RATE, e->limit);
+        nftnl_expr_set_u64(expr, NFTNL_EXPR_LIMIT_UNIT, 1); /* s */
+        nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_BURST, e->limit);
+        nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+        nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+        return expr;
+}
+
+static int set_data(struct nftnl_set_elem *elem, const FirewallElement *e) {
+        struct nftnl_expr *expr;
+
+        switch (e->data) {
+        case FIREWALL_DATA_NONE:
+                return 0;
+        case FIREWALL_DATA_JUMP:
+        case FIREWALL_DATA_GOTO: {
+                /* "uint32_t" to the library, though verdicts are negative. */
+                uint32_t verdict = (uint32_t)(e->data == FIREWALL_DATA_JUMP ? NFT_JUMP : NFT_GOTO);
+
+                if (nftnl_set_elem_set(elem, NFTNL_SET_ELEM_VERDICT, &verdict, sizeof(verdict)) <
+                            0 ||
+                    nftnl_set_elem_set_str(elem, NFTNL_SET_ELEM_CHAIN, e->chain) < 0)
+                        return -ENOMEM;
+                return 0;
+        }
+        case FIREWALL_DATA_VALUE:
+                return nftnl_set_elem_set(
+                               elem, NFTNL_SET_ELEM_DATA, e->value.bytes, e->value.size) < 0
+                               ? -ENOMEM
+                               : 0;
+        case FIREWALL_DATA_RATE:
+        default:
+                expr = limit_expression(e);
+                if (!expr)
+                        return -ENOMEM;
+                nftnl_set_elem_add_expr(elem, expr); /* takes it over */
+                return 0;
+        }
+}
+
+static struct nftnl_set *
+set_of(const char *table, const char *name, const FirewallElement *elements, size_t n) {
         _cleanup_(set_putp) struct nftnl_set *set = nftnl_set_alloc();
-        struct nftnl_set_elem *elem;
 
         if (!set || nftnl_set_set_str(set, NFTNL_SET_TABLE, table) < 0 ||
             nftnl_set_set_str(set, NFTNL_SET_NAME, name) < 0)
                 return NULL;
+        for (size_t i = 0; i < n; i++) {
+                struct nftnl_set_elem *elem = nftnl_set_elem_alloc();
 
-        elem = nftnl_set_elem_alloc();
-        if (!elem)
-                return NULL;
-        nftnl_set_elem_add(set, elem); /* takes it over */
-        if (nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, key->bytes, key->size) < 0)
-                return NULL;
-
+                if (!elem)
+                        return NULL;
+                nftnl_set_elem_add(set, elem); /* takes it over */
+                if (nftnl_set_elem_set(
+                            elem, NFTNL_SET_ELEM_KEY, elements[i].key.bytes, elements[i].key.size) <
+                            0 ||
+                    set_data(elem, &elements[i]) < 0)
+                        return NULL;
+        }
         return TAKE_PTR(set);
 }
 
-static int change(Firewall *fw, int type, const char *name, const FirewallKey *key) {
-        _cleanup_(set_putp) struct nftnl_set *set = NULL;
-        Batch b = {0};
-        _cleanup_(batch_stopp) struct mnl_nlmsg_batch *batch = NULL;
+/*
+ * No acknowledgement is asked for: one for each message would not fit the socket's buffer,
+ * and errors are told in any case.
+ */
+static int batch_put(Firewall *fw, Batch *b, int type, struct nftnl_set *set) {
+        int flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0;
         struct nlmsghdr *h;
+
+        if (!set)
+                return -ENOMEM;
+        h = begin_message(fw, mnl_nlmsg_batch_current(b->batch), type, NFPROTO_INET, flags);
+        nftnl_set_elems_nlmsg_build_payload(h, set);
+        if (h->nlmsg_len > MESSAGE_SIZE || !mnl_nlmsg_batch_next(b->batch))
+                return -E2BIG;
+        return 0;
+}
+
+static int change_elements(Firewall *fw, int type, const FirewallElement *elements, size_t n) {
+        Batch b = {.batch = NULL};
+        _cleanup_(batch_stopp) struct mnl_nlmsg_batch *batch = NULL;
         int r;
 
         assert(fw);
-        assert(key);
+        assert(elements || n == 0);
 
-        set = set_with(fw->table, name, key);
-        if (!set)
-                return -ENOMEM;
+        if (n == 0)
+                return 0;
         r = batch_begin(fw, &b);
         if (r < 0)
                 return r;
         batch = b.batch; /* NOLINT(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
+        for (size_t i = 0; i < n; i++) {
+                FirewallElement element = elements[i];
+                _cleanup_(set_putp) struct nftnl_set *set = NULL;
 
-        h = begin_message(
-                fw,
-                mnl_nlmsg_batch_current(b.batch),
-                type,
-                NFPROTO_INET,
-                (type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0) | NLM_F_ACK);
-        nftnl_set_elems_nlmsg_build_payload(h, set);
-
+                if (type == NFT_MSG_DELSETELEM)
+                        element.data = FIREWALL_DATA_NONE;
+                set = set_of(fw->table, element.set, &element, 1);
+                r = batch_put(fw, &b, type, set);
+                if (r < 0)
+                        return r;
+        }
         return batch_send(fw, &b);
 }
 
+int firewall_add_elements(Firewall *firewall, const FirewallElement *elements, size_t n) {
+        return change_elements(firewall, NFT_MSG_NEWSETELEM, elements, n);
+}
+
+int firewall_remove_elements(Firewall *firewall, const FirewallElement *elements, size_t n) {
+        return change_elements(firewall, NFT_MSG_DELSETELEM, elements, n);
+}
+
 int firewall_add(Firewall *firewall, const char *set, const FirewallKey *key) {
-        return change(firewall, NFT_MSG_NEWSETELEM, set, key);
+        const FirewallElement element = {.set = set, .key = *key};
+
+        return firewall_add_elements(firewall, &element, 1);
 }
 
 int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key) {
-        int r = change(firewall, NFT_MSG_DELSETELEM, set, key);
+        const FirewallElement element = {.set = set, .key = *key};
+        int r = firewall_remove_elements(firewall, &element, 1);
 
         return r == -ENOENT ? 0 : r;
 }
 
+int firewall_refill(
+        Firewall *firewall, const char *name, const FirewallElement *elements, size_t n) {
+        _cleanup_(set_putp) struct nftnl_set *nothing = NULL, *set = NULL;
+        Batch b = {.batch = NULL};
+        _cleanup_(batch_stopp) struct mnl_nlmsg_batch *batch = NULL;
+        int r;
+
+        assert(firewall);
+
+        r = batch_begin(firewall, &b);
+        if (r < 0)
+                return r;
+        batch = b.batch; /* NOLINT(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
+
+        nothing = set_of(firewall->table, name, NULL, 0); /* no list of elements: all */
+        r = batch_put(firewall, &b, NFT_MSG_DELSETELEM, nothing);
+        if (r == 0 && n > 0) {
+                set = set_of(firewall->table, name, elements, n);
+                r = batch_put(firewall, &b, NFT_MSG_NEWSETELEM, set);
+        }
+        return r < 0 ? r : batch_send(firewall, &b);
+}
+
+static bool same_limit(struct nftnl_expr *expr, const FirewallElement *want) {
+        return strcmp(nftnl_expr_get_str(expr, NFTNL_EXPR_NAME), "limit") == 0 &&
+               nftnl_expr_get_u64(expr, NFTNL_EXPR_LIMIT_RATE) == want->limit &&
+               nftnl_expr_get_u64(expr, NFTNL_EXPR_LIMIT_UNIT) == 1 &&
+               nftnl_expr_get_u32(expr, NFTNL_EXPR_LIMIT_FLAGS) == NFT_LIMIT_F_INV;
+}
+
+typedef struct ExpressionSearch {
+        const FirewallElement *want;
+        bool found;
+} ExpressionSearch;
+
+static int match_expression(struct nftnl_expr *expr, void *userdata) {
+        ExpressionSearch *search = userdata;
+
+        search->found = same_limit(expr, search->want);
+        return 0;
+}
+
+static bool same_data(struct nftnl_set_elem *elem, const FirewallElement *want) {
+        ExpressionSearch search = {.want = want};
+        const char *chain;
+        uint32_t verdict;
+
+        switch (want->data) {
+        case FIREWALL_DATA_NONE:
+        case FIREWALL_DATA_VALUE:
+                return true;
+        case FIREWALL_DATA_JUMP:
+        case FIREWALL_DATA_GOTO:
+                verdict = (uint32_t)(want->data == FIREWALL_DATA_JUMP ? NFT_JUMP : NFT_GOTO);
+                chain = nftnl_set_elem_get_str(elem, NFTNL_SET_ELEM_CHAIN);
+                return nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_VERDICT) == verdict && chain &&
+                       strcmp(chain, want->chain) == 0;
+        case FIREWALL_DATA_RATE:
+        default:
+                (void)nftnl_set_elem_expr_foreach(elem, match_expression, &search);
+                return search.found;
+        }
+}
+
+typedef struct ElementSearch {
+        const FirewallElement *want;
+        bool found;
+} ElementSearch;
+
+static int match_element(const struct nlmsghdr *answer, void *userdata) {
+        _cleanup_(set_putp) struct nftnl_set *set = nftnl_set_alloc();
+        struct nftnl_set_elems_iter *iter = NULL;
+        ElementSearch *search = userdata;
+        struct nftnl_set_elem *elem;
+
+        if (!set || nftnl_set_elems_nlmsg_parse(answer, set) < 0)
+                return MNL_CB_ERROR;
+        iter = nftnl_set_elems_iter_create(set);
+        if (!iter)
+                return MNL_CB_ERROR;
+        while ((elem = nftnl_set_elems_iter_next(iter)))
+                search->found = same_data(elem, search->want);
+        nftnl_set_elems_iter_destroy(iter);
+        return MNL_CB_OK;
+}
+
+int firewall_check_element(Firewall *firewall, const FirewallElement *element) {
+        ElementSearch search = {.want = element};
+        _Alignas(struct nlmsghdr) char request[1024];
+        _cleanup_(set_putp) struct nftnl_set *set = NULL;
+        FirewallElement key;
+        struct nlmsghdr *h;
+        int r;
+
+        assert(firewall);
+        assert(element);
+
+        key = *element;
+        key.data = FIREWALL_DATA_NONE;
+        set = set_of(firewall->table, key.set, &key, 1);
+        if (!set)
+                return -ENOMEM;
+        h = begin_message(firewall, request, NFT_MSG_GETSETELEM, NFPROTO_INET, NLM_F_ACK);
+        nftnl_set_elems_nlmsg_build_payload(h, set);
+        r = query(firewall, h, match_element, &search);
+        if (r < 0)
+                return r;
+        return search.found ? 0 : -ENOENT;
+}
+
 static int check_in(Firewall *fw, const char *table, const char *name, const FirewallKey *key) {
-        _cleanup_(set_putp) struct nftnl_set *set = set_with(table, name, key);
+        const FirewallElement element = {.set = name, .key = *key};
+        _cleanup_(set_putp) struct nftnl_set *set = set_of(table, name, &element, 1);
         _Alignas(struct nlmsghdr) char request[1024];
         struct nlmsghdr *h;
 
@@ -351,6 +549,7 @@ int firewall_remove_table(Firewall *firewall) {
                 NFPROTO_INET,
                 NLM_F_ACK);
         mnl_attr_put_strz(h, NFTA_TABLE_NAME, firewall->table);
+        (void)mnl_nlmsg_batch_next(b.batch);
         r = batch_send(firewall, &b);
         return r == -ENOENT ? 0 : r;
 }

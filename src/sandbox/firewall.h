@@ -20,6 +20,18 @@
 #define FIREWALL_SET_WEB "web"         /* ipv4_addr . inet_service: what the host may open */
 #define FIREWALL_SET_UPLINKS "uplinks" /* ifname: forwards only because we turned it on */
 
+/* Maps by a dyno's link: to a chain of its app, see sandbox/policy_rules.h. */
+#define FIREWALL_MAP_POLICIES "policies"
+#define FIREWALL_MAP_SERVICES "services"
+#define FIREWALL_MAP_SOURCES "sources"
+#define FIREWALL_MAP_CLIENTS "clients"
+
+/* By a dyno's link: new connections a second, each element with a limit of its own. */
+#define FIREWALL_SET_RATES "rates"
+/* And tracked connections at once: to the chains of its class, see net_dyno.c. */
+#define FIREWALL_MAP_COUNTS_FROM "counts_from"
+#define FIREWALL_MAP_COUNTS_TO "counts_to"
+
 typedef struct Firewall Firewall;
 
 /* A key as the kernel wants it: fields side by side, each padded to four bytes. */
@@ -31,6 +43,27 @@ typedef struct FirewallKey {
 FirewallKey firewall_key_link(const char *link, struct in_addr address);
 FirewallKey firewall_key_web(struct in_addr address, uint32_t port);
 FirewallKey firewall_key_uplink(const char *link);
+FirewallKey firewall_key_number(uint32_t number); /* in the host's byte order */
+
+#define FIREWALL_CHAIN_SIZE 32
+
+typedef enum FirewallData {
+        FIREWALL_DATA_NONE,
+        FIREWALL_DATA_JUMP,  /* to @chain */
+        FIREWALL_DATA_GOTO,  /* to @chain */
+        FIREWALL_DATA_VALUE, /* @value */
+        FIREWALL_DATA_RATE,  /* fits what is over @limit packets a second */
+} FirewallData;
+
+/* An element with what belongs to it. */
+typedef struct FirewallElement {
+        const char *set; /* or map */
+        FirewallKey key;
+        FirewallData data;
+        char chain[FIREWALL_CHAIN_SIZE];
+        FirewallKey value;
+        uint32_t limit;
+} FirewallElement;
 
 /* Opens a socket in the current network namespace. @instance names the table; copied. */
 int firewall_open(Firewall **ret, const char *instance) _must_check_;
@@ -48,6 +81,18 @@ int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key)
 
 /* 0, or -ENOENT if the element, the set or the table is not there. */
 int firewall_check(Firewall *firewall, const char *set, const FirewallKey *key) _must_check_;
+
+/* Adds or removes all of @elements, or none. Adding what is there as it is, is no error. */
+int firewall_add_elements(Firewall *firewall, const FirewallElement *elements, size_t n)
+        _must_check_;
+int firewall_remove_elements(Firewall *firewall, const FirewallElement *elements, size_t n);
+
+/* Empties @set, and fills it again with @elements, all of that set; one transaction. */
+int firewall_refill(Firewall *firewall, const char *set, const FirewallElement *elements, size_t n)
+        _must_check_;
+
+/* 0, or -ENOENT if the element is not there with the same data. */
+int firewall_check_element(Firewall *firewall, const FirewallElement *element) _must_check_;
 
 /* True if another table of the inet family, another instance's, has the element. */
 bool firewall_others_have(Firewall *firewall, const char *set, const FirewallKey *key);

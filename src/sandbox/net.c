@@ -13,6 +13,7 @@
 #include "sandbox/firewall_rules.h"
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
+#include "sandbox/net_policy.h"
 
 #define RULESET_FILE "ruleset.nft.in"
 #define RULESET_SIZE 65536 /* bytes of the template at most */
@@ -41,6 +42,7 @@ static int copy_config(Net *net, const Config *config) {
         net->uid_base = config->uid_base;
         memcpy(net->resolvers, config->resolvers, sizeof(net->resolvers));
         net->n_resolvers = config->n_resolvers;
+        net->service_address = config->service_address;
         net->marks = instance_marks(net->instance);
         net->n_slots = net_plan_slots(net->network, net->prefix);
 
@@ -249,6 +251,16 @@ static int render(Net *net, const char *template, FILE *out) {
                 {.name = "WEB", .write = write_web},
                 {.name = "UPLINKS", .write = write_uplinks},
                 {.name = "RESOLVERS", .write = write_resolvers},
+                {.name = "POLICIES", .write = net_write_policies},
+                {.name = "SERVICES", .write = net_write_services},
+                {.name = "SOURCES", .write = net_write_sources},
+                {.name = "CLIENTS", .write = net_write_clients},
+                {.name = "PUBLISHED", .write = net_write_published},
+                {.name = "APPS", .write = net_write_apps},
+                {.name = "RATES", .write = net_write_rates},
+                {.name = "COUNTS_FROM", .write = net_write_counts_from},
+                {.name = "COUNTS_TO", .write = net_write_counts_to},
+                {.name = "COUNT_CLASSES", .write = net_write_count_classes},
                 {.name = NULL},
         };
 
@@ -276,37 +288,50 @@ static int read_template(const Net *net, char **ret) {
         return 0;
 }
 
+int net_rules_open(FILE **ret) {
+        _cleanup_close_ int fd = memfd_create("ruleset", MFD_CLOEXEC);
+        FILE *rules;
+
+        if (fd < 0)
+                return -errno;
+        rules = fdopen(fd, "w+");
+        if (!rules)
+                return -errno;
+
+        (void)TAKE_FD(fd);
+        *ret = rules;
+        return 0;
+}
+
+int net_rules_load(Net *net, FILE *rules, bool whole) {
+        pid_t loader;
+        int r, watched;
+
+        if (fflush(rules) == EOF)
+                return -errno;
+        r = firewall_rules_load(net->libexec_dir, fileno(rules), &loader);
+        watched = net_watch_tables(net, loader, whole);
+        if (watched < 0 && r == 0)
+                r = watched;
+        return r > 0 ? NET_E_FIREWALL : r;
+}
+
 int net_load_ruleset(Net *net) {
         _cleanup_free_ char *template = NULL;
         _cleanup_fclose_ FILE *out = NULL;
-        int fd, r, watched;
-        pid_t loader;
+        int r;
 
         r = read_template(net, &template);
         if (r < 0)
                 return r;
-
-        fd = memfd_create("ruleset", MFD_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        out = fdopen(fd, "w+");
-        if (!out) {
-                r = -errno;
-                (void)close(fd);
+        r = net_rules_open(&out);
+        if (r < 0)
                 return r;
-        }
-
+        net_note_rules(net);
         r = render(net, template, out);
         if (r < 0)
                 return r;
-        if (fflush(out) == EOF)
-                return -errno;
-
-        r = firewall_rules_load(net->libexec_dir, fileno(out), &loader);
-        watched = net_watch_tables(net, loader);
-        if (watched < 0 && r == 0)
-                r = watched;
-        return r > 0 ? NET_E_FIREWALL : r;
+        return net_rules_load(net, out, true);
 }
 
 static bool is_kept(const Net *net, const NetKeep *keep, size_t n_keep, uint32_t slot) {
@@ -323,8 +348,11 @@ static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
         size_t n, n_stale = 0;
         int r;
 
-        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
                 net->slots[slot].ifindex = 0;
+                net->slots[slot].listens = false;
+                net->slots[slot].dyno = (NetDyno){0};
+        }
 
         r = net_link_list_own(net->host, net->instance, &links, &n);
         if (r < 0)
@@ -340,10 +368,29 @@ static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
                         stale[n_stale++] = links[i].ifindex;
 
         for (size_t k = 0; k < n_keep; k++)
-                if (keep[k].slot < net->n_slots)
-                        net->slots[keep[k].slot].web_port = (uint16_t)keep[k].web_port;
+                if (keep[k].slot < net->n_slots) {
+                        NetSlot *s = &net->slots[keep[k].slot];
+
+                        s->web_port = (uint16_t)keep[k].web_port;
+                        s->listens = keep[k].listens;
+                        s->dyno = keep[k].dyno;
+                }
 
         return net_link_remove_all(net->host, stale, n_stale, net->marks.from_dyno);
+}
+
+/* Makes a link that is gone anew, with all that its dyno had. */
+static int wire_again(Net *net, const NetKeep *keep) {
+        int r;
+
+        if (keep->netns_fd < 0)
+                return -ENODEV;
+        r = net_wire_slot(net, keep->slot, keep->netns_fd);
+        if (r >= 0 && keep->dyno.app_number > 0)
+                r = net_slot_begin(net, keep->slot, keep->netns_fd, &keep->dyno);
+        if (r >= 0 && keep->web_port > 0)
+                r = net_web_allow(net, keep->slot, keep->web_port);
+        return r < 0 ? r : net_slot_listens(net, keep->slot, keep->listens);
 }
 
 /* Return: 0, or NET_E_MISSING if a dyno has to do without its network. */
@@ -351,7 +398,7 @@ static int converge_links(Net *net, const NetKeep *keep, size_t n_keep) {
         int result = 0;
 
         for (size_t k = 0; k < n_keep; k++) {
-                uint32_t slot = keep[k].slot, port = keep[k].web_port;
+                uint32_t slot = keep[k].slot;
                 int r;
 
                 if (slot >= net->n_slots) {
@@ -360,12 +407,10 @@ static int converge_links(Net *net, const NetKeep *keep, size_t n_keep) {
                 }
                 if (net->slots[slot].ifindex > 0) {
                         r = net_converge_slot(net, slot);
-                } else if (keep[k].netns_fd >= 0) {
-                        r = net_wire_slot(net, slot, keep[k].netns_fd);
-                        if (r >= 0 && port > 0)
-                                r = net_web_allow(net, slot, port);
+                        if (r >= 0)
+                                r = net_dyno_converge(net, slot, keep[k].netns_fd);
                 } else {
-                        r = -ENODEV;
+                        r = wire_again(net, &keep[k]);
                 }
                 if (r < 0)
                         result = NET_E_MISSING;

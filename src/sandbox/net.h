@@ -60,11 +60,20 @@ uint32_t net_slots(const Net *net);
 /* False for a slot whose /30 overlaps a route or address of the host. */
 bool net_slot_usable(const Net *net, uint32_t slot);
 
+/* What a slot's link is for, once it is a dyno's. */
+typedef struct NetDyno {
+        uint32_t app_number; /* whose policy it is under, see net_policy.h; 0: nobody's yet */
+        uint32_t connections, connection_rate; /* as in LaunchStart, like what follows */
+        uint64_t bandwidth;
+} NetDyno;
+
 /* A slot that a living dyno has. */
 typedef struct NetKeep {
         uint32_t slot;
         uint32_t web_port; /* 0: not a web dyno */
-        int netns_fd;      /* borrowed; lets a link that was deleted be made again, or -EBADF */
+        bool listens;      /* on that port */
+        NetDyno dyno;
+        int netns_fd; /* borrowed; lets a link that was deleted be made again, or -EBADF */
 } NetKeep;
 
 /**
@@ -138,6 +147,23 @@ int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) _must_check_;
  * Return: 0 or the first negative errno; it goes on after one.
  */
 int net_slot_destroy(Net *net, uint32_t slot);
+
+/**
+ * net_slot_begin() - the slot becomes a dyno's
+ * @net:       the network
+ * @slot:      made by net_slot_create()
+ * @netns_fd:  its namespace; borrowed
+ * @dyno:      whose, with what limits
+ *
+ * Puts the app's policy and the limits in force, all before anything of the dyno runs.
+ * On failure the slot is to be destroyed.
+ *
+ * Return: 0 or a negative errno.
+ */
+int net_slot_begin(Net *net, uint32_t slot, int netns_fd, const NetDyno *dyno) _must_check_;
+
+/* The dyno takes its share of its app's published ports, or no more. 0 or a negative errno. */
+int net_slot_listens(Net *net, uint32_t slot, bool listens);
 
 /* The host may open TCP connections to @port of the slot's dyno. 0 or a negative errno. */
 int net_web_allow(Net *net, uint32_t slot, uint32_t port) _must_check_;

@@ -8,11 +8,15 @@
 #include "sandbox/net.h"
 #include "sandbox/net_host.h"
 #include "sandbox/net_rtnl.h"
+#include "sandbox/policy_rules.h"
 #include "sandbox/tc_program.h"
 
 typedef struct NetSlot {
         int ifindex; /* of the host end; 0: the slot is not in use */
         uint16_t web_port;
+        bool listens;
+        NetDyno dyno;
+        bool ruled; /* its link is in the maps by which its app's chains are found */
         bool overlaps;
         bool suspect; /* somebody did something to its link */
 } NetSlot;
@@ -39,6 +43,7 @@ struct Net {
         uint32_t uid_base;
         struct in_addr resolvers[CONFIG_RESOLVERS_MAX];
         size_t n_resolvers;
+        struct in_addr service_address;
 
         NetRtnl *host;      /* in the host's network namespace, like @firewall */
         int host_netns_fd;  /* to come back to */
@@ -66,6 +71,56 @@ int net_load_ruleset(Net *net) _must_check_;
 
 /* Reads own_uplinks as an earlier dynod left them. */
 int net_recall_uplinks(Net *net) _must_check_;
+
+/* Opens a file in memory to write rules to. */
+int net_rules_open(FILE **ret) _must_check_;
+/*
+ * Has @rules loaded in one transaction; @whole: they make the table anew.
+ * Return: 0, NET_E_FIREWALL, or a negative errno.
+ */
+int net_rules_load(Net *net, FILE *rules, bool whole) _must_check_;
+
+/* ---- net_policy.c ---- */
+
+/* Placeholders of the ruleset. */
+void net_write_policies(FILE *out, void *userdata);
+void net_write_services(FILE *out, void *userdata);
+void net_write_sources(FILE *out, void *userdata);
+void net_write_clients(FILE *out, void *userdata);
+void net_write_published(FILE *out, void *userdata);
+void net_write_apps(FILE *out, void *userdata);
+
+/* The whole ruleset was loaded: what is in it for each slot. */
+void net_note_rules(Net *net);
+
+/* Opens, or closes, the ports of the host that @policy opens for a slot; the tc half. */
+int net_open_services(Net *net, uint32_t slot, const LaunchPolicy *policy) _must_check_;
+void net_close_services(Net *net, uint32_t slot, const LaunchPolicy *policy);
+
+/* ---- net_dyno.c ---- */
+
+void net_write_rates(FILE *out, void *userdata);
+void net_write_counts_from(FILE *out, void *userdata);
+void net_write_counts_to(FILE *out, void *userdata);
+void net_write_count_classes(FILE *out, void *userdata);
+
+#define NET_SLOT_ELEMENTS 7
+
+/* The elements of a slot that is in use, NET_SLOT_ELEMENTS at most. Returns how many. */
+size_t net_slot_elements(const Net *net, uint32_t slot, FirewallElement *ret);
+
+/* Makes an app's published ports lead to its dynos that listen. */
+int net_spread(Net *net, uint32_t app_number) _must_check_;
+/* Fills @ret, of POLICY_BUCKETS elements. Returns how many: all or none. */
+size_t net_spread_elements(const Net *net, uint32_t app_number, FirewallElement *ret);
+
+/* Puts back what the dyno of a kept slot has; its elements are in the ruleset already. */
+int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) _must_check_;
+/* The slot is nobody's any more. 0 or the first negative errno. */
+int net_dyno_end(Net *net, uint32_t slot);
+/* What is missing of what a dyno has, or NULL; a negative errno in *@r if that is not known. */
+const char *net_dyno_fault(Net *net, uint32_t slot, int *r);
+
 /* Finds the uplinks that forward, or are to, only because of us: fills own_uplinks. */
 int net_find_uplinks(Net *net) _must_check_;
 /* Turns forwarding on for them. To be called when the table that restricts it is loaded. */
@@ -76,10 +131,10 @@ int net_disable_uplinks(Net *net);
 int net_watch_open(NetWatch *ret) _must_check_;
 void net_watch_close(NetWatch *watch);
 /*
- * Reads what happened to tables. @loader: a child that made our table anew and has ended,
- * or 0. Return: 0 or a negative errno.
+ * Reads what happened to tables. @loader: a child of ours that changed the table and has
+ * ended, or 0; @whole: it made the table anew. Return: 0 or a negative errno.
  */
-int net_watch_tables(Net *net, pid_t loader) _must_check_;
+int net_watch_tables(Net *net, pid_t loader, bool whole) _must_check_;
 
 /* Makes a slot's link into @netns_fd and everything on it; on failure nothing is left. */
 int net_wire_slot(Net *net, uint32_t slot, int netns_fd) _must_check_;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,22 +64,309 @@ int net_policy_restore(Net *net, const LaunchPolicy *policy) {
         return 0;
 }
 
+static bool is_published(const LaunchPolicy *policy, uint16_t port) {
+        for (size_t i = 0; i < policy->n_published; i++)
+                if (policy->published[i].port == port)
+                        return true;
+        return false;
+}
+
+/* Only ports that the app does not have already: nothing else can listen on those. */
+static int check_published(Net *net, const LaunchPolicy *policy) {
+        const LaunchPolicy *before = find(net, policy->app_number);
+
+        for (size_t i = 0; i < policy->n_published; i++) {
+                uint16_t port = policy->published[i].port;
+                int r;
+
+                for (size_t k = 0; k < net->n_policies; k++)
+                        if (net->policies[k].app_number != policy->app_number &&
+                            is_published(&net->policies[k], port))
+                                return -EADDRINUSE;
+                if (before && is_published(before, port))
+                        continue;
+                r = net_host_listens(port);
+                if (r != 0)
+                        return r < 0 ? r : -EADDRINUSE;
+        }
+        return 0;
+}
+
 int net_policy_check(Net *net, const LaunchPolicy *policy) {
         bool local = true;
-        int r;
+        int r = 0;
 
         assert(net);
         assert(policy);
 
-        if (policy->fixed_source == 0)
-                return 0;
-        r = net_host_is_local(net->host, (struct in_addr){.s_addr = policy->fixed_source}, &local);
+        if (policy->fixed_source != 0)
+                r = net_host_is_local(
+                        net->host, (struct in_addr){.s_addr = policy->fixed_source}, &local);
         if (r < 0)
                 return r;
-        return local ? 0 : -EADDRNOTAVAIL;
+        return local ? check_published(net, policy) : -EADDRNOTAVAIL;
+}
+
+/* ---- rules ---- */
+
+static void write_map(FILE *out, const Net *net, const char *how, PolicyPart part) {
+        const char *before = "elements = {";
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                const NetSlot *s = &net->slots[slot];
+                char link[IFNAMSIZ], chain[POLICY_NAME_SIZE];
+
+                if (s->ifindex == 0 || !s->ruled)
+                        continue;
+                net_plan_link_name(net->instance, slot, link);
+                policy_part_name(s->dyno.app_number, part, chain);
+                (void)fprintf(out, "%s \"%s\" : %s %s", before, link, how, chain);
+                before = ",";
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
+void net_write_policies(FILE *out, void *userdata) {
+        write_map(out, userdata, "goto", POLICY_OUT);
+}
+
+void net_write_services(FILE *out, void *userdata) {
+        write_map(out, userdata, "jump", POLICY_HOST);
+}
+
+void net_write_sources(FILE *out, void *userdata) {
+        write_map(out, userdata, "jump", POLICY_SOURCE);
+}
+
+void net_write_clients(FILE *out, void *userdata) {
+        write_map(out, userdata, "goto", POLICY_IN);
+}
+
+static void write_published(FILE *out, const Net *net) {
+        const char *before = "elements = {";
+
+        for (size_t i = 0; i < net->n_policies; i++) {
+                const LaunchPolicy *policy = &net->policies[i];
+                char chain[POLICY_NAME_SIZE];
+
+                policy_part_name(policy->app_number, POLICY_PUBLISH, chain);
+                for (size_t k = 0; k < policy->n_published; k++) {
+                        (void)fprintf(
+                                out, "%s %u : goto %s", before, policy->published[k].port, chain);
+                        before = ",";
+                }
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
+void net_write_published(FILE *out, void *userdata) {
+        write_published(out, userdata);
+}
+
+/* The dynos that a published port leads to. */
+static void write_spread(FILE *out, const Net *net, const LaunchPolicy *policy) {
+        FirewallElement elements[POLICY_BUCKETS];
+        char name[POLICY_NAME_SIZE];
+        size_t n = 0;
+
+        if (policy->n_published > 0)
+                n = net_spread_elements(net, policy->app_number, elements);
+        if (n == 0)
+                return;
+        policy_part_name(policy->app_number, POLICY_WEB, name);
+        (void)fprintf(
+                out,
+                "map %s {\ntypeof numgen inc mod %d : ip daddr . tcp dport\n",
+                name,
+                POLICY_BUCKETS);
+        for (size_t i = 0; i < n; i++) {
+                const uint8_t *value = elements[i].value.bytes;
+                char address[INET_ADDRSTRLEN];
+
+                (void)inet_ntop(AF_INET, value, address, sizeof(address));
+                (void)fprintf(
+                        out,
+                        "%s %zu : %s . %u",
+                        i == 0 ? "elements = {" : ",",
+                        i,
+                        address,
+                        (unsigned)(value[4] << 8 | value[5]));
+        }
+        (void)fputs(" }\n}\n", out);
+}
+
+static void write_app(FILE *out, const Net *net, const LaunchPolicy *policy) {
+        policy_rules_write(out, policy, net->service_address);
+        write_spread(out, net, policy);
+}
+
+void net_write_apps(FILE *out, void *userdata) {
+        const Net *net = userdata;
+
+        for (size_t i = 0; i < net->n_policies; i++)
+                write_app(out, net, &net->policies[i]);
+}
+
+void net_note_rules(Net *net) {
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].ruled =
+                        net->slots[slot].ifindex > 0 && find(net, net->slots[slot].dyno.app_number);
+}
+
+/*
+ * One transaction: the app's parts are emptied and written anew. Links of its dynos that
+ * began without a policy come into the maps; they stay there when the policy goes, for its
+ * chains then restrict nothing.
+ */
+static int write_change(FILE *out, const Net *net, const LaunchPolicy *policy) {
+        FirewallElement elements[NET_SLOT_ELEMENTS];
+
+        (void)fprintf(out, "table inet %s {\n", net->instance);
+        policy_rules_declare(out, policy->app_number);
+        (void)fputs("}\n", out);
+        policy_rules_flush(out, net->instance, policy->app_number);
+        (void)fprintf(out, "flush map inet %s published\n", net->instance);
+
+        (void)fprintf(out, "table inet %s {\n", net->instance);
+        write_app(out, net, policy);
+        (void)fputs("map published {\ntype inet_service : verdict\n", out);
+        write_published(out, net);
+        (void)fputs("\n}\n}\n", out);
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                size_t n;
+
+                if (net->slots[slot].ifindex == 0 ||
+                    net->slots[slot].dyno.app_number != policy->app_number)
+                        continue;
+                n = net_slot_elements(net, slot, elements);
+                for (size_t i = 0; i < n; i++) {
+                        char link[IFNAMSIZ];
+
+                        if (elements[i].data != FIREWALL_DATA_GOTO &&
+                            elements[i].data != FIREWALL_DATA_JUMP)
+                                continue;
+                        net_plan_link_name(net->instance, slot, link);
+                        (void)fprintf(
+                                out,
+                                "add element inet %s %s { \"%s\" : %s %s }\n",
+                                net->instance,
+                                elements[i].set,
+                                link,
+                                elements[i].data == FIREWALL_DATA_GOTO ? "goto" : "jump",
+                                elements[i].chain);
+                }
+        }
+        return ferror(out) ? -EIO : 0;
+}
+
+static int load_change(Net *net, const LaunchPolicy *policy) {
+        _cleanup_fclose_ FILE *out = NULL;
+        int r;
+
+        r = net_rules_open(&out);
+        if (r >= 0)
+                r = write_change(out, net, policy);
+        return r < 0 ? r : net_rules_load(net, out, false);
+}
+
+/* ---- services: the tc half ---- */
+
+static TcPort service_port(const Net *net, uint32_t slot, const NetworkPort *service) {
+        return (TcPort){
+                .ifindex = net->slots[slot].ifindex,
+                .address = net->service_address,
+                .protocol = service->protocol,
+                .port = service->port,
+        };
+}
+
+int net_open_services(Net *net, uint32_t slot, const LaunchPolicy *policy) {
+        for (size_t i = 0; i < policy->n_services && net->tc_error >= 0; i++) {
+                const TcPort port = service_port(net, slot, &policy->services[i]);
+                int r = tc_program_open_port(&net->tc, &port);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void net_close_services(Net *net, uint32_t slot, const LaunchPolicy *policy) {
+        for (size_t i = 0; i < policy->n_services && net->tc_error >= 0; i++) {
+                const TcPort port = service_port(net, slot, &policy->services[i]);
+
+                (void)tc_program_close_port(&net->tc, &port);
+        }
+}
+
+/* ---- change ---- */
+
+static bool is_dyno_of(const Net *net, uint32_t slot, uint32_t app_number) {
+        return net->slots[slot].ifindex > 0 && net->slots[slot].dyno.app_number == app_number;
+}
+
+static void set_ruled(Net *net, uint32_t app_number, bool ruled) {
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                if (is_dyno_of(net, slot, app_number))
+                        net->slots[slot].ruled = ruled;
+}
+
+static bool has_service(const LaunchPolicy *policy, const NetworkPort *service) {
+        for (size_t i = 0; i < policy->n_services; i++)
+                if (policy->services[i].port == service->port &&
+                    policy->services[i].protocol == service->protocol)
+                        return true;
+        return false;
+}
+
+/* What @policy opens and @other does not. */
+static LaunchPolicy services_beyond(const LaunchPolicy *policy, const LaunchPolicy *other) {
+        LaunchPolicy beyond = {.app_number = policy->app_number};
+
+        for (size_t i = 0; i < policy->n_services; i++)
+                if (!has_service(other, &policy->services[i]))
+                        beyond.services[beyond.n_services++] = policy->services[i];
+        return beyond;
+}
+
+static int open_services(Net *net, const LaunchPolicy *policy) {
+        for (uint32_t slot = 0; slot < net->n_slots; slot++) {
+                int r = 0;
+
+                if (is_dyno_of(net, slot, policy->app_number))
+                        r = net_open_services(net, slot, policy);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void close_services(Net *net, const LaunchPolicy *policy) {
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                if (is_dyno_of(net, slot, policy->app_number))
+                        net_close_services(net, slot, policy);
+}
+
+/* What is added opens when the table has it too, what goes is closed by the table at once. */
+static int put_in_force(Net *net, const LaunchPolicy *before, const LaunchPolicy *policy) {
+        LaunchPolicy added = services_beyond(policy, before);
+        LaunchPolicy gone = services_beyond(before, policy);
+        int r;
+
+        r = open_services(net, &added);
+        if (r == 0)
+                r = load_change(net, policy);
+        close_services(net, r == 0 ? &gone : &added);
+        return r;
 }
 
 int net_policy_set(Net *net, const LaunchPolicy *policy) {
+        LaunchPolicy before = {.app_number = policy->app_number};
+        const LaunchPolicy *known;
+        bool is_new;
         int r;
 
         assert(net);
@@ -86,6 +375,22 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
         r = reserve(net);
         if (r < 0)
                 return r;
+        known = find(net, policy->app_number);
+        if (!known && policy->serial == 0)
+                return 0;
+        is_new = !known;
+        if (known)
+                before = *known;
+
         keep(net, policy);
-        return 0;
+        if (is_new)
+                set_ruled(net, policy->app_number, true);
+        r = put_in_force(net, &before, policy);
+        if (r == 0)
+                return 0;
+
+        keep(net, &before);
+        if (is_new)
+                set_ruled(net, policy->app_number, false);
+        return r;
 }

@@ -231,7 +231,10 @@ int net_slot_destroy(Net *net, uint32_t slot) {
         assert(net);
         assert(slot < net->n_slots);
 
-        result = net_web_forbid(net, slot);
+        result = net_dyno_end(net, slot);
+        r = net_web_forbid(net, slot);
+        if (r < 0 && result == 0)
+                result = r;
 
         net_plan_link_name(net->instance, slot, name);
         key = firewall_key_link(name, net_plan_address(net->network, slot).dyno);
@@ -308,6 +311,7 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
         struct in_addr dyno = net_plan_address(net->network, slot).dyno, pinned;
         FirewallKey key = firewall_key_link(name, dyno);
         NetOwnLink link = {.ifindex = 0};
+        const char *fault;
         uint32_t web_port;
         bool forwards;
         int way;
@@ -337,6 +341,11 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
                 if (*r == -ENOENT)
                         return "web port is not in the nftables table";
         }
+        if (*r < 0)
+                return NULL;
+        fault = net_dyno_fault(net, slot, r);
+        if (fault)
+                return fault;
         if (*r < 0 || net->tc_error < 0)
                 return NULL;
 

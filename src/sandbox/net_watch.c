@@ -179,9 +179,15 @@ static bool is_about_our_table(const Net *net, struct nlmsghdr *h) {
                nla_strcmp(attrs[NFTA_TABLE_NAME], net->instance) == 0;
 }
 
+/* A child of ours, the loader of rules. */
+typedef struct Loader {
+        pid_t pid;  /* 0: none */
+        bool whole; /* it made the table anew */
+} Loader;
+
 /* A transaction's messages come in one piece, and at its end who it was. */
 static void take_filter_message(Net *net, struct nlmsghdr *h, void *userdata) {
-        const pid_t *loader = userdata;
+        const Loader *loader = userdata;
         NetWatch *watch = &net->watch;
 
         if (NFNL_SUBSYS_ID(h->nlmsg_type) != NFNL_SUBSYS_NFTABLES)
@@ -192,15 +198,18 @@ static void take_filter_message(Net *net, struct nlmsghdr *h, void *userdata) {
         }
 
         /* A process's first netlink socket has its PID for a port. */
-        if (*loader > 0 && h->nlmsg_pid == (uint32_t)*loader)
-                watch->table_damage[0] = '\0'; /* it made the table anew */
-        else if (watch->touched && h->nlmsg_pid != firewall_port(net->firewall))
+        if (loader->pid > 0 && h->nlmsg_pid == (uint32_t)loader->pid) {
+                if (loader->whole)
+                        watch->table_damage[0] = '\0';
+        } else if (watch->touched && h->nlmsg_pid != firewall_port(net->firewall)) {
                 describe_author(h, watch->table_damage, sizeof(watch->table_damage));
+        }
         watch->touched = false;
 }
 
-int net_watch_tables(Net *net, pid_t loader) {
-        int r = read_messages(net, net->watch.filter_fd, take_filter_message, &loader);
+int net_watch_tables(Net *net, pid_t loader, bool whole) {
+        Loader ours = {.pid = loader, .whole = whole};
+        int r = read_messages(net, net->watch.filter_fd, take_filter_message, &ours);
 
         if (r <= 0)
                 return r;
@@ -344,7 +353,7 @@ int net_handle_watch(Net *net) {
 
         r = read_routing(net, &news);
         if (r >= 0)
-                r = net_watch_tables(net, 0);
+                r = net_watch_tables(net, 0, false);
         if (r < 0)
                 return r;
 

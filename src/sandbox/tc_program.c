@@ -17,15 +17,27 @@
 #include <sys/syscall.h>
 
 #include "config/config.h"
+#include "ipc/launch_proto.h"
 #include "sandbox/tc_program.h"
 
-#define PROGRAM_MAX 192 /* instructions */
+#define PROGRAM_MAX 256 /* instructions */
+
+/* Open ports of all dynos together: 1024 with all the services that a policy can have. */
+#define PORTS_MAX (1024 * NETWORK_SERVICES_MAX)
 
 /* A link's element of the map. All in network byte order, as the packet has it. */
 typedef struct LinkEntry {
         uint32_t dyno;
         uint32_t web_port; /* 16 bits used */
 } LinkEntry;
+
+/* A port of the host that is open: the key, as the packet has it, of a second map. */
+typedef struct PortKey {
+        uint32_t ifindex; /* of the one link that may, 0: of all */
+        uint32_t address;
+        uint16_t port;
+        uint16_t protocol; /* a byte in the packet */
+} PortKey;
 
 typedef enum Label {
         LABEL_NONE,
@@ -36,6 +48,7 @@ typedef enum Label {
         LABEL_RESOLVER,
         LABEL_PORT,
         LABEL_CLASSIFIED,
+        LABEL_HOST_PORT,
         _LABEL_MAX,
 } Label;
 
@@ -135,9 +148,10 @@ enum {
         HEADER_LENGTH = BPF_REG_8,
 
         STACK_KEY = -8,
-        STACK_IP = -32,   /* 20 bytes */
-        STACK_TCP = -48,  /* 14 bytes */
-        STACK_FIB = -112, /* struct bpf_fib_lookup, 64 bytes */
+        STACK_IP = -32,    /* 20 bytes */
+        STACK_TCP = -48,   /* 14 bytes */
+        STACK_FIB = -112,  /* struct bpf_fib_lookup, 64 bytes */
+        STACK_PORT = -128, /* PortKey */
 
         IP_FRAGMENT = STACK_IP + 6,
         IP_PROTOCOL = STACK_IP + 9,
@@ -299,12 +313,43 @@ static void look_up_route(Assembler *a) {
         jump(a, LABEL_DROP);
 }
 
+/* Jumps to LABEL_PASS if the PortKey on the stack is in the map. */
+static void pass_if_open(Assembler *a, int ports_fd) {
+        /* NOLINTNEXTLINE(misc-redundant-expression) */
+        emit(a, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, ports_fd);
+        emit(a, 0, 0, 0, 0, 0);
+        stack_address(a, BPF_REG_2, STACK_PORT);
+        call(a, BPF_FUNC_map_lookup_elem);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_PASS);
+}
+
+/* To a port of the host that is open for this link or for all. */
+static void check_host_port(Assembler *a, int ports_fd) {
+        static_assert(sizeof(PortKey) == 12, "no hole, for the map compares bytes");
+
+        place(a, LABEL_LOCAL);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
+        jump_if(a, BPF_JEQ, BPF_REG_0, IPPROTO_UDP, LABEL_HOST_PORT);
+        jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_TCP, LABEL_DROP);
+        place(a, LABEL_HOST_PORT);
+        store(a, BPF_H, BPF_REG_10, STACK_PORT + (int)offsetof(PortKey, protocol), BPF_REG_0);
+        load_transport(a, PORTS_SIZE);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_10, DESTINATION_PORT);
+        store(a, BPF_H, BPF_REG_10, STACK_PORT + (int)offsetof(PortKey, port), BPF_REG_0);
+        load(a, BPF_W, BPF_REG_0, BPF_REG_10, IP_DESTINATION);
+        store(a, BPF_W, BPF_REG_10, STACK_PORT + (int)offsetof(PortKey, address), BPF_REG_0);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(ifindex));
+        store(a, BPF_W, BPF_REG_10, STACK_PORT + (int)offsetof(PortKey, ifindex), BPF_REG_0);
+        pass_if_open(a, ports_fd);
+        store_value(a, BPF_W, BPF_REG_10, STACK_PORT + (int)offsetof(PortKey, ifindex), 0);
+        pass_if_open(a, ports_fd);
+}
+
 /*
- * To the host itself: only a web dyno's answers. A segment that can open a connection has
+ * To the host itself else: only a web dyno's answers. A segment that can open a connection has
  * neither ACK nor RST, so none is opened, whatever listens on the host.
  */
 static void check_web_answer(Assembler *a) {
-        place(a, LABEL_LOCAL);
         load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
         jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_TCP, LABEL_DROP);
         load_transport(a, TCP_SIZE);
@@ -320,17 +365,22 @@ static void check_web_answer(Assembler *a) {
 }
 
 static void assemble_ingress(
-        Assembler *a, int map_fd, uint32_t mark, const struct in_addr *resolvers, size_t n) {
-        begin(a, map_fd);
+        Assembler *a,
+        const TcProgram *maps,
+        uint32_t mark,
+        const struct in_addr *resolvers,
+        size_t n) {
+        begin(a, maps->map_fd);
         check_addresses(a, resolvers, n);
         look_up_route(a);
+        check_host_port(a, maps->ports_fd);
         check_web_answer(a);
 
         /* To somebody else: not over another link of ours. */
         place(a, LABEL_FORWARD);
         load(a, BPF_W, BPF_REG_0, BPF_REG_10, FIB(ifindex));
         store(a, BPF_W, BPF_REG_10, STACK_KEY, BPF_REG_0);
-        look_up_link(a, map_fd);
+        look_up_link(a, maps->map_fd);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
 
         place(a, LABEL_PASS);
@@ -359,16 +409,16 @@ static uint64_t pointer(const void *p) {
         return (uint64_t)(uintptr_t)p;
 }
 
-static int make_map(void) {
+static int make_map(const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries) {
         union bpf_attr attr = {
                 .map_type = BPF_MAP_TYPE_HASH,
-                .key_size = sizeof(uint32_t),
-                .value_size = sizeof(LinkEntry),
-                .max_entries = CONFIG_DYNOS_MAX,
+                .key_size = key_size,
+                .value_size = value_size,
+                .max_entries = entries,
                 .map_flags = BPF_F_NO_PREALLOC,
-                .map_name = "dynod_links",
         };
 
+        strncpy(attr.map_name, name, sizeof(attr.map_name) - 1);
         return bpf(BPF_MAP_CREATE, &attr);
 }
 
@@ -411,9 +461,13 @@ int tc_program_load(
         assert(marks.from_dyno != 0 && marks.to_dyno != 0);
         assert(n_resolvers <= CONFIG_RESOLVERS_MAX);
 
-        r = p.map_fd = make_map();
+        r = p.map_fd =
+                make_map("dynod_links", sizeof(uint32_t), sizeof(LinkEntry), CONFIG_DYNOS_MAX);
+        if (r >= 0)
+                r = p.ports_fd =
+                        make_map("dynod_ports", sizeof(PortKey), sizeof(uint32_t), PORTS_MAX);
         if (r >= 0) {
-                assemble_ingress(&ingress, p.map_fd, marks.from_dyno, resolvers, n_resolvers);
+                assemble_ingress(&ingress, &p, marks.from_dyno, resolvers, n_resolvers);
                 r = p.ingress_fd = load_program(&ingress, "dynod_from", &p.ingress_id);
         }
         if (r >= 0) {
@@ -433,6 +487,7 @@ void tc_program_close(TcProgram *program) {
         assert(program);
 
         program->map_fd = safe_close(program->map_fd);
+        program->ports_fd = safe_close(program->ports_fd);
         program->ingress_fd = safe_close(program->ingress_fd);
         program->egress_fd = safe_close(program->egress_fd);
 }
@@ -474,4 +529,38 @@ int tc_program_get(
         ret_dyno->s_addr = entry.dyno;
         *ret_web_port = ntohs((uint16_t)entry.web_port);
         return 0;
+}
+
+static PortKey port_key(const TcPort *port) {
+        return (PortKey){
+                .ifindex = (uint32_t)port->ifindex,
+                .address = port->address.s_addr,
+                .port = htons(port->port),
+                .protocol = port->protocol,
+        };
+}
+
+static int port_command(const TcProgram *program, int command, const TcPort *port) {
+        const PortKey key = port_key(port);
+        uint32_t value = 1;
+        union bpf_attr attr = {
+                .map_fd = (uint32_t)program->ports_fd,
+                .key = pointer(&key),
+                .value = command == BPF_MAP_DELETE_ELEM ? 0 : pointer(&value),
+        };
+
+        assert(port->ifindex >= 0);
+        return bpf(command, &attr);
+}
+
+int tc_program_open_port(const TcProgram *program, const TcPort *port) {
+        return port_command(program, BPF_MAP_UPDATE_ELEM, port);
+}
+
+int tc_program_close_port(const TcProgram *program, const TcPort *port) {
+        return port_command(program, BPF_MAP_DELETE_ELEM, port);
+}
+
+int tc_program_check_port(const TcProgram *program, const TcPort *port) {
+        return port_command(program, BPF_MAP_LOOKUP_ELEM, port);
 }

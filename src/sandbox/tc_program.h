@@ -6,14 +6,15 @@
  * depend on nftables.
  *
  * Ingress (what the dyno sends) passes IPv4 from the link's pinned address that the
- * kernel would route on to somebody else's link, and answers of a web dyno to the host.
+ * kernel would route on to somebody else's link, what goes to ports of the host that are
+ * open, and answers of a web dyno to the host.
  * It marks what it passes; the nftables table takes that mark off, and a routing rule
  * drops what still has it. Egress (what goes to the dyno) passes what carries the mark
  * that the table puts on. So without the table nothing comes in or goes out.
  *
- * Two programs and one map serve all links: a dyno costs a map element. The filters hold
- * the programs and these the map, so nothing is pinned anywhere and nothing depends on a
- * living process; a restarted dynod makes a new map and replaces the programs.
+ * Two programs and two maps serve all links: a dyno costs map elements. The filters hold
+ * the programs and these the maps, so nothing is pinned anywhere and nothing depends on a
+ * living process; a restarted dynod makes new maps and replaces the programs.
  */
 
 #include <netinet/in.h>
@@ -22,13 +23,13 @@
 #include "base/cleanup.h"
 
 typedef struct TcProgram {
-        int map_fd;
+        int map_fd, ports_fd;
         int ingress_fd, egress_fd;
         uint32_t ingress_id, egress_id; /* the kernel's, to recognise them on a link */
 } TcProgram;
 
 #define TC_PROGRAM_EMPTY                                                                           \
-        { .map_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF }
+        { .map_fd = -EBADF, .ports_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF }
 
 /* Firewall marks of an instance. They never leave the host. */
 typedef struct TcMarks {
@@ -70,3 +71,16 @@ int tc_program_forget(const TcProgram *program, int ifindex); /* -ENOENT if not 
 int tc_program_get(
         const TcProgram *program, int ifindex, struct in_addr *ret_dyno, uint32_t *ret_web_port)
         _must_check_;
+
+/* A port of the host that dynos may open. */
+typedef struct TcPort {
+        int ifindex; /* of the link that may, 0: of all */
+        struct in_addr address;
+        uint8_t protocol; /* IPPROTO_TCP or _UDP */
+        uint16_t port;
+} TcPort;
+
+/* Opening an open one is no error; closing or checking one that is not open is -ENOENT. */
+int tc_program_open_port(const TcProgram *program, const TcPort *port) _must_check_;
+int tc_program_close_port(const TcProgram *program, const TcPort *port);
+int tc_program_check_port(const TcProgram *program, const TcPort *port) _must_check_;

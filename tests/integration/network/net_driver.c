@@ -6,9 +6,13 @@
  *
  *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR RUN_DIR [RESOLVER]
  *
- *   start [SLOT:PORT:PID ...]   PID 0: no namespace at hand
+ *   start [SLOT:PORT:PID[:APP] ...]   PID 0: no namespace at hand; APP: it is a dyno's
  *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
  *   destroy SLOT | web SLOT PORT | forbid SLOT | check SLOT | usable SLOT
+ *   begin SLOT APP [BANDWIDTH CONNECTIONS RATE] | listens SLOT 0|1
+ *   policy APP SERIAL [closed] [+|-NET/PREFIX:PROTOCOL:FIRST-LAST ...] [trust=NET/PREFIX ...]
+ *          [service=PROTOCOL:PORT ...] [publish=PORT ...] [source=ADDRESS]
+ *   restore ...  the same, before start
  *   watch       waits for a change of the host's network and works it off
  *   quiet       answers "ok 0" if nothing was reported
  *   damage      "damage WHAT", or "ok 0"
@@ -27,6 +31,7 @@
 
 #include "base/parse.h"
 #include "sandbox/net.h"
+#include "sandbox/net_policy.h"
 
 static Net *net;
 
@@ -66,14 +71,16 @@ static void do_start(char *args) {
         while (n_live > 0)
                 forget(live[0].slot);
         for (char *word = strtok(args, " "); word; word = strtok(NULL, " ")) {
-                unsigned slot = 0, port = 0;
+                unsigned slot = 0, port = 0, app = 0;
                 char path[64];
                 int pid = 0;
 
-                if (sscanf(word, "%u:%u:%d", &slot, &port, &pid) != 3)
+                if (sscanf(word, "%u:%u:%d:%u", &slot, &port, &pid, &app) < 3)
                         abort();
                 (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
                 remember(slot, port, pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -EBADF);
+                live[n_live - 1].dyno.app_number = app;
+                live[n_live - 1].listens = app > 0 && port > 0;
         }
 
         answer(net_start(net, live, n_live));
@@ -130,6 +137,108 @@ static void do_destroy(unsigned slot) {
 static void do_web(unsigned slot, unsigned port) {
         remember_port(slot, port);
         answer(port > 0 ? net_web_allow(net, slot, port) : net_web_forbid(net, slot));
+}
+
+static NetKeep *find_live(unsigned slot) {
+        for (size_t i = 0; i < n_live; i++)
+                if (live[i].slot == slot)
+                        return &live[i];
+        abort();
+}
+
+static void do_begin(const char *args) {
+        unsigned slot = 0;
+        NetDyno dyno = {0};
+        NetKeep *keep;
+
+        if (sscanf(args,
+                   "%u %u %" SCNu64 " %u %u",
+                   &slot,
+                   &dyno.app_number,
+                   &dyno.bandwidth,
+                   &dyno.connections,
+                   &dyno.connection_rate) < 2)
+                abort();
+        keep = find_live(slot);
+        keep->dyno = dyno;
+        answer(net_slot_begin(net, slot, keep->netns_fd, &dyno));
+}
+
+static void do_listens(unsigned slot, bool listens) {
+        find_live(slot)->listens = listens;
+        answer(net_slot_listens(net, slot, listens));
+}
+
+static uint8_t protocol_number(const char *name) {
+        return strcmp(name, "tcp") == 0    ? IPPROTO_TCP
+               : strcmp(name, "udp") == 0  ? IPPROTO_UDP
+               : strcmp(name, "icmp") == 0 ? IPPROTO_ICMP
+                                           : 0;
+}
+
+static void read_rule(const char *word, NetworkRule *ret) {
+        char network[32] = "", protocol[8] = "";
+        struct in_addr address;
+        unsigned first = 0, last = 0;
+
+        if (sscanf(word + 1, "%31[^:]:%7[a-z]:%u-%u", network, protocol, &first, &last) < 1 ||
+            parse_ipv4_net(network, &address, &ret->prefix) < 0)
+                abort();
+        ret->network = address.s_addr;
+        ret->protocol = protocol_number(protocol);
+        ret->allow = word[0] == '+';
+        ret->port_first = (uint16_t)first;
+        ret->port_last = (uint16_t)last;
+}
+
+static void read_word(const char *word, LaunchPolicy *p) {
+        char protocol[8];
+        struct in_addr address;
+        unsigned port = 0;
+        uint8_t prefix;
+
+        if (strcmp(word, "closed") == 0) {
+                p->egress_closed = 1;
+        } else if (word[0] == '+' || word[0] == '-') {
+                read_rule(word, &p->rules[p->n_rules++]);
+        } else if (sscanf(word, "publish=%u", &port) == 1) {
+                p->published[p->n_published++] =
+                        (NetworkPort){.port = (uint16_t)port, .protocol = IPPROTO_TCP};
+        } else if (sscanf(word, "service=%7[a-z]:%u", protocol, &port) == 2) {
+                p->services[p->n_services++] = (NetworkPort){
+                        .port = (uint16_t)port, .protocol = protocol_number(protocol)};
+        } else if (
+                strncmp(word, "trust=", 6) == 0 &&
+                parse_ipv4_net(word + 6, &address, &prefix) == 0) {
+                p->trusted[p->n_trusted++] =
+                        (NetworkRange){.network = address.s_addr, .prefix = prefix};
+        } else if (strncmp(word, "source=", 7) == 0 && parse_ipv4(word + 7, &address) == 0) {
+                p->fixed_source = address.s_addr;
+        } else {
+                abort();
+        }
+}
+
+/* As the launcher: what the check of messages refuses is never handed on. */
+static void do_policy(char *args, bool restore) {
+        LaunchMessage msg = {.policy = {.header = {.type = LAUNCH_POLICY}}};
+        LaunchPolicy *p = &msg.policy;
+        char *word = strtok(args, " ");
+        int r;
+
+        if (!word || parse_u32(word, &p->app_number) < 0 || !(word = strtok(NULL, " ")) ||
+            parse_u64(word, &p->serial) < 0)
+                abort();
+        while ((word = strtok(NULL, " ")))
+                read_word(word, p);
+        if (launch_message_check(&msg, sizeof(*p), 0, LAUNCH_FROM_SUPERVISOR) < 0)
+                abort();
+        if (restore) {
+                answer(net_policy_restore(net, p));
+                return;
+        }
+        r = net_policy_check(net, p);
+        answer(r < 0 ? r : net_policy_set(net, p));
 }
 
 static void do_report(void) {
@@ -214,6 +323,12 @@ static void run(char *line) {
                 do_web(slot, port);
         else if (strcmp(verb, "forbid") == 0)
                 do_web(slot, 0);
+        else if (strcmp(verb, "begin") == 0)
+                do_begin(line + strlen(verb));
+        else if (strcmp(verb, "listens") == 0)
+                do_listens(slot, port != 0);
+        else if (strcmp(verb, "policy") == 0 || strcmp(verb, "restore") == 0)
+                do_policy(line + strlen(verb), verb[0] == 'r');
         else if (strcmp(verb, "check") == 0)
                 do_check(slot);
         else if (strcmp(verb, "usable") == 0)
@@ -256,6 +371,8 @@ int main(int argc, char **argv) {
                 r = parse_ipv4(argv[7], &config.resolvers[0]);
                 config.n_resolvers = 1;
         }
+        if (r >= 0)
+                r = parse_ipv4("172.16.0.1", &config.service_address);
         if (r >= 0)
                 r = net_open(&net, &config);
         if (r < 0) {

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * An app's network policy as rules of the nftables table: chains of its own, in which
+ * nothing is but numbers that launch_message_check() has passed. The same text goes into
+ * the whole ruleset and into the change of one policy.
+ *
+ *   app-N-out      what its dynos may reach; the first rule that fits decides
+ *   app-N-host     which ports at the service address they may open
+ *   app-N-source   the address that they are seen with
+ *   app-N-in       who may use its published ports
+ *   app-N-publish  spreads what comes to a published port over app-N-web
+ *   app-N-web      its web dynos that listen, POLICY_BUCKETS elements
+ */
+
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "ipc/launch_proto.h"
+
+/* More web dynos than this of one app on one host do not all get a share. */
+#define POLICY_BUCKETS 64
+
+#define POLICY_NAME_SIZE 32 /* "app-4294967295-publish" */
+
+typedef enum PolicyPart {
+        POLICY_OUT,
+        POLICY_HOST,
+        POLICY_SOURCE,
+        POLICY_IN,
+        POLICY_PUBLISH,
+        POLICY_WEB, /* the map, all others are chains */
+        _POLICY_PART_MAX,
+} PolicyPart;
+
+void policy_part_name(uint32_t app_number, PolicyPart part, char ret[POLICY_NAME_SIZE]);
+
+/* Inside of a "table … {" block: all parts, the chains with their rules, the map empty. */
+void policy_rules_write(FILE *out, const LaunchPolicy *policy, struct in_addr service_address);
+
+/* Inside of a "table … {" block: all parts, empty. Parts that are there stay as they are. */
+void policy_rules_declare(FILE *out, uint32_t app_number);
+
+/* Commands that empty the parts, to be followed by new rules in the same transaction. */
+void policy_rules_flush(FILE *out, const char *table, uint32_t app_number);
