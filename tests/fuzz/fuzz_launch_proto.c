@@ -54,5 +54,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 use_id(msg.header.type == LAUNCH_KILL ? msg.dyno.id : msg.signal.id);
         if (msg.header.type == LAUNCH_EXTRACT)
                 assert(msg.extract.kind < _OBJECT_KIND_MAX);
+        if (msg.header.type == LAUNCH_POLICY)
+                assert(msg.policy.n_rules <= NETWORK_RULES_MAX &&
+                       msg.policy.n_trusted <= NETWORK_TRUSTED_MAX &&
+                       msg.policy.n_services <= NETWORK_SERVICES_MAX &&
+                       msg.policy.n_published <= NETWORK_PUBLISHED_MAX);
+        (void)launch_layer_to_string(msg.header.type);
+        (void)launch_phase_to_string(msg.header.type);
+        (void)layer_verdict_to_string(msg.header.type);
         return 0;
 }

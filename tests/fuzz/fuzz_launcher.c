@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The root process and those it must not trust: a supervisor that sends anything in any
+ * order, unpackers and dynos that end in any way, status records that the app has forged,
+ * a supervisor or a launcher that is started anew. Requests, dynos, folders, slots, link
+ * and store are the real ones; kernel mechanisms and children are in fuzz_launcher_fakes.c.
+ *
+ * The input is a list of steps. Whatever they are: all that root says passes the checks of
+ * its readers, nothing is answered twice, and no descriptor is left open.
+ *
+ * Covers: launcher/requests.c launcher/link.c launcher/dynos.c launcher/dynos_adopt.c
+ *          launcher/dyno_folder.c launcher/slots.c launcher/loop.c ipc/launch_proto.c
+ *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
+ * Options: -max_len=4096
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+
+#include "fuzz_launcher_fakes.h"
+#include "ipc/channel.h"
+#include "ipc/status_record.h"
+#include "launcher/dynos.h"
+#include "launcher/slots.h"
+
+#define STEPS_MAX 200
+#define SEQ_MAX 512
+
+typedef struct World {
+        Launcher launcher;
+        Config config;
+        char folder[FUZZ_PATH_SIZE];
+        Source *store_source;
+        int supervisor_fd; /* our end */
+        uint32_t last_seq;
+        uint8_t answers[SEQ_MAX];
+} World;
+
+static const char *const ids[] = {
+        "web.1-7f3a9c", "web.2-000000", "run.7-abcdef", "web.1-7f3a9d", "../web.1-7f3a9c", ""};
+
+/* ---- the supervisor's end ---- */
+
+static bool is_answer(uint32_t type) {
+        return type == LAUNCH_REPLY || type == LAUNCH_STARTED || type == LAUNCH_INSPECTED ||
+               type == LAUNCH_HOSTED || type == LAUNCH_FETCHED || type == LAUNCH_EXTRACTED;
+}
+
+static void hear(World *w) {
+        for (;;) {
+                _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+                LaunchMessage msg;
+                size_t size;
+                int r;
+
+                r = channel_recv(w->supervisor_fd, &msg, sizeof(msg), &size, &fds);
+                if (r != 0)
+                        return;
+                assert(launch_message_check(&msg, size, fds.n, LAUNCH_FROM_LAUNCHER) == 0);
+                if (is_answer(msg.header.type) && msg.header.seq < SEQ_MAX)
+                        assert(++w->answers[msg.header.seq] == 1);
+        }
+}
+
+static bool end_loop(void *userdata) {
+        loop_quit(((World *)userdata)->launcher.loop);
+        return false;
+}
+
+static void open_link(World *w) {
+        int pair[2];
+
+        if (channel_pair(&pair[0], &pair[1]) < 0 || link_open(&w->launcher, pair[0]) < 0)
+                abort();
+        w->supervisor_fd = pair[1];
+        fake_supervisor_killed = false;
+        assert(request_greet(&w->launcher) == 0);
+}
+
+static void close_link(World *w) {
+        hear(w);
+        link_close(&w->launcher);
+        w->supervisor_fd = safe_close(w->supervisor_fd);
+}
+
+static void run(World *w) {
+        assert(loop_run(w->launcher.loop) == 0);
+        hear(w);
+        if (fake_supervisor_killed) {
+                close_link(w);
+                open_link(w);
+        }
+}
+
+static void send_message(World *w, LaunchMessage *msg, size_t size, const int *fds, size_t n_fds) {
+        if (channel_send(w->supervisor_fd, msg, size, fds, n_fds) == CHANNEL_E_AGAIN)
+                run(w);
+}
+
+/* ---- what it sends ---- */
+
+static void fill_digest(Input *in, uint8_t digest[DIGEST_SIZE]) {
+        memset(digest, (int)input_pick(in, 4), DIGEST_SIZE);
+}
+
+static void fill_start(Input *in, LaunchStart *start) {
+        static const char *const types[] = {"web", "web", "run"};
+        size_t n = input_pick(in, ARRAY_SIZE(ids));
+
+        start->number = n == 2 ? 7 : n == 1 ? 2 : 1;
+        start->release = 1 + input_byte(in);
+        start->web_port = n < 2 ? 5000 : 0;
+        start->app_number = 1;
+        start->cpu_weight = 100;
+        start->process_limit = 256;
+        start->memory_quota = (uint64_t)input_byte(in) << 24 | 1;
+        start->memory_kill = start->memory_quota * 2;
+        memset(start->stack, FAKE_STACK, DIGEST_SIZE);
+        memset(start->slug, FAKE_SLUG, DIGEST_SIZE);
+        if (input_byte(in) > 200)
+                fill_digest(in, start->stack);
+        memcpy(start->id, ids[n], strlen(ids[n]) + 1);
+        memcpy(start->type, types[n < 3 ? n : 0], 4);
+        memcpy(start->app, "shop", 5);
+        memcpy(start->size, "Standard-1X", 12);
+        if (input_byte(in) > 200)
+                start->flags = LAUNCH_FLAG_ATTACHED;
+}
+
+static void fill_policy(Input *in, LaunchPolicy *policy) {
+        policy->serial = 1 + input_byte(in) % 4U;
+        policy->app_number = 1 + input_byte(in) % 2U;
+        policy->egress_closed = input_byte(in) & 1;
+        policy->n_rules = input_byte(in) % 4;
+        policy->n_trusted = input_byte(in) % 3;
+        policy->n_services = input_byte(in) % 3;
+        policy->n_published = input_byte(in) % 3;
+        for (uint8_t i = 0; i < policy->n_rules; i++)
+                policy->rules[i] = (NetworkRule){
+                        .network = input_byte(in),
+                        .prefix = 8,
+                        .protocol = IPPROTO_TCP,
+                        .allow = input_byte(in) & 1,
+                        .port_first = input_byte(in),
+                        .port_last = 255,
+                };
+        for (uint8_t i = 0; i < policy->n_trusted; i++)
+                policy->trusted[i] = (NetworkRange){.network = input_byte(in), .prefix = 8};
+        for (uint8_t i = 0; i < policy->n_services; i++)
+                policy->services[i] = (NetworkPort){input_byte(in), IPPROTO_UDP, 0};
+        for (uint8_t i = 0; i < policy->n_published; i++)
+                policy->published[i] = (NetworkPort){input_byte(in), IPPROTO_TCP, 0};
+}
+
+static void fill(Input *in, LaunchMessage *msg) {
+        switch (msg->header.type) {
+        case LAUNCH_START:
+                fill_start(in, &msg->start);
+                break;
+        case LAUNCH_SIGNAL:
+                msg->signal.signo = input_byte(in) % 34;
+                msg->signal.target = input_byte(in) % 3;
+                strcpy(msg->signal.id, ids[input_pick(in, ARRAY_SIZE(ids))]);
+                break;
+        case LAUNCH_FETCH:
+                msg->fetch.import = input_byte(in) % 8;
+                break;
+        case LAUNCH_EXTRACT:
+                msg->extract.import = input_byte(in) % 8;
+                msg->extract.kind = input_byte(in) % 2;
+                msg->extract.max_bytes = msg->extract.max_entries = msg->extract.max_ratio = 9;
+                fill_digest(in, msg->extract.digest);
+                break;
+        case LAUNCH_COMMIT:
+        case LAUNCH_ABANDON:
+                msg->import.import = input_byte(in) % 8;
+                break;
+        case LAUNCH_REMOVE:
+                msg->object.kind = input_byte(in) % 2;
+                fill_digest(in, msg->object.digest);
+                break;
+        case LAUNCH_POLICY:
+                fill_policy(in, &msg->policy);
+                break;
+        case LAUNCH_HOST:
+                break;
+        default:
+                strcpy(msg->dyno.id, ids[input_pick(in, ARRAY_SIZE(ids))]);
+        }
+}
+
+static int some_fd(Input *in) {
+        static const char spec[256];
+        int fd;
+
+        switch (input_pick(in, 4)) {
+        case 0:
+                return open("/dev/null", O_RDWR | O_CLOEXEC);
+        case 1:
+                return open("/", O_PATH | O_CLOEXEC);
+        default:
+                /* root looks at its size and seals alone */
+                fd = fuzz_memfd(spec, sizeof(spec) - input_byte(in) % 200);
+                if ((input_byte(in) & 1) == 0)
+                        (void)fcntl(
+                                fd,
+                                F_ADD_SEALS,
+                                F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+                return fd;
+        }
+}
+
+/* A message of the right size and with likely fields, or with all others. */
+static void step_request(World *w, Input *in) {
+        static const uint8_t n_fds_of[] = {0, 1, 0, 0, 2, 0, 2, 1};
+        LaunchMessage msg = {.header.type = 1 + input_byte(in) % LAUNCH_HELLO};
+        uint8_t how = input_byte(in);
+        size_t n_fds = msg.header.type < ARRAY_SIZE(n_fds_of) ? n_fds_of[msg.header.type] : 0;
+        size_t size = launch_message_size(msg.header.type);
+        int fds[CHANNEL_FDS_MAX];
+
+        msg.header.seq = ++w->last_seq;
+        fill(in, &msg);
+        if (how >= 0xf0) { /* damage one byte, or the size, or the descriptors */
+                ((uint8_t *)&msg)[input_u32(in) % size] = input_byte(in);
+                size -= how & 1;
+                n_fds = (how & 2) != 0 ? input_pick(in, CHANNEL_FDS_MAX + 1) : n_fds;
+        } else if (msg.header.type == LAUNCH_START && msg.start.flags != 0)
+                n_fds = 2;
+        for (size_t i = 0; i < n_fds; i++)
+                fds[i] = some_fd(in);
+        send_message(w, &msg, size, fds, n_fds);
+        for (size_t i = 0; i < n_fds; i++)
+                (void)safe_close(fds[i]);
+}
+
+static void step_raw(World *w, Input *in) {
+        LaunchMessage msg = {0};
+        size_t size;
+        const uint8_t *data = input_bytes(in, 1, sizeof(msg), &size);
+
+        memcpy(&msg, data, size);
+        if (size >= sizeof(msg.header))
+                msg.header.seq = ++w->last_seq;
+        if (size > 0)
+                send_message(w, &msg, size, NULL, 0);
+}
+
+/* ---- what dynos do ---- */
+
+/* The app has its status file's descriptor in all but name: any bytes, any length. */
+static void step_status(World *w, Input *in) {
+        StatusRecord record = {.magic = STATUS_RECORD_MAGIC};
+        char path[3 * FUZZ_PATH_SIZE];
+        uint8_t how = input_byte(in);
+        size_t size;
+        const uint8_t *data;
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/dynos/%s/status", w->folder, ids[input_pick(in, 4)]);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        record.flags = how & 7;
+        record.exit_status = input_byte(in) * (how > 0xf0 ? 3U : 1U);
+        if (how == 0xff)
+                (void)!ftruncate(fd, input_byte(in));
+        data = input_bytes(in, 1, sizeof(record), &size);
+        if ((how & 0x10) != 0)
+                (void)!pwrite(fd, data, size, 0);
+        else
+                (void)!pwrite(fd, &record, sizeof(record), 0);
+        (void)close(fd);
+}
+
+/* ---- what a crash leaves ---- */
+
+static void step_restart(World *w, Input *in) {
+        char path[3 * FUZZ_PATH_SIZE];
+        size_t size;
+        const uint8_t *data = input_bytes(in, 4, 1024, &size);
+        uint8_t how = input_byte(in);
+        int fd;
+
+        if (size > 0) {
+                (void)snprintf(path, sizeof(path), "%s/dynos/%s/state", w->folder, ids[how % 4]);
+                fd = open(path, O_WRONLY | O_CLOEXEC | ((how & 0x80) != 0 ? O_TRUNC : 0));
+                if (fd >= 0) {
+                        (void)!pwrite(fd, data, size, (how & 0x40) != 0 ? input_byte(in) : 0);
+                        (void)close(fd);
+                }
+        }
+        close_link(w);
+        dynos_clear(&w->launcher);
+        w->launcher.slots = slots_free(w->launcher.slots);
+        if (slots_new(&w->launcher.slots, w->config.max_dynos) < 0)
+                abort();
+        assert(dynos_adopt(&w->launcher) == 0);
+        open_link(w);
+}
+
+static void step(World *w, Input *in) {
+        switch (input_pick(in, 9)) {
+        case 0:
+        case 1:
+        case 2:
+                step_request(w, in);
+                break;
+        case 3:
+                step_raw(w, in);
+                break;
+        case 4:
+                fake_dyno_end(input_byte(in));
+                break;
+        case 5:
+                step_status(w, in);
+                break;
+        case 6:
+                fake_child_end(in);
+                break;
+        case 7:
+                fake_now_usec += (uint64_t)input_byte(in) << input_byte(in) % 24;
+                fake_fail_next = input_byte(in);
+                break;
+        case 8:
+                if ((input_byte(in) & 1) != 0)
+                        step_restart(w, in);
+                else {
+                        close_link(w);
+                        run(w);
+                        open_link(w);
+                }
+                break;
+        }
+}
+
+/* ---- life ---- */
+
+static void on_store_event(void *userdata, const StoreEvent *event) {
+        Launcher *launcher = userdata;
+        LaunchFetched fetched = {
+                .header = {.type = LAUNCH_FETCHED, .seq = event->seq},
+                .import = event->import,
+                .result = event->result,
+        };
+        LaunchExtracted extracted = {
+                .header = {.type = LAUNCH_EXTRACTED, .seq = event->seq},
+                .result = event->result,
+                .layer = LAYER_STORE,
+        };
+
+        if (event->type == STORE_FETCHED)
+                link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
+        else if (event->type == STORE_EXTRACTED)
+                link_send(launcher, &extracted, sizeof(extracted), NULL, 0);
+        else
+                link_reply(launcher, event->seq, LAUNCH_REPLY, event->result, LAYER_STORE);
+}
+
+static int on_store(void *userdata, uint32_t events) {
+        return store_dispatch(((Launcher *)userdata)->store);
+}
+
+static void open_store(World *w) {
+        StoreOptions options = {
+                .unpacker = "/bin/true",
+                .uid_base = w->config.uid_base,
+                .handler = on_store_event,
+                .userdata = &w->launcher,
+        };
+
+        options.state_fd = fuzz_open(w->folder, "state", O_RDONLY | O_DIRECTORY);
+        if (store_open(&w->launcher.store, &options) < 0 || loop_add(
+                                                                    w->launcher.loop,
+                                                                    &w->store_source,
+                                                                    store_fd(w->launcher.store),
+                                                                    EPOLLIN,
+                                                                    on_store,
+                                                                    &w->launcher) < 0)
+                abort();
+        (void)close(options.state_fd);
+}
+
+static void setup(World *w) {
+        static unsigned n;
+        static char base[FUZZ_PATH_SIZE];
+
+        if (base[0] == '\0')
+                fuzz_folder(base);
+        (void)snprintf(w->folder, sizeof(w->folder), "%.60s/%u", base, n++);
+        (void)mkdir(w->folder, 0700);
+        fuzz_mkdir(w->folder, "dynos");
+        fuzz_mkdir(w->folder, "cgroup");
+        fuzz_mkdir(w->folder, "state");
+        w->config = (Config){
+                .instance = "fuzz",
+                .uid_base = 1000000,
+                .max_dynos = 3,
+                .pool = 1,
+                .allow_missing = UINT32_C(1) << MISSING_QUOTA,
+                .network = {.s_addr = htonl(0xac1e0000)},
+                .network_prefix = 16,
+        };
+        w->launcher = (Launcher){
+                .config = &w->config,
+                .memory_total = UINT64_C(8) << 30,
+                .host = fake_host,
+                .instance = INSTANCE_INIT,
+                .listen_fd = fuzz_open("/dev", "null", O_RDWR),
+                .config_fd = fuzz_open("/dev", "null", O_RDWR),
+                .cgroup_fd = fuzz_open(w->folder, "cgroup", O_RDONLY | O_DIRECTORY),
+                .dynos_dir_fd = fuzz_open(w->folder, "dynos", O_RDONLY | O_DIRECTORY),
+                .inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+        };
+        w->launcher.instance.run_dir_fd = fuzz_open(w->folder, ".", O_RDONLY | O_DIRECTORY);
+        if (loop_new(&w->launcher.loop) < 0 ||
+            slots_new(&w->launcher.slots, w->config.max_dynos) < 0 ||
+            loop_add(
+                    w->launcher.loop,
+                    &w->launcher.inotify_source,
+                    w->launcher.inotify_fd,
+                    EPOLLIN,
+                    dynos_on_inotify,
+                    &w->launcher) < 0)
+                abort();
+        loop_set_idle(w->launcher.loop, end_loop, w);
+        fake_objects(w->folder);
+        open_store(w);
+        open_link(w);
+}
+
+static void teardown(World *w) {
+        Launcher *l = &w->launcher;
+
+        close_link(w);
+        dynos_clear(l);
+        while (l->execs) {
+                fake_dyno_end_all();
+                run(w);
+        }
+        l->slots = slots_free(l->slots);
+        w->store_source = source_free(w->store_source);
+        l->store = store_close(l->store);
+        l->inotify_source = source_free(l->inotify_source);
+        l->loop = loop_free(l->loop);
+        (void)close(l->inotify_fd);
+        (void)close(l->listen_fd);
+        (void)close(l->config_fd);
+        (void)close(l->cgroup_fd);
+        (void)close(l->dynos_dir_fd);
+        (void)close(l->instance.run_dir_fd);
+        fake_reset();
+        fuzz_remove_tree(w->folder);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        Input in = {data, size};
+        unsigned before;
+        World *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return 0;
+        before = fuzz_count_fds();
+        setup(w);
+        for (int i = 0; i < STEPS_MAX && in.size > 0; i++) {
+                step(w, &in);
+                run(w);
+        }
+        teardown(w);
+        free(w);
+        assert(fuzz_count_fds() == before);
+        return 0;
+}

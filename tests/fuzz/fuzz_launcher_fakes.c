@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Processes are eventfds: readable is ended. What needs root (owners, cgroups, namespaces,
+ * the network) says yes, or fails when the input wants it to. The linker's --wrap puts the
+ * system calls among them in the launcher's way.
+ */
+
+#include "fuzz_launcher_fakes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sched.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "ipc/unpack_proto.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/net_plan.h"
+
+#define PROCESSES_MAX 64
+
+typedef struct FakeProcess {
+        int fd; /* ours; the launcher has another one of the same eventfd */
+        int launcher_fd;
+        bool is_child; /* of the store */
+        int result;
+        UnpackMode mode;
+        int out_fd, record_fd;
+} FakeProcess;
+
+SandboxHost *const fake_host = (SandboxHost *)&fake_now_usec;
+uint64_t fake_now_usec = USEC_PER_SEC;
+uint8_t fake_fail_next;
+bool fake_supervisor_killed;
+static FakeProcess processes[PROCESSES_MAX];
+static unsigned n_processes;
+
+static int fails(void) {
+        static const int errors[] = {ENOMEM, EBUSY, EPROTO, ENOPROTOOPT, ESRCH, ENOENT, EAGAIN};
+        uint8_t how = fake_fail_next;
+
+        /* each call takes a bit: what fails is anywhere in a start */
+        fake_fail_next >>= 1;
+        return (how & 1) == 0 ? 0 : -errors[how % ARRAY_SIZE(errors)];
+}
+
+static FakeProcess *process_new(int *ret_fd) {
+        FakeProcess *p;
+
+        if (n_processes == PROCESSES_MAX)
+                return NULL;
+        p = &processes[n_processes++];
+        *p = (FakeProcess){
+                .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .out_fd = -1, .record_fd = -1};
+        *ret_fd = p->launcher_fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
+        return p;
+}
+
+static void process_forget(FakeProcess *p) {
+        (void)safe_close(p->fd);
+        (void)safe_close(p->out_fd);
+        (void)safe_close(p->record_fd);
+        *p = processes[--n_processes];
+}
+
+static FakeProcess *process_of(int launcher_fd) {
+        for (unsigned i = 0; i < n_processes; i++)
+                if (processes[i].launcher_fd == launcher_fd)
+                        return &processes[i];
+        return NULL;
+}
+
+static void process_end(FakeProcess *p) {
+        uint64_t one = 1;
+
+        (void)!write(p->fd, &one, sizeof(one));
+}
+
+static FakeProcess *pick(unsigned which, bool is_child) {
+        for (unsigned i = 0; i < n_processes; i++)
+                if (processes[(which + i) % n_processes].is_child == is_child)
+                        return &processes[(which + i) % n_processes];
+        return NULL;
+}
+
+void fake_dyno_end(unsigned which) {
+        FakeProcess *p = pick(which, false);
+
+        if (p)
+                process_end(p);
+}
+
+void fake_dyno_end_all(void) {
+        for (unsigned i = 0; i < n_processes; i++)
+                process_end(&processes[i]);
+}
+
+void fake_reset(void) {
+        while (n_processes > 0)
+                process_forget(&processes[0]);
+        fake_fail_next = 0;
+}
+
+/* ---- the store's children ---- */
+
+void fake_child_end(Input *in) {
+        static const int results[] = {0, 0, 0, -EBADMSG, -EPROTO, -ENOSPC};
+        FakeProcess *p = pick(input_byte(in), true);
+        FetchRecord record = {.bytes = 4};
+
+        if (!p)
+                return;
+        p->result = results[input_pick(in, ARRAY_SIZE(results))];
+        memset(record.digest, (int)input_pick(in, 4), sizeof(record.digest));
+        if (p->mode == UNPACK_FETCH && p->record_fd >= 0) {
+                uint8_t how = input_byte(in);
+
+                (void)!write(p->out_fd, "tar\n", 4);
+                if (how > 250) /* it was taken over, and lies */
+                        record.bytes = how;
+                (void)!write(p->record_fd, &record, how == 249 ? 7 : sizeof(record));
+        }
+        if (p->out_fd >= 0 && p->mode == UNPACK_EXTRACT_SLUG)
+                (void)mkdirat(p->out_fd, "tree", 0755);
+        process_end(p);
+}
+
+int unpack_spawn(int program_fd, const char *profile, const UnpackJob *job, UnpackChild *ret) {
+        FakeProcess *p;
+        int r = fails();
+
+        if (r < 0)
+                return r;
+        p = process_new(&ret->pidfd);
+        if (!p)
+                return -EAGAIN;
+        p->is_child = true;
+        p->mode = job->mode;
+        p->out_fd = job->mode == UNPACK_REMOVE ? -1 : fcntl(job->out_fd, F_DUPFD_CLOEXEC, 3);
+        p->record_fd = job->mode == UNPACK_FETCH ? fcntl(job->record_fd, F_DUPFD_CLOEXEC, 3) : -1;
+        ret->pid = 4711;
+        return 0;
+}
+
+int unpack_reap(UnpackChild *child) {
+        FakeProcess *p = process_of(child->pidfd);
+        int r = p ? p->result : -EPROTO;
+
+        if (p)
+                process_forget(p);
+        child->pidfd = safe_close(child->pidfd);
+        return r;
+}
+
+void unpack_child_kill(UnpackChild *child) {
+        (void)unpack_reap(child);
+}
+
+static long fake_clone(const struct clone_args *args) {
+        FakeProcess *p = process_new((int *)(uintptr_t)args->pidfd);
+
+        if (!p) {
+                errno = EAGAIN;
+                return -1;
+        }
+        p->is_child = true;
+        p->mode = UNPACK_REMOVE;
+        return 4712;
+}
+
+static int fake_signal(int pidfd) {
+        FakeProcess *p = process_of(pidfd);
+        int r = fails();
+
+        if (p && p->is_child) { /* SIGKILL: it ends, and that is seen later */
+                p->result = -EPROTO;
+                process_end(p);
+        }
+        errno = -r;
+        return r < 0 ? -1 : 0;
+}
+
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+        long r = -1;
+        va_list ap;
+
+        va_start(ap, number);
+        if (number == SYS_clone3)
+                r = fake_clone(va_arg(ap, const struct clone_args *));
+        else if (number == SYS_pidfd_send_signal)
+                r = fake_signal(va_arg(ap, int));
+        else
+                abort();
+        va_end(ap);
+        return r;
+}
+
+/* ---- what only root may ---- */
+
+uint64_t __wrap_clock_boottime_usec(void);
+uint64_t __wrap_clock_boottime_usec(void) {
+        return fake_now_usec;
+}
+
+int __wrap_fchown(int fd, uid_t uid, gid_t gid);
+int __wrap_fchown(int fd, uid_t uid, gid_t gid) {
+        return 0;
+}
+
+int __wrap_fchownat(int fd, const char *name, uid_t uid, gid_t gid, int flags);
+int __wrap_fchownat(int fd, const char *name, uid_t uid, gid_t gid, int flags) {
+        return 0;
+}
+
+int __wrap_fchmodat(int fd, const char *name, mode_t mode, int flags);
+int __wrap_fchmodat(int fd, const char *name, mode_t mode, int flags) {
+        int r;
+
+        (void)mode; /* 0420, which only root can open for both */
+        r = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (r >= 0) {
+                char path[64];
+
+                (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", r);
+                (void)chmod(path, 0600);
+                (void)close(r);
+        }
+        return 0;
+}
+
+/* ---- rooms below ---- */
+
+int sandbox_slot_prepare(
+        SandboxHost *host, uint32_t index, SandboxSlot *ret, SandboxError *reterr) {
+        ret->index = index;
+        ret->uid = 1001024 + index;
+        return fails();
+}
+
+void sandbox_slot_release(SandboxSlot *slot) {
+        slot->netns_fd = safe_close(slot->netns_fd);
+        slot->userns_fd = safe_close(slot->userns_fd);
+        slot->slug_idmap_fd = safe_close(slot->slug_idmap_fd);
+}
+
+static int start_process(SandboxDyno *ret, SandboxError *reterr) {
+        int r = fails();
+
+        if (r < 0) {
+                *reterr = (SandboxError){
+                        .layer = LAYER_SECCOMP, .error = -r, .detail = "is not as it must be"};
+                return r;
+        }
+        ret->pid = 4713;
+        return process_new(&ret->pidfd) ? 0 : -EAGAIN;
+}
+
+int sandbox_launch(
+        SandboxHost *host, const SandboxLaunch *launch, SandboxDyno *ret, SandboxError *reterr) {
+        int r = start_process(ret, reterr);
+
+        if (r == 0)
+                ret->cgroup_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return r;
+}
+
+int sandbox_exec(
+        SandboxHost *host, const SandboxExec *exec, SandboxDyno *ret, SandboxError *reterr) {
+        return start_process(ret, reterr);
+}
+
+int sandbox_adopt(SandboxHost *host, const char *id, uid_t uid, pid_t pid, SandboxDyno *ret) {
+        SandboxError error;
+        int r = start_process(ret, &error);
+
+        if (r == 0)
+                ret->cgroup_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return r;
+}
+
+int sandbox_inspect(
+        SandboxHost *host,
+        const SandboxDyno *dyno,
+        const SandboxExpect *expect,
+        LaunchLayerReport ret[_LAYER_MAX]) {
+        return fails();
+}
+
+void sandbox_dyno_clear(SandboxDyno *dyno) {
+        FakeProcess *p = process_of(dyno->pidfd);
+
+        if (dyno->pidfd >= 0 && p)
+                process_forget(p);
+        dyno->pidfd = safe_close(dyno->pidfd);
+        dyno->cgroup_fd = safe_close(dyno->cgroup_fd);
+}
+
+int cgroup_open(int root_fd, const char *name) {
+        return fails() < 0 ? -ENOENT : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+int cgroup_kill(int cgroup_fd) {
+        return fails();
+}
+
+int cgroup_remove(int root_fd, const char *name) {
+        return fails();
+}
+
+int cgroup_read_counters(int cgroup_fd, CgroupCounters *ret) {
+        int r = fails();
+
+        *ret = (CgroupCounters){.oom_kill = r == -EBUSY, .pids_max = r == -ENOENT};
+        return r == -EPROTO ? r : 0;
+}
+
+bool net_slot_usable(const Net *net, uint32_t slot) {
+        return true;
+}
+
+int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
+        int r = fails();
+
+        if (r == 0)
+                *ret_netns_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return r;
+}
+
+int net_slot_destroy(Net *net, uint32_t slot) {
+        return fails();
+}
+
+int net_reload(Net *net) {
+        return fails();
+}
+
+int net_web_allow(Net *net, uint32_t slot, uint32_t port) {
+        return fails();
+}
+
+int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+        (void)snprintf(detail, size, "slot %u", slot);
+        return fails();
+}
+
+int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
+        return fails();
+}
+
+uint32_t host_missing(const Launcher *launcher) {
+        return UINT32_C(1) << MISSING_QUOTA;
+}
+
+void host_report(Launcher *launcher, LaunchInspected *ret) {
+        (void)launcher;
+        ret->result = fails();
+}
+
+void services_restart_supervisor(Launcher *launcher) {
+        fake_supervisor_killed = true;
+}
+
+/* ---- what is there at first ---- */
+
+static void make_object(const char *folder, const char *kind, uint8_t byte) {
+        uint8_t digest[DIGEST_SIZE];
+        char hex[DIGEST_TEXT_SIZE], name[160], marker[128];
+        struct statx st;
+        int fd, n;
+
+        memset(digest, byte, sizeof(digest));
+        format_digest(digest, hex);
+        (void)snprintf(name, sizeof(name), "state/archives/%s", hex);
+        fuzz_write(folder, name, "tar\n", 4);
+        (void)snprintf(name, sizeof(name), "state/%ss/%s", kind, hex);
+        fuzz_mkdir(folder, name);
+        (void)snprintf(name, sizeof(name), "state/%ss/%s/tree", kind, hex);
+        fuzz_mkdir(folder, name);
+
+        (void)snprintf(name, sizeof(name), "state/%ss/%s", kind, hex);
+        fd = fuzz_open(folder, name, O_PATH);
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
+                abort();
+        (void)close(fd);
+        n = snprintf(
+                marker,
+                sizeof(marker),
+                "synced %llu %lld.%09u",
+                (unsigned long long)st.stx_ino,
+                (long long)st.stx_btime.tv_sec,
+                st.stx_btime.tv_nsec);
+        (void)snprintf(name, sizeof(name), "state/boot/%s-%s", kind, hex);
+        fuzz_write(folder, name, marker, (size_t)n);
+}
+
+void fake_objects(const char *folder) {
+        static const char *const names[] = {"archives", "stacks", "slugs", "boot", "tmp"};
+        char name[64];
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                (void)snprintf(name, sizeof(name), "state/%s", names[i]);
+                fuzz_mkdir(folder, name);
+        }
+        make_object(folder, "stack", FAKE_STACK);
+        make_object(folder, "slug", FAKE_SLUG);
+}
