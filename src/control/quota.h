@@ -23,7 +23,8 @@ typedef struct QuotaSet QuotaSet;   /* all uids */
 typedef struct QuotaUser QuotaUser; /* one of them */
 
 QuotaSet *quota_set_new(void);
-QuotaSet *quota_set_free(QuotaSet *set); /* every user was released */
+/* Users that a query still holds outlive it. */
+QuotaSet *quota_set_free(QuotaSet *set);
 DEFINE_CLEANUP(QuotaSet, quota_set_free)
 
 enum {

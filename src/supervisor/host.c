@@ -110,7 +110,7 @@ inspect(Manager *manager,
         memset(&msg, 0, sizeof(msg));
         msg.dyno.header.type = LAUNCH_INSPECT;
         field_set(msg.dyno.id, sizeof(msg.dyno.id), dyno->id);
-        return launch_client_send(manager->launch, &msg, NULL, on_inspected, call);
+        return launch_client_ask(manager->launch, &msg, NULL, on_inspected, call);
 }
 
 void manager_inspect_query(
@@ -300,7 +300,7 @@ void manager_doctor_query(Manager *manager, DoctorDone done, void *userdata) {
                 *call = (DoctorCall){.manager = manager, .done = done, .userdata = userdata};
                 memset(&msg, 0, sizeof(msg));
                 msg.header.type = LAUNCH_HOST;
-                r = launch_client_send(manager->launch, &msg, NULL, on_hosted, call);
+                r = launch_client_ask(manager->launch, &msg, NULL, on_hosted, call);
         }
         if (r < 0) {
                 free(call);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -13,7 +14,8 @@
 typedef struct Pending {
         struct Pending *next;
         uint32_t seq;
-        LaunchType type; /* of the request */
+        LaunchType type;  /* of the request */
+        bool must_answer; /* at our end, too */
         LaunchDone done;
         void *userdata;
 } Pending;
@@ -188,14 +190,37 @@ LaunchClient *launch_client_free(LaunchClient *client) {
         while (client->queue)
                 queue_pop(client);
         while (client->pending) {
-                Pending *next = client->pending->next;
+                Pending *pending = client->pending;
+                const LaunchMessage lost = {
+                        .reply =
+                                {
+                                        .header = {.type = LAUNCH_REPLY, .seq = pending->seq},
+                                        .result = -ENOTCONN,
+                                        .layer = _LAYER_ANY_MAX,
+                                },
+                };
 
-                free(client->pending);
-                client->pending = next;
+                client->pending = pending->next;
+                if (pending->done && pending->must_answer)
+                        pending->done(&lost, pending->userdata);
+                free(pending);
         }
         (void)safe_close(client->fd);
         free(client);
         return NULL;
+}
+
+int launch_client_ask(
+        LaunchClient *client,
+        LaunchMessage *msg,
+        const LaunchFds *fds,
+        LaunchDone done,
+        void *userdata) {
+        int r = launch_client_send(client, msg, fds, done, userdata);
+
+        if (r == 0)
+                client->pending->must_answer = true;
+        return r;
 }
 
 int launch_client_send(

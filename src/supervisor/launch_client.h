@@ -65,5 +65,16 @@ int launch_client_send(
         LaunchDone done,
         void *userdata) _must_check_;
 
+/*
+ * The same for what a client waits for: if we end first, @done gets a REPLY of -ENOTCONN.
+ * It must not send anything then.
+ */
+int launch_client_ask(
+        LaunchClient *client,
+        LaunchMessage *msg,
+        const LaunchFds *fds,
+        LaunchDone done,
+        void *userdata) _must_check_;
+
 /* The answers to all requests with @userdata are nobody's business any more. */
 void launch_client_forget(LaunchClient *client, void *userdata);

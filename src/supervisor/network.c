@@ -176,9 +176,13 @@ void network_tell_all(Manager *manager) {
 /* ---- changes ---- */
 
 void policy_calls_free(PolicyCall *calls) {
+        ManagerError error = {0};
+
+        (void)refuse(&error, DYNOD_ERROR_FAILED, "The supervisor ended meanwhile. Ask again.");
         while (calls) {
                 PolicyCall *next = calls->next;
 
+                calls->done(&error, NULL, calls->userdata);
                 free(calls);
                 calls = next;
         }

@@ -292,7 +292,7 @@ exec(Manager *manager,
         memset(&msg, 0, sizeof(msg));
         msg.dyno.header.type = LAUNCH_EXEC;
         field_set(msg.dyno.id, sizeof(msg.dyno.id), dyno->id);
-        return launch_client_send(manager->launch, &msg, &fds, on_exec, call);
+        return launch_client_ask(manager->launch, &msg, &fds, on_exec, call);
 }
 
 void manager_exec_query(

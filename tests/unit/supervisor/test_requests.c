@@ -563,6 +563,27 @@ static void test_jobs_of_one_user_are_bounded(void **state) {
         assert_null(w->manager->jobs);
 }
 
+static void on_doctor(const ManagerError *error, const DoctorInfo *info, void *userdata) {
+        World *w = userdata;
+
+        assert_false(w->answered);
+        w->answered = true;
+        w->answer_error = *error;
+}
+
+/* A query is answered once, also if the supervisor ends before the launcher answers. */
+static void test_the_end_answers_queries(void **state) {
+        World *w = *state;
+
+        manager_doctor_query(w->manager, on_doctor, w);
+        world_expect(w, LAUNCH_HOST);
+        assert_false(w->answered);
+        world_kill_supervisor(w);
+        assert_true(w->answered);
+        assert_string_equal(w->answer_error.name, DYNOD_ERROR_FAILED);
+        world_hello(w);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 WORLD_TEST(test_importing_a_name_again_adds_a_version),
@@ -589,6 +610,7 @@ int main(void) {
                 WORLD_TEST(test_another_size_replaces_the_dynos),
                 WORLD_TEST(test_wait_ends_when_all_is_up_or_crashed_twice_or_late),
                 WORLD_TEST(test_jobs_of_one_user_are_bounded),
+                WORLD_TEST(test_the_end_answers_queries),
         };
 
         return cmocka_run_group_tests_name("supervisor/requests", tests, NULL, NULL);
