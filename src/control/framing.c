@@ -76,12 +76,24 @@ static int take_lines(Framing *framing, const char *data, size_t size) {
         return framing->lines > FRAMING_LINES_MAX ? -EBADMSG : 0;
 }
 
+static void keep(Framing *framing, const char *data, size_t size) {
+        size_t room;
+
+        if (framing->header_have == 0)
+                framing->start_have = 0;
+        room = sizeof(framing->start) - framing->start_have;
+        size = size < room ? size : room;
+        memcpy(framing->start + framing->start_have, data, size);
+        framing->start_have += size;
+}
+
 int framing_take(Framing *framing, const char *data, size_t size) {
         assert(framing && data);
 
         if (framing->lines != LINES_OVER)
                 return take_lines(framing, data, size);
 
+        keep(framing, data, size);
         if (framing->header_have < FRAMING_HEADER_SIZE) {
                 assert(size <= FRAMING_HEADER_SIZE - framing->header_have);
                 memcpy(framing->header + framing->header_have, data, size);

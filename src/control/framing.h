@@ -14,6 +14,7 @@
 
 #define FRAMING_LINES_MAX 1024                   /* bytes of the line protocol; 60 are usual */
 #define FRAMING_HEADER_SIZE 16                   /* of a message, up to the length of its fields */
+#define FRAMING_START_MAX 1024                   /* of a message, kept: a call's fields take 150 */
 #define FRAMING_MESSAGE_MAX ((size_t)512 * 1024) /* bytes: twice all config vars that fit a dyno */
 
 typedef struct Framing {
@@ -21,7 +22,9 @@ typedef struct Framing {
         size_t matched; /* bytes of the line BEGIN that the last ones are */
         uint8_t header[FRAMING_HEADER_SIZE];
         size_t header_have;
-        size_t left; /* of the message whose header is complete */
+        size_t left;                      /* of the message whose header is complete */
+        uint8_t start[FRAMING_START_MAX]; /* of the current message, or of the last one */
+        size_t start_have;
 } Framing;
 
 /* How many bytes the current message still has; 0 in the line protocol: peek, and ask below. */

@@ -3,7 +3,8 @@
 /*
  * Bytes are read up to the end of the current message and never beyond: descriptors
  * belong to the message with whose bytes they were sent, and the kernel hands out bytes
- * of an earlier message together with them if it is asked for more.
+ * of an earlier message together with them if it is asked for more. They are held until
+ * their message is whole and its header is found to be one that sd-bus will take.
  */
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "control/call_header.h"
 #include "control/framing.h"
 #include "control/relay.h"
 #include "ipc/channel.h"
@@ -27,13 +29,12 @@ struct Relay {
         RelayClosed closed;
         void *userdata;
         Framing framing;
-        size_t n_fds; /* that came with the current message */
+        ChannelFds fds; /* that came with the current message; they go on with its last byte */
         bool over;
 
         /* read from the client, not yet taken by sd-bus */
         char buffer[RELAY_BUFFER_BYTES];
         size_t have, sent;
-        ChannelFds fds;
 };
 
 static void end(Relay *relay, const char *why) {
@@ -67,9 +68,8 @@ static bool take_fds(Relay *relay, struct msghdr *mh) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-                        if (relay->n_fds < CHANNEL_FDS_MAX) {
+                        if (relay->fds.n < CHANNEL_FDS_MAX) {
                                 relay->fds.fd[relay->fds.n++] = fd;
-                                relay->n_fds++;
                         } else {
                                 (void)safe_close(fd);
                                 fit = false;
@@ -118,7 +118,7 @@ static int forward(Relay *relay) {
                 struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
                 ssize_t n;
 
-                if (relay->fds.n > 0) {
+                if (relay->fds.n > 0 && framing_is_between(&relay->framing)) {
                         mh.msg_control = &control;
                         mh.msg_controllen = CMSG_SPACE(sizeof(int) * relay->fds.n);
                         control.header.cmsg_level = SOL_SOCKET;
@@ -133,7 +133,8 @@ static int forward(Relay *relay) {
                         continue;
                 if (n < 0)
                         return errno == EAGAIN ? 1 : -errno;
-                channel_fds_clear(&relay->fds);
+                if (framing_is_between(&relay->framing))
+                        channel_fds_clear(&relay->fds);
                 relay->sent += (size_t)n;
         }
         relay->have = relay->sent = 0;
@@ -180,9 +181,11 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
                 return 0;
         }
 
-        /* sd-bus keeps descriptors until their message is whole, so they are counted up to there */
-        if (framing_is_between(&relay->framing))
-                relay->n_fds = 0;
+        if (framing_is_between(&relay->framing) && relay->fds.n > 0 &&
+            !call_header_is_plain(relay->framing.start, relay->framing.start_have, relay->fds.n)) {
+                end(relay, "it sent descriptors with what is no call");
+                return 0;
+        }
         relay->have = (size_t)n;
         r = forward(relay);
         if (r < 0) {

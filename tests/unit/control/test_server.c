@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -449,6 +450,56 @@ static void test_descriptors_of_one_message_are_bounded(void **state) {
         assert_true(hung_up(fd));
 }
 
+static unsigned descriptors_of(pid_t pid) {
+        char path[64];
+        unsigned n = 0;
+        DIR *dir;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+        dir = opendir(path);
+        assert_non_null(dir);
+        while (readdir(dir))
+                n++;
+        (void)closedir(dir);
+        return n;
+}
+
+/* A call of Version, and a byte of its header to be changed. */
+static const uint8_t version_call[] = {
+        'l', 1,   0,   1,   0,   0,   0,   0,   7,   0,   0,   0,   0x58, 0,   0,   0,   1,   1,
+        'o', 0,   19,  0,   0,   0,   '/', 'o', 'r', 'g', '/', 'd', 'y',  'n', 'o', 'd', '/', 'M',
+        'a', 'n', 'a', 'g', 'e', 'r', '1', 0,   0,   0,   0,   0,   2,    1,   's', 0,   18,  0,
+        0,   0,   'o', 'r', 'g', '.', 'd', 'y', 'n', 'o', 'd', '.', 'M',  'a', 'n', 'a', 'g', 'e',
+        'r', '1', 0,   0,   0,   0,   0,   0,   3,   1,   's', 0,   7,    0,   0,   0,   'V', 'e',
+        'r', 's', 'i', 'o', 'n', 0,   9,   1,   'u', 0,   1,   0,   0,    0,
+};
+
+/* sd-bus forgets the descriptors of a message that it cannot read. */
+static void test_no_descriptor_outlives_a_broken_message(void **state) {
+        World *world = *state;
+        _cleanup_bus_ sd_bus *bus = connect_bus(world);
+        unsigned before;
+
+        call(bus, "Version", NULL, NULL, "");
+        before = descriptors_of(world->server);
+        for (size_t i = 0; i < sizeof(version_call); i++) {
+                _cleanup_close_ int fd = connect_raw(world);
+                uint8_t broken[sizeof(version_call)];
+                char answer[256];
+
+                memcpy(broken, version_call, sizeof(broken));
+                broken[i] ^= 0x15;
+                assert_int_equal(write(fd, greeting, sizeof(greeting) - 1), sizeof(greeting) - 1);
+                assert_true(read(fd, answer, sizeof(answer)) > 0);
+                (void)!send_with_fds(fd, broken, sizeof(broken), 1);
+                (void)shutdown(fd, SHUT_WR);
+                while (read(fd, answer, sizeof(answer)) > 0)
+                        ;
+        }
+        call(bus, "Version", NULL, NULL, "");
+        assert_int_equal(descriptors_of(world->server), before);
+}
+
 static void test_who_does_not_read_is_dropped(void **state) {
         _cleanup_bus_ sd_bus *slow = connect_bus(*state), *bus = connect_bus(*state);
         int r = 0;
@@ -562,6 +613,7 @@ int main(void) {
                 TEST(test_garbage_ends_the_connection),
                 TEST(test_too_many_descriptors_end_the_connection),
                 TEST(test_descriptors_of_one_message_are_bounded),
+                TEST(test_no_descriptor_outlives_a_broken_message),
                 TEST(test_who_does_not_read_is_dropped),
                 TEST(test_connections_of_a_uid_are_bounded),
                 TEST(test_jobs_of_a_uid_are_bounded_and_freed),
