@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 
@@ -13,6 +14,8 @@ static void format(const char *fmt, va_list ap) {
         static char line[2048];
 
         (void)vsnprintf(line, sizeof(line), fmt, ap);
+        if (getenv("FUZZ_LOG")) /* to look at one input */
+                (void)fprintf(stderr, "log: %s\n", line);
 }
 
 void log_open(const char *program, bool debug) {
