@@ -10,7 +10,8 @@
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
  * Covers: launcher/requests.c launcher/link.c launcher/dynos.c launcher/dynos_adopt.c
- *          launcher/dyno_folder.c launcher/slots.c launcher/loop.c ipc/launch_proto.c
+ *          launcher/dyno_folder.c launcher/execs.c launcher/policies.c launcher/network.c
+ *          launcher/slots.c launcher/loop.c ipc/launch_proto.c
  *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
  * Options: -max_len=4096
  */
@@ -25,6 +26,7 @@
 #include "ipc/channel.h"
 #include "ipc/status_record.h"
 #include "launcher/dynos.h"
+#include "launcher/policies.h"
 #include "launcher/slots.h"
 
 #define STEPS_MAX 200
@@ -295,11 +297,15 @@ static void step_restart(World *w, Input *in) {
                 }
         }
         close_link(w);
+        execs_clear(&w->launcher);
         dynos_clear(&w->launcher);
+        fake_forget_policies();
         w->launcher.slots = slots_free(w->launcher.slots);
         if (slots_new(&w->launcher.slots, w->config.max_dynos) < 0)
                 abort();
         assert(dynos_adopt(&w->launcher) == 0);
+        assert(policies_restore(&w->launcher) == 0);
+        (void)!network_start(&w->launcher);
         open_link(w);
 }
 
@@ -385,6 +391,12 @@ static void open_store(World *w) {
         (void)close(options.state_fd);
 }
 
+/* network_watch() without the kernel's events. */
+static int on_repair(void *userdata, uint32_t events) {
+        network_look(&((World *)userdata)->launcher);
+        return 0;
+}
+
 static void setup(World *w) {
         static unsigned n;
         static char base[FUZZ_PATH_SIZE];
@@ -417,7 +429,9 @@ static void setup(World *w) {
                 .inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
         };
         w->launcher.instance.run_dir_fd = fuzz_open(w->folder, ".", O_RDONLY | O_DIRECTORY);
-        if (loop_new(&w->launcher.loop) < 0 ||
+        if (policies_open(&w->launcher) < 0 || loop_new(&w->launcher.loop) < 0 ||
+            loop_add_timer(
+                    w->launcher.loop, &w->launcher.repair.timer, USEC_INFINITY, on_repair, w) < 0 ||
             slots_new(&w->launcher.slots, w->config.max_dynos) < 0 ||
             loop_add(
                     w->launcher.loop,
@@ -437,11 +451,9 @@ static void teardown(World *w) {
         Launcher *l = &w->launcher;
 
         close_link(w);
+        execs_clear(l);
         dynos_clear(l);
-        while (l->execs) {
-                fake_dyno_end_all();
-                run(w);
-        }
+        l->repair.timer = source_free(l->repair.timer);
         l->slots = slots_free(l->slots);
         w->store_source = source_free(w->store_source);
         l->store = store_close(l->store);
@@ -452,6 +464,7 @@ static void teardown(World *w) {
         (void)close(l->config_fd);
         (void)close(l->cgroup_fd);
         (void)close(l->dynos_dir_fd);
+        (void)close(l->policies_dir_fd);
         (void)close(l->instance.run_dir_fd);
         fake_reset();
         fuzz_remove_tree(w->folder);

@@ -18,6 +18,7 @@
 #include "ipc/unpack_proto.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/net_plan.h"
+#include "sandbox/net_policy.h"
 
 #define PROCESSES_MAX 64
 
@@ -46,18 +47,6 @@ static int fails(void) {
         return (how & 1) == 0 ? 0 : -errors[how % ARRAY_SIZE(errors)];
 }
 
-static FakeProcess *process_new(int *ret_fd) {
-        FakeProcess *p;
-
-        if (n_processes == PROCESSES_MAX)
-                return NULL;
-        p = &processes[n_processes++];
-        *p = (FakeProcess){
-                .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .out_fd = -1, .record_fd = -1};
-        *ret_fd = p->launcher_fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 3);
-        return p;
-}
-
 static void process_forget(FakeProcess *p) {
         (void)safe_close(p->fd);
         (void)safe_close(p->out_fd);
@@ -70,6 +59,25 @@ static FakeProcess *process_of(int launcher_fd) {
                 if (processes[i].launcher_fd == launcher_fd)
                         return &processes[i];
         return NULL;
+}
+
+static FakeProcess *process_new(int *ret_fd) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), launcher_fd;
+        FakeProcess *p;
+
+        launcher_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        p = process_of(launcher_fd); /* the launcher has closed it meanwhile */
+        if (p)
+                process_forget(p);
+        if (n_processes == PROCESSES_MAX) {
+                (void)close(fd);
+                (void)close(launcher_fd);
+                return NULL;
+        }
+        p = &processes[n_processes++];
+        *p = (FakeProcess){.fd = fd, .launcher_fd = launcher_fd, .out_fd = -1, .record_fd = -1};
+        *ret_fd = launcher_fd;
+        return p;
 }
 
 static void process_end(FakeProcess *p) {
@@ -92,15 +100,11 @@ void fake_dyno_end(unsigned which) {
                 process_end(p);
 }
 
-void fake_dyno_end_all(void) {
-        for (unsigned i = 0; i < n_processes; i++)
-                process_end(&processes[i]);
-}
-
 void fake_reset(void) {
         while (n_processes > 0)
                 process_forget(&processes[0]);
         fake_fail_next = 0;
+        fake_forget_policies();
 }
 
 /* ---- the store's children ---- */
@@ -155,7 +159,7 @@ int unpack_reap(UnpackChild *child) {
 }
 
 void unpack_child_kill(UnpackChild *child) {
-        (void)unpack_reap(child);
+        (void)!unpack_reap(child);
 }
 
 static long fake_clone(const struct clone_args *args) {
@@ -267,9 +271,48 @@ int sandbox_launch(
         return r;
 }
 
-int sandbox_exec(
-        SandboxHost *host, const SandboxExec *exec, SandboxDyno *ret, SandboxError *reterr) {
-        return start_process(ret, reterr);
+/* A process that is held up is one whose descriptor is never readable. */
+struct SandboxJoin {
+        int fd;
+};
+
+int sandbox_exec_begin(
+        SandboxHost *host,
+        const SandboxExec *exec,
+        SandboxJoin **ret,
+        int *ret_pidfd,
+        SandboxError *reterr) {
+        SandboxDyno process = SANDBOX_DYNO_INIT;
+        bool held_up = (fake_fail_next & 0x80) != 0;
+        int r = start_process(&process, reterr);
+
+        if (r < 0)
+                return r;
+        *ret = malloc(sizeof(**ret));
+        if (!*ret)
+                abort();
+        (*ret)->fd = eventfd(held_up ? 0 : 1, EFD_CLOEXEC | EFD_NONBLOCK);
+        *ret_pidfd = process.pidfd;
+        return 0;
+}
+
+int sandbox_join_fd(const SandboxJoin *join) {
+        return join->fd;
+}
+
+int sandbox_join_continue(SandboxJoin *join, SandboxError *reterr) {
+        int r = fails();
+
+        if (r < 0)
+                *reterr = (SandboxError){.layer = LAYER_SECCOMP, .detail = "is not as it must be"};
+        return r == -EAGAIN ? SANDBOX_E_AGAIN : r;
+}
+
+SandboxJoin *sandbox_join_free(SandboxJoin *join) {
+        if (join)
+                (void)close(join->fd);
+        free(join);
+        return NULL;
 }
 
 int sandbox_adopt(SandboxHost *host, const char *id, uid_t uid, pid_t pid, SandboxDyno *ret) {
@@ -333,10 +376,6 @@ int net_slot_destroy(Net *net, uint32_t slot) {
         return fails();
 }
 
-int net_reload(Net *net) {
-        return fails();
-}
-
 int net_web_allow(Net *net, uint32_t slot, uint32_t port) {
         return fails();
 }
@@ -348,6 +387,54 @@ int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
 
 int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
         return fails();
+}
+
+const char *net_damage(const Net *net) {
+        return (fake_fail_next & 0x40) != 0 ? "the nftables table was changed by nft (PID 4711)"
+                                            : NULL;
+}
+
+int net_handle_watch(Net *net) {
+        return fails();
+}
+
+/* ---- policies ---- */
+
+static LaunchPolicy policies[4];
+static size_t n_policies;
+
+const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
+        for (size_t i = 0; i < n_policies; i++)
+                if (policies[i].app_number == app_number)
+                        return &policies[i];
+        return NULL;
+}
+
+int net_policy_check(Net *net, const LaunchPolicy *policy) {
+        return fails();
+}
+
+int net_policy_restore(Net *net, const LaunchPolicy *policy) {
+        size_t i = 0;
+
+        while (i < n_policies && policies[i].app_number != policy->app_number)
+                i++;
+        if (i == ARRAY_SIZE(policies))
+                return -ENOMEM;
+        policies[i] = *policy;
+        if (i == n_policies)
+                n_policies++;
+        return 0;
+}
+
+int net_policy_set(Net *net, const LaunchPolicy *policy) {
+        int r = fails();
+
+        return r == -EBUSY ? NET_E_FIREWALL : r < 0 ? r : net_policy_restore(net, policy);
+}
+
+void fake_forget_policies(void) {
+        n_policies = 0;
 }
 
 uint32_t host_missing(const Launcher *launcher) {

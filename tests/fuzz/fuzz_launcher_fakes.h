@@ -22,6 +22,6 @@ extern bool fake_supervisor_killed;
 void fake_objects(const char *folder);
 
 void fake_dyno_end(unsigned which); /* its process, or a ps:exec's, is gone */
-void fake_dyno_end_all(void);
-void fake_child_end(Input *in); /* some child of the store, as the input says */
+void fake_child_end(Input *in);     /* some child of the store, as the input says */
+void fake_forget_policies(void);    /* the network of a new launcher has none */
 void fake_reset(void);
