@@ -52,6 +52,8 @@ static const DbusMethod dbus_methods[] = {
         {"Run", "sasa{ss}sbbbqqh"},
         {"Exec", "ssasa{ss}bqqh"},
         {"Logs", "sb"},
+        {"Network", "s"},
+        {"ChangeNetwork", "ssas"},
 };
 
 /* What an argument is likely to be; the rest of the choices are text of the input's own. */
@@ -75,6 +77,24 @@ static const char *const dbus_words[] = {
         "HEROKU_X",
         "debian-13",
         "SHA256:1212121212121212121212121212121212121212121212121212121212121212",
+        "allow",
+        "deny",
+        "remove",
+        "reset",
+        "source",
+        "trust",
+        "distrust",
+        "add-service",
+        "remove-service",
+        "publish",
+        "unpublish",
+        "10.0.0.0/8:5432/tcp",
+        "any",
+        "192.0.2.0/24",
+        "postgres",
+        "5432/udp",
+        "8080",
+        "auto",
 };
 
 static inline void dbus_put(DbusCall *call, const void *data, size_t size) {

@@ -20,7 +20,7 @@
 #include "sandbox/net_plan.h"
 #include "sandbox/net_policy.h"
 
-#define PROCESSES_MAX 64
+#define PROCESSES_MAX 1024
 
 typedef struct FakeProcess {
         int fd; /* ours; the launcher has another one of the same eventfd */
