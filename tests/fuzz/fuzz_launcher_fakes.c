@@ -372,6 +372,14 @@ int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
         return r;
 }
 
+int net_slot_begin(Net *net, uint32_t slot, int netns_fd, const NetDyno *dyno) {
+        return fails();
+}
+
+int net_slot_listens(Net *net, uint32_t slot, bool listens) {
+        return fails();
+}
+
 int net_slot_destroy(Net *net, uint32_t slot) {
         return fails();
 }
