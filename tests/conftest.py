@@ -26,6 +26,11 @@ from dynod_testing import Daemon, make_slug, native_daemon  # noqa: E402
 INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--show-layer-table", action="store_true",
+                     help="print docs/escape-layers.md as the guest would have it")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "vm: needs AppArmor, cgroup controllers or systemd")
     config.addinivalue_line("markers", "native: about an instance of its own; not for the VM")

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "sandbox/apparmor.h"
@@ -288,6 +289,16 @@ static int check_no_new_privs(const Inspection *in, LaunchLayerReport *out) {
                                             : report(out, VERDICT_FAILED, "is not set");
 }
 
+/*
+ * What is masked need not be there: the host's /proc has it if the dyno's has. A module
+ * that was loaded since the start may have brought it; that is no reason to refuse an exec.
+ */
+static bool must_be_mounted(const Inspection *in, const RootfsMount *m) {
+        if ((m->flags & ROOTFS_OPTIONAL) == 0)
+                return true;
+        return in->scope == INSPECT_DYNO && faccessat(AT_FDCWD, m->point, F_OK, 0) == 0;
+}
+
 static int check_rootfs(const Inspection *in, LaunchLayerReport *out) {
         _cleanup_free_ char *text = NULL;
         bool seen[ROOTFS_MOUNTS_MAX] = {false};
@@ -318,7 +329,7 @@ static int check_rootfs(const Inspection *in, LaunchLayerReport *out) {
         if (r < 0)
                 return report(out, VERDICT_FAILED, "the mounts cannot be read");
         for (size_t i = 0; i < n_rootfs_mounts; i++)
-                if (!seen[i] && !(rootfs_mounts[i].flags & ROOTFS_OPTIONAL))
+                if (!seen[i] && must_be_mounted(in, &rootfs_mounts[i]))
                         return report(
                                 out, VERDICT_FAILED, "%s is not mounted", rootfs_mounts[i].point);
 

@@ -4,7 +4,7 @@
  *      escape list                     every attempt, as JSON lines
  *      escape run NAME...|all          makes attempts here: in a dyno
  *      escape control NAME...|all      makes attempts as their controls say: outside, as root
- *      escape identity                 ends with ESCAPE_GAINED if its file gave it rights
+ *      escape identity CAPABILITIES    ends with ESCAPE_GAINED if its file gave it further ones
  *
  * run and control print a JSON line for each attempt: its name, "outcome" ("through",
  * "refused", "killed", "nothing", "absent", "broken", "timeout", "signal") and "error", the
@@ -256,14 +256,15 @@ static int for_each(int (*call)(const Attempt *, int *), char *const *names, uns
         return n > 0 ? 0 : 1;
 }
 
-/* Effective ids that are not the caller's, or a capability that a user's program has not. */
-static int identity(void) {
+/* Effective ids that are not the caller's, or a capability that @callers, hexadecimal, has not. */
+static int identity(const char *callers) {
         struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
         struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 
         if (syscall(SYS_capget, &header, data) < 0)
                 return 1;
-        return geteuid() != getuid() || getegid() != getgid() || data[0].permitted != 0
+        return geteuid() != getuid() || getegid() != getgid() ||
+                               (data[0].permitted & ~strtoul(callers, NULL, 16)) != 0
                        ? ESCAPE_GAINED
                        : ESCAPE_GAINED_NOT;
 }
@@ -274,8 +275,8 @@ int main(int argc, char **argv) {
 
         if (argc == 2 && strcmp(argv[1], "list") == 0)
                 return for_each(print_attempt, everything, 0);
-        if (argc == 2 && strcmp(argv[1], "identity") == 0)
-                return identity();
+        if (argc == 3 && strcmp(argv[1], "identity") == 0)
+                return identity(argv[2]);
         if (argc >= 3 && strcmp(argv[1], "run") == 0)
                 return for_each(make_attempt, argv + 2, 0);
         if (argc >= 3 && strcmp(argv[1], "control") == 0) {

@@ -22,12 +22,18 @@
 #define SOMEBODY 4711 /* no id that any dyno has mapped */
 #define OWN_FILE "/tmp/escape-own"
 
-/* Root of the namespace is nobody outside: that alone is nothing. */
-static int judge_root(void) {
+/*
+ * Root, and capabilities, of a user namespace of one's own that owns nothing else are
+ * nothing: what counts is whether it is the host's.
+ */
+static int judge(int r) {
         char text[64] = "";
         unsigned inside = 1, outside = 1;
-        FILE *f = fopen("/proc/self/uid_map", "re");
+        FILE *f;
 
+        if (r < 0)
+                return -errno;
+        f = fopen("/proc/self/uid_map", "re");
         if (f && fgets(text, sizeof(text), f))
                 (void)sscanf(text, "%u %u", &inside, &outside); /* NOLINT */
         if (f)
@@ -36,16 +42,16 @@ static int judge_root(void) {
 }
 
 static int be_root(void) {
-        return setuid(0) < 0 ? -errno : judge_root();
+        return judge(setuid(0));
 }
 
 static int be_root_group(void) {
-        return setgid(0) < 0 ? -errno : judge_root();
+        return judge(setgid(0));
 }
 
 static int be_root_for_files(void) {
         (void)setfsuid(0);
-        return setfsuid((uid_t)-1) == 0 ? judge_root() : -EPERM;
+        return setfsuid((uid_t)-1) == 0 ? judge(0) : -EPERM;
 }
 
 static int be_somebody(void) {
@@ -59,7 +65,7 @@ static int be_somebodys_group(void) {
 static int have_groups(void) {
         gid_t group = 0;
 
-        return setgroups(1, &group) < 0 ? -errno : judge_root();
+        return judge(setgroups(1, &group));
 }
 
 static int drop_groups(void) {
@@ -76,8 +82,8 @@ static int give_to_root(void) {
         int r = make_own_file();
 
         if (r == 0)
-                r = attempt_result(chown(OWN_FILE, 0, 0));
-        return r == 0 ? judge_root() : r;
+                r = judge(chown(OWN_FILE, 0, 0));
+        return r;
 }
 
 static int give_away(void) {
@@ -100,7 +106,7 @@ static int have_all(void) {
                 return -errno;
         if (escape_is_control)
                 data[0].effective = data[0].permitted;
-        return attempt_result(syscall(SYS_capset, &header, data));
+        return judge((int)syscall(SYS_capset, &header, data));
 }
 
 static int have_inheritable(void) {
@@ -110,20 +116,20 @@ static int have_inheritable(void) {
         if (syscall(SYS_capget, &header, data) < 0)
                 return -errno;
         data[0].inheritable |= 1U << CAP_CHOWN;
-        return attempt_result(syscall(SYS_capset, &header, data));
+        return judge((int)syscall(SYS_capset, &header, data));
 }
 
 static int raise_ambient(void) {
         (void)have_inheritable();
-        return attempt_result(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0));
+        return judge(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0));
 }
 
 static int change_securebits(void) {
-        return attempt_result(prctl(PR_SET_SECUREBITS, 0, 0, 0, 0));
+        return judge(prctl(PR_SET_SECUREBITS, 0, 0, 0, 0));
 }
 
 static int keep_capabilities(void) {
-        return attempt_result(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+        return judge(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
 }
 
 static int own_file_capability(void) {
@@ -135,7 +141,7 @@ static int own_file_capability(void) {
 
         if (r < 0)
                 return r;
-        return attempt_result(setxattr(OWN_FILE, "security.capability", &all, sizeof(all), 0));
+        return judge(setxattr(OWN_FILE, "security.capability", &all, sizeof(all), 0));
 }
 
 /* overlayfs believes these: with them /app could show what is not in it. */

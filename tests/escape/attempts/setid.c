@@ -14,14 +14,24 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "escape.h"
 
+#define OURS "escape-" /* programs that the test put into the stack */
+
 static int run_identity(const char *path) {
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+        char callers[16];
         pid_t pid;
         int status;
+
+        if (syscall(SYS_capget, &header, data) < 0)
+                return -errno;
+        (void)snprintf(callers, sizeof(callers), "%x", data[0].permitted);
 
         if (access(path, X_OK) < 0)
                 return ATTEMPT_BROKEN;
@@ -29,8 +39,8 @@ static int run_identity(const char *path) {
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
-                (void)execl(path, path, "identity", NULL);
-                _exit(126);
+                (void)execl(path, path, "identity", callers, NULL);
+                _exit(errno == EPERM ? ESCAPE_GAINED_NOT : 126); /* it was to get what nobody has */
         }
         status = attempt_wait(pid);
         return status == ESCAPE_GAINED       ? 0
@@ -54,40 +64,55 @@ static int slug_capability(void) {
         return run_identity(place("/tmp/filecap", "/app/filecap"));
 }
 
-/* Every program of the stack that would change its user; in an archive of Debian there are some. */
-static int stack_setuid(void) {
+/* Through if a program of the stack, other than ours, has what @gives looks for. */
+static int search_stack(int (*gives)(int dir_fd, const char *name)) {
         static const char *const folders[] = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"};
         int result = ATTEMPT_NOTHING;
 
-        if (escape_is_control)
-                return run_identity("/tmp/setuid");
-        for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        for (size_t i = 0; result != 0 && i < sizeof(folders) / sizeof(folders[0]); i++) {
                 DIR *dir = opendir(folders[i]);
                 struct dirent *entry;
-                struct stat st;
 
-                while (dir && (entry = readdir(dir))) {
-                        if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
-                            !S_ISREG(st.st_mode) || (st.st_mode & (S_ISUID | S_ISGID)) == 0)
-                                continue;
-                        if (strncmp(entry->d_name, "escape-", 7) != 0)
+                while (dir && result != 0 && (entry = readdir(dir)))
+                        if (strncmp(entry->d_name, OURS, strlen(OURS)) != 0 &&
+                            gives(dirfd(dir), entry->d_name))
                                 result = 0; /* not ours: its being there is enough */
-                        else {
-                                char path[300];
-
-                                (void)snprintf(
-                                        path, sizeof(path), "%s/%s", folders[i], entry->d_name);
-                                result = run_identity(path);
-                        }
-                        if (result == 0)
-                                break;
-                }
                 if (dir)
                         (void)closedir(dir);
-                if (result == 0)
-                        break;
         }
         return result;
+}
+
+static int is_setid(int dir_fd, const char *name) {
+        struct stat st;
+
+        return fstatat(dir_fd, name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+               (st.st_mode & (S_ISUID | S_ISGID)) != 0;
+}
+
+static int has_capability(int dir_fd, const char *name) {
+        char value[64];
+        int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        int found = fd >= 0 && fgetxattr(fd, "security.capability", value, sizeof(value)) > 0;
+
+        if (fd >= 0)
+                (void)close(fd);
+        return found;
+}
+
+static int stack_program(const char *ours, const char *control, int (*gives)(int, const char *)) {
+        if (escape_is_control)
+                return run_identity(control);
+        return access(ours, F_OK) == 0 ? run_identity(ours) : search_stack(gives);
+}
+
+/* An archive of Debian holds some set-user-id programs. */
+static int stack_setuid(void) {
+        return stack_program("/bin/" OURS "setuid", "/tmp/setuid", is_setid);
+}
+
+static int stack_capability(void) {
+        return stack_program("/bin/" OURS "filecap", "/tmp/filecap", has_capability);
 }
 
 static int copy_self(const char *path, mode_t mode) {
@@ -161,6 +186,15 @@ const Attempt attempts_setid[] = {
                 .control = CONTROL_USER,
                 .run = stack_setuid,
                 .set_up = set_up_setuid,
+        },
+        {
+                .name = "setid/stack-file-capability",
+                .tries = "run a program of the stack that has capabilities",
+                .stopped_by = LAYERS,
+                .error = ATTEMPT_NOTHING,
+                .control = CONTROL_USER,
+                .run = stack_capability,
+                .set_up = set_up_capability,
         },
         {.name = NULL},
 };

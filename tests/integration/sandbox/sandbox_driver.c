@@ -25,6 +25,7 @@
 
 #include "base/parse.h"
 #include "config/config.h"
+#include "ipc/dyno_spec.h"
 #include "ipc/init_fds.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
@@ -124,14 +125,14 @@ static void set_up(Driver *d, const char *config, const char *work, const char *
         };
 }
 
-static int try_launch(Driver *d, const char *spec, SandboxDyno *ret, SandboxError *reterr) {
-        SandboxLaunch launch = {
+static int launch(Driver *d, int spec_fd, SandboxDyno *ret, SandboxError *reterr) {
+        SandboxLaunch how = {
                 .slot = &d->slot,
                 .start = &d->start,
                 .received_usec = clock_boottime_usec(),
                 .stack_fd = d->stack_fd,
                 .slug_fd = d->slug_fd,
-                .spec_fd = make_spec(spec),
+                .spec_fd = spec_fd,
                 .attach_fd = -EBADF,
                 .status_fd = d->status_fd,
                 .app_fifo_fd = d->app_fd,
@@ -139,9 +140,13 @@ static int try_launch(Driver *d, const char *spec, SandboxDyno *ret, SandboxErro
         };
         int r;
 
-        r = sandbox_launch(d->host, &launch, ret, reterr);
-        (void)close(launch.spec_fd);
+        r = sandbox_launch(d->host, &how, ret, reterr);
+        (void)close(spec_fd);
         return r;
+}
+
+static int try_launch(Driver *d, const char *spec, SandboxDyno *ret, SandboxError *reterr) {
+        return launch(d, make_spec(spec), ret, reterr);
 }
 
 static SandboxDyno launch_or_die(Driver *d, const char *spec) {
@@ -207,6 +212,53 @@ static int run(Driver *d, const char *spec) {
         printf("populated=%d\n", cgroup_is_populated(events_fd));
         sandbox_dyno_clear(&dyno);
         printf("removed=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        return 0;
+}
+
+/* Both of the dyno's FIFOs until its end: the app's lines come out, dyno-init's go nowhere. */
+static int wait_app(Driver *d, SandboxDyno *dyno) {
+        char buf[4096];
+
+        for (;;) {
+                struct pollfd p[] = {
+                        {.fd = dyno->pidfd, .events = POLLIN},
+                        {.fd = d->app_fd, .events = POLLIN},
+                        {.fd = d->log_fd, .events = POLLIN},
+                };
+
+                if (poll(p, ARRAY_SIZE(p), 60000) <= 0)
+                        die("wait", ETIMEDOUT);
+                drain(d->app_fd);
+                while (read(d->log_fd, buf, sizeof(buf)) > 0)
+                        ;
+                if (p[0].revents != 0)
+                        return wait_end(dyno, d->app_fd);
+        }
+}
+
+/* A command, words apart, under the real dyno-init. */
+static int app(Driver *d, const char *command) {
+        static char path[] = "PATH=/app:/bin";
+        char *copy = strdup(command), *save = NULL, *args[64], *const env[] = {path, NULL};
+        const DynoSpecHeader header = {.magic = DYNO_SPEC_MAGIC};
+        SandboxDyno dyno = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+        size_t n = 0;
+        int spec_fd, r;
+
+        for (char *word = strtok_r(copy, " ", &save); word && n + 1 < ARRAY_SIZE(args);
+             word = strtok_r(NULL, " ", &save))
+                args[n++] = word;
+        args[n] = NULL;
+        r = dyno_spec_write(&spec_fd, &header, args, env);
+        if (r < 0)
+                die("spec", r);
+        if (launch(d, spec_fd, &dyno, &error) < 0)
+                die_of("launch", &error);
+        printf("exit=%d\n", wait_app(d, &dyno));
+        sandbox_dyno_clear(&dyno);
+        printf("removed=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        free(copy);
         return 0;
 }
 
@@ -420,6 +472,7 @@ int main(int argc, char **argv) {
                 int (*call)(Driver *d, const char *argument);
         } commands[] = {
                 {"run", run},
+                {"app", app},
                 {"inspect", inspect},
                 {"exec", exec_in},
                 {"sabotage", sabotage},
