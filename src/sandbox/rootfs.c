@@ -3,12 +3,18 @@
 /*
  * The child works in a staging tmpfs that it mounts over its copy of the templates:
  *
- *   root/     the stack, with everything below: the new root
+ *   stack/    the stack's object: tree/, passwd, group, idmapped
+ *   image/    the same through an overlay of the dyno's own
+ *   root/     image/tree, with everything below: the new root
  *   slug/     the slug, idmapped. overlayfs of Linux 6.1 wants it attached
  *   scratch/  app-upper app-work tmp var-tmp: what the dyno may write
  *   files/    small files and the two masks, made here
  *   ro/       files/ again, read-only: everything bound from it is read-only, too
  *   proc-ro/  the dyno's /proc again, read-only
+ *
+ * No file that two dynos see may have one inode: it would tell each of them by inotify(7)
+ * what the other opens, and let each hold locks against the other. Hence the overlay,
+ * whose files have inodes of their own and share the pages below.
  *
  * pivot_root(2) then makes root/ the root, and everything else goes with the old one;
  * the file systems live on as long as something is bound from them.
@@ -44,25 +50,22 @@ typedef struct Build {
         const SandboxLaunch *launch;
         const RootfsParts *parts;
         const char *hostname;
-        int staging_fd, scratch_fd, proc_fd; /* owned */
+        int staging_fd, root_fd, scratch_fd, proc_fd; /* owned */
         SandboxError *reterr;
 } Build;
 
 void rootfs_parts_clear(RootfsParts *parts) {
         parts->stack_fd = safe_close(parts->stack_fd);
-        parts->passwd_fd = safe_close(parts->passwd_fd);
-        parts->group_fd = safe_close(parts->group_fd);
         parts->slug_fd = safe_close(parts->slug_fd);
-        parts->dev_fd = safe_close(parts->dev_fd);
         parts->sys_fd = safe_close(parts->sys_fd);
 }
 
 /* A read-only copy of a tree of the store, its owner mapped by @idmap_fd. */
-static int take_tree(int dir_fd, const char *path, int idmap_fd, int *ret_fd) {
+static int take_tree(int dir_fd, int idmap_fd, int *ret_fd) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = mount_clone(dir_fd, path, /* recursive= */ false);
+        fd = mount_clone(dir_fd, "", /* recursive= */ false);
         if (fd < 0)
                 return fd;
         r = mount_restrict(fd, STACK_ATTRIBUTES, idmap_fd);
@@ -79,40 +82,18 @@ int rootfs_take_parts(
         RootfsParts *ret,
         SandboxError *reterr) {
         _cleanup_rootfs_parts_ RootfsParts parts = ROOTFS_PARTS_INIT;
-        const struct {
-                int dir_fd;
-                int idmap_fd;
-                const char *path;
-                int *ret_fd;
-        } trees[] = {
-                {launch->stack_fd, host->stack_idmap_fd, "tree", &parts.stack_fd},
-                {launch->stack_fd, host->stack_idmap_fd, "passwd", &parts.passwd_fd},
-                {launch->stack_fd, host->stack_idmap_fd, "group", &parts.group_fd},
-                {launch->slug_fd, launch->slot->slug_idmap_fd, "", &parts.slug_fd},
-        };
         int r;
 
-        for (size_t i = 0; i < ARRAY_SIZE(trees); i++) {
-                r = take_tree(trees[i].dir_fd, trees[i].path, trees[i].idmap_fd, trees[i].ret_fd);
-                if (r < 0)
-                        return sandbox_fail(
-                                reterr,
-                                r == -ENOENT ? LAYER_STORE : LAYER_ROOTFS,
-                                r,
-                                "cannot mount the %s",
-                                i == 3   ? "slug"
-                                : i == 0 ? "stack"
-                                         : "stack's passwd or group");
-        }
-
-        parts.dev_fd = mount_clone(host->templates_fd, "dev", /* recursive= */ true);
+        r = take_tree(launch->stack_fd, host->stack_idmap_fd, &parts.stack_fd);
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot mount the stack");
+        r = take_tree(launch->slug_fd, launch->slot->slug_idmap_fd, &parts.slug_fd);
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot mount the slug");
         parts.sys_fd = mount_clone(host->templates_fd, "sys", /* recursive= */ true);
-        if (parts.dev_fd < 0 || parts.sys_fd < 0)
+        if (parts.sys_fd < 0)
                 return sandbox_fail(
-                        reterr,
-                        LAYER_ROOTFS,
-                        parts.dev_fd < 0 ? parts.dev_fd : parts.sys_fd,
-                        "cannot copy the templates of /dev and /sys");
+                        reterr, LAYER_ROOTFS, parts.sys_fd, "cannot copy the template of /sys");
 
         *ret = parts;
         /* Taken over. NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
@@ -170,6 +151,8 @@ static void staging_path(const Build *b, const char *name, char ret[PATH_MAX]) {
 static int make_staging(Build *b) {
         static const MountOption options[] = {{"mode", "0755"}, {"size", STAGING_SIZE}};
         static const char *const dirs[] = {
+                "stack",
+                "image",
                 "root",
                 "slug",
                 "scratch",
@@ -207,10 +190,32 @@ static int make_staging(Build *b) {
         r = mount_restrict(ro_fd, MOUNT_ATTR_RDONLY, -EBADF);
         if (r == 0)
                 r = mount_attach(ro_fd, b->staging_fd, "ro");
-        if (r < 0)
-                return fail(b, r, "files read-only");
+        return r < 0 ? fail(b, r, "files read-only") : 0;
+}
 
-        r = mount_attach(b->parts->stack_fd, b->staging_fd, "root");
+/* Without a folder to write to, an overlay wants two to read: the second is empty. */
+static int make_root(Build *b) {
+        static const MountOption options[] = {
+                {"lowerdir", "stack:files/" MASK_DIR_NAME},
+                {"redirect_dir", "nofollow"}, /* the stack leads nowhere */
+        };
+        _cleanup_close_ int image_fd = -EBADF;
+        int r;
+
+        r = mount_attach(b->parts->stack_fd, b->staging_fd, "stack");
+        if (r < 0)
+                return fail(b, r, "/: the stack");
+        image_fd = mount_new("overlay", options, ARRAY_SIZE(options), STACK_ATTRIBUTES);
+        if (image_fd < 0)
+                return fail(b, image_fd, "/");
+        r = mount_attach(image_fd, b->staging_fd, "image");
+        if (r < 0)
+                return fail(b, r, "/");
+        b->root_fd = mount_clone(image_fd, "tree", /* recursive= */ false);
+        if (b->root_fd == -ENOENT)
+                return sandbox_fail(b->reterr, LAYER_STORE, b->root_fd, "cannot mount the stack");
+        r = b->root_fd < 0 ? b->root_fd : mount_attach(b->root_fd, b->staging_fd, "root");
+
         return r < 0 ? fail(b, r, "/") : 0;
 }
 
@@ -270,7 +275,7 @@ static int make_app(Build *b) {
                 "overlay", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
         if (fd < 0)
                 return fail(b, fd, "/app");
-        r = mount_attach(fd, b->parts->stack_fd, "app");
+        r = mount_attach(fd, b->root_fd, "app");
 
         return r < 0 ? fail(b, r, "/app") : 0;
 }
@@ -279,23 +284,18 @@ static int bind_files(Build *b) {
         static const struct {
                 const char *from, *to;
         } binds[] = {
+                {"image/passwd", "etc/passwd"},
+                {"image/group", "etc/group"},
                 {"ro/hosts", "etc/hosts"},
                 {"ro/hostname", "etc/hostname"},
                 {"ro/resolv.conf", "etc/resolv.conf"},
                 {"scratch/tmp", "tmp"},
                 {"scratch/var-tmp", "var/tmp"},
         };
-        int root_fd = b->parts->stack_fd;
-        int r;
 
-        r = mount_attach(b->parts->passwd_fd, root_fd, "etc/passwd");
-        if (r < 0)
-                return fail(b, r, "/etc/passwd");
-        r = mount_attach(b->parts->group_fd, root_fd, "etc/group");
-        if (r < 0)
-                return fail(b, r, "/etc/group");
         for (size_t i = 0; i < ARRAY_SIZE(binds); i++) {
-                r = mount_bind(b->staging_fd, binds[i].from, root_fd, binds[i].to);
+                int r = mount_bind(b->staging_fd, binds[i].from, b->root_fd, binds[i].to);
+
                 if (r < 0)
                         return fail(b, r, binds[i].to);
         }
@@ -313,10 +313,12 @@ static int make_dev(Build *b) {
                 {"gid", gid},
                 {"max", PTS_MAX},
         };
-        _cleanup_close_ int pts_fd = -EBADF, shm_fd = -EBADF;
+        _cleanup_close_ int dev_fd = -EBADF, pts_fd = -EBADF, shm_fd = -EBADF;
         int r;
 
-        r = mount_attach(b->parts->dev_fd, b->parts->stack_fd, "dev");
+        r = rootfs_make_dev(&dev_fd);
+        if (r == 0)
+                r = mount_attach(dev_fd, b->root_fd, "dev");
         if (r < 0)
                 return fail(b, r, "/dev");
 
@@ -328,14 +330,14 @@ static int make_dev(Build *b) {
                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
         if (pts_fd < 0)
                 return fail(b, pts_fd, "/dev/pts");
-        r = mount_attach(pts_fd, b->parts->dev_fd, "pts");
+        r = mount_attach(pts_fd, dev_fd, "pts");
         if (r < 0)
                 return fail(b, r, "/dev/pts");
 
         shm_fd = mount_new("tmpfs", shm_options, ARRAY_SIZE(shm_options), MOUNT_STRICT);
         if (shm_fd < 0)
                 return fail(b, shm_fd, "/dev/shm");
-        r = mount_attach(shm_fd, b->parts->dev_fd, "shm");
+        r = mount_attach(shm_fd, dev_fd, "shm");
 
         return r < 0 ? fail(b, r, "/dev/shm") : 0;
 }
@@ -345,7 +347,7 @@ static int make_sys(Build *b) {
         _cleanup_close_ int cgroup_fd = -EBADF;
         int r;
 
-        r = mount_attach(b->parts->sys_fd, b->parts->stack_fd, "sys");
+        r = mount_attach(b->parts->sys_fd, b->root_fd, "sys");
         if (r < 0)
                 return fail(b, r, "/sys");
 
@@ -366,7 +368,7 @@ static int make_proc(Build *b) {
         b->proc_fd = mount_new("proc", NULL, 0, MOUNT_STRICT);
         if (b->proc_fd < 0)
                 return fail(b, b->proc_fd, "/proc");
-        r = mount_attach(b->proc_fd, b->parts->stack_fd, "proc");
+        r = mount_attach(b->proc_fd, b->root_fd, "proc");
         if (r < 0)
                 return fail(b, r, "/proc");
 
@@ -416,7 +418,7 @@ static int change_root(Build *b) {
         char cwd[16];
 
         /* With both names ".", the old root ends up on top of the new one, and goes. */
-        if (fchdir(b->parts->stack_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        if (fchdir(b->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
             umount2(".", MNT_DETACH) < 0 || chdir("/app") < 0)
                 return fail(b, -errno, "it the root");
 
@@ -435,6 +437,7 @@ int rootfs_enter(
         SandboxError *reterr) {
         static int (*const steps[])(Build *) = {
                 make_staging,
+                make_root,
                 make_scratch,
                 make_app,
                 bind_files,
@@ -450,6 +453,7 @@ int rootfs_enter(
                 .parts = parts,
                 .hostname = hostname,
                 .staging_fd = -EBADF,
+                .root_fd = -EBADF,
                 .scratch_fd = -EBADF,
                 .proc_fd = -EBADF,
                 .reterr = reterr,
@@ -461,6 +465,7 @@ int rootfs_enter(
                 r = steps[i](&b);
 
         (void)safe_close(b.staging_fd);
+        (void)safe_close(b.root_fd);
         (void)safe_close(b.scratch_fd);
         if (r < 0) {
                 (void)safe_close(b.proc_fd);

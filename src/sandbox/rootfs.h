@@ -21,26 +21,31 @@
 
 /* Detached mounts, owned. */
 typedef struct RootfsParts {
-        int stack_fd, passwd_fd, group_fd; /* idmapped, read-only */
-        int slug_fd;                       /* idmapped, read-only */
-        int dev_fd, sys_fd;                /* copies of the templates */
+        int stack_fd; /* the object with tree/, passwd and group; idmapped, read-only */
+        int slug_fd;  /* idmapped, read-only */
+        int sys_fd;   /* copy of the template */
 } RootfsParts;
 
 #define ROOTFS_PARTS_INIT                                                                          \
-        {                                                                                          \
-                .stack_fd = -EBADF, .passwd_fd = -EBADF, .group_fd = -EBADF, .slug_fd = -EBADF,    \
-                .dev_fd = -EBADF, .sys_fd = -EBADF                                                 \
-        }
+        { .stack_fd = -EBADF, .slug_fd = -EBADF, .sys_fd = -EBADF }
 #define _cleanup_rootfs_parts_ _cleanup_(rootfs_parts_clear)
 
 /**
- * rootfs_make_templates() - make /dev and /sys once for all dynos
+ * rootfs_make_templates() - make /sys once for all dynos
  * @run_dir:  existing folder; ".sandbox" in it becomes the mount point
  * @ret_fd:   the mount, owned by the caller; it stays attached in this mount namespace
  *
- * What dynos share of it is read-only for all of them. Needs CAP_SYS_ADMIN, CAP_MKNOD.
+ * What dynos share of it is read-only for all of them. Needs CAP_SYS_ADMIN.
  */
 int rootfs_make_templates(const char *run_dir, int *ret_fd) _must_check_;
+
+/**
+ * rootfs_make_dev() - a new /dev: pseudo devices, links, empty folders pts and shm
+ * @ret_fd:  the mount, read-only, attached nowhere; owned by the caller
+ *
+ * Wants a umask of 0, CAP_SYS_ADMIN and CAP_MKNOD.
+ */
+int rootfs_make_dev(int *ret_fd) _must_check_;
 
 /* Fills @ret for one launch. On failure @reterr names the store, or the layer. */
 int rootfs_take_parts(

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The parts of /dev and /sys that are the same in every dyno, in one tmpfs:
- *
- *   dev/  null zero full random urandom tty, links, empty folders pts and shm
- *   sys/  devices/system/cpu (the real one), empty folder fs/cgroup
- *
- * A launch copies them with two calls instead of making some thirty files.
+ * /sys is the same in every dyno: devices/system/cpu (the real one) and an empty folder
+ * fs/cgroup, in one tmpfs that a launch copies with one call. /dev is made for each, or
+ * dynos would see each other open its files.
  */
 
 #include <errno.h>
@@ -86,6 +83,25 @@ static int fill_sys(int sys_fd) {
         return mount_attach(cpu_fd, sys_fd, "devices/system/cpu");
 }
 
+int rootfs_make_dev(int *ret_fd) {
+        static const MountOption options[] = {{"mode", "0755"}, {"size", "64k"}};
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = mount_new(
+                "tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+        if (fd < 0)
+                return fd;
+        r = fill_dev(fd);
+        if (r == 0)
+                r = mount_restrict(fd, MOUNT_ATTR_RDONLY, -EBADF);
+        if (r < 0)
+                return r;
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 /* Makes one template in the folder @name of the templates' tmpfs, read-only when filled. */
 static int
 make_template(int templates_fd, const char *name, uint64_t attributes, int (*fill)(int fd)) {
@@ -122,8 +138,6 @@ int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         old_umask = umask(0); /* modes are given in full here, and dynos must get in */
         fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID);
         r = fd < 0 ? fd : mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
-        if (r == 0)
-                r = make_template(fd, "dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, fill_dev);
         if (r == 0)
                 r = make_template(fd, "sys", MOUNT_STRICT, fill_sys);
         (void)umask(old_umask);

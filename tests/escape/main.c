@@ -4,6 +4,8 @@
  *      escape list                     every attempt, as JSON lines
  *      escape run NAME...|all          makes attempts here: in a dyno
  *      escape control NAME...|all      makes attempts as their controls say: outside, as root
+ *      escape calls [user]             every system call by number; as an ordinary user
+ *      escape watch|lock FILE...       see watch.h
  *      escape identity CAPABILITIES    ends with ESCAPE_GAINED if its file gave it further ones
  *
  * run and control print a JSON line for each attempt: its name, "outcome" ("through",
@@ -28,7 +30,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "escape.h"
+#include "watch.h"
 
 #define ATTEMPT_SECONDS 30   /* far more than any needs, under emulation too */
 #define CONTROL_UID 65533    /* an ordinary user without a name; not "nobody", who has processes */
@@ -82,12 +86,12 @@ int attempt_wait(pid_t pid) {
 
 /* ---- one attempt ---- */
 
-static int enter_throw_away(const Attempt *a) {
+static int enter_throw_away(void) {
         if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET) < 0 ||
             mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777") < 0 || chdir("/tmp") < 0)
                 return -errno;
-        return a->set_up ? a->set_up() : 0;
+        return 0;
 }
 
 static int become_user(void) {
@@ -110,8 +114,10 @@ static int start_victim(void) {
 }
 
 static int run_control(const Attempt *a) {
-        int r = enter_throw_away(a);
+        int r = enter_throw_away();
 
+        if (r == 0 && a->set_up)
+                r = a->set_up();
         if (r == 0 && (a->control & CONTROL_USER) != 0)
                 r = become_user();
         if (r == 0)
@@ -275,8 +281,16 @@ int main(int argc, char **argv) {
 
         if (argc == 2 && strcmp(argv[1], "list") == 0)
                 return for_each(print_attempt, everything, 0);
+        if (argc == 2 && strcmp(argv[1], "calls") == 0)
+                return calls_print();
+        if (argc == 3 && strcmp(argv[1], "calls") == 0)
+                return enter_throw_away() < 0 || become_user() < 0 ? 1 : calls_print();
         if (argc == 3 && strcmp(argv[1], "identity") == 0)
                 return identity(argv[2]);
+        if (argc >= 3 && strcmp(argv[1], "watch") == 0)
+                return watch_files(argv + 2);
+        if (argc >= 3 && strcmp(argv[1], "lock") == 0)
+                return lock_files(argv + 2);
         if (argc >= 3 && strcmp(argv[1], "run") == 0)
                 return for_each(make_attempt, argv + 2, 0);
         if (argc >= 3 && strcmp(argv[1], "control") == 0) {

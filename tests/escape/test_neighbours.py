@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two dynos of two apps on one stack: neither learns what the other opens, nor holds it up.
+
+Whatever two dynos see through one inode tells each of them, by inotify(7), what the other
+opens, and lets each lock it against the other.
+"""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from dynod_testing import make_slug, time_factor
+
+ESCAPE = pathlib.Path(os.environ.get("DYNOD_BUILD", "build")) / "tests/escape/escape"
+
+# Of every mount of a dyno one file or more.
+FILES = ["/", "/usr", "/usr/bin", "/usr/bin/env", "/etc", "/etc/passwd", "/etc/group", "/etc/hosts",
+         "/etc/hostname", "/etc/resolv.conf", "/etc/os-release", "/app", "/app/escape", "/tmp", "/var/tmp",
+         "/dev", "/dev/null", "/dev/urandom", "/dev/pts", "/dev/shm", "/proc", "/proc/version",
+         "/proc/sys/kernel/hostname", "/proc/fs", "/sys/fs/cgroup", "/sys/fs/cgroup/cgroup.procs",
+         "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+
+
+class Inside:
+    """A program in a dyno of its own that talks."""
+
+    def __init__(self, daemon, app, *command):
+        environment = {"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}
+        self.process = subprocess.Popen(
+            [str(daemon.herokuctl), "run", "-a", app, "--no-tty", "--", *command], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        self.before = []
+        for line in self.process.stdout:
+            if line == "ready\n":
+                return
+            self.before.append(line.strip())
+        raise AssertionError(f"{command}: {self.before} {self.process.stderr.read()}")
+
+    def say(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def end(self):
+        """Everything that it printed since "ready"."""
+        lines, errors = self.process.communicate(timeout=60 * time_factor())
+        assert self.process.returncode == 0, errors
+        return lines.splitlines()
+
+
+@contextlib.contextmanager
+def inside(*arguments):
+    process = Inside(*arguments)
+    try:
+        yield process
+    finally:
+        if process.process.poll() is None:
+            process.process.communicate(timeout=60 * time_factor())
+
+
+@pytest.fixture(scope="module")
+def tenants(daemon, stack, tmp_path_factory):
+    """Two apps on one stack."""
+    path = make_slug(tmp_path_factory.mktemp("neighbours") / "slug.tgz",
+                     {"Procfile": "worker: ./escape list\n", "escape": ESCAPE.read_bytes()}, mode=0o755)
+    apps = ["next-" + os.urandom(3).hex() for _ in range(2)]
+    for app in apps:
+        daemon.ok("apps:create", app, "--stack", stack)
+        daemon.ok("deploy", path, "-a", app, timeout=120)
+    yield apps
+    for app in apps:
+        daemon.ok("apps:destroy", app, "--confirm", app, timeout=90)
+
+
+def test_no_dyno_sees_what_another_opens(daemon, tenants):
+    with inside(daemon, tenants[0], "./escape", "watch", *FILES) as watcher:
+        # bash, the loader and cat open much more on their way.
+        done = daemon.run(tenants[1], "bash", "-c", 'for f; do read -r -n 1 <"$f"; ls -d "$f"; done', "-", *FILES)
+        assert done.returncode == 0, done.stderr
+        watcher.say("o")
+        lines = watcher.end()
+    own = lines.index("own")
+    assert lines[:own] == []
+    # The control: what the watcher itself does is seen.
+    assert {line.removeprefix("saw ") for line in lines[own:]} >= set(FILES)
+
+
+def test_no_dyno_locks_a_file_against_another(daemon, tenants):
+    with inside(daemon, tenants[0], "./escape", "lock", *FILES) as first:
+        assert first.before == []
+        with inside(daemon, tenants[1], "./escape", "lock", *FILES) as second:
+            assert second.before == []
+            second.end()
+        # The control: in one dyno the same lock is busy.
+        dyno = next(dyno for dyno in daemon.dynos(tenants[0]) if dyno["type"] == "run")
+        done = daemon.exec(tenants[0], dyno["name"], "./escape", "lock", *FILES)
+        assert {line.removeprefix("busy ") for line in done.stdout.splitlines()} >= set(FILES)
+        first.end()
