@@ -77,6 +77,9 @@ class LayerLab(Lab):
         shutil.copy(self.build / "tests/escape" / INITS[layer] if layer in INITS else
                     self.build / "bin/dyno-init", init)
         init.chmod(0o755 if layer == "dumpable" else 0o711)
+        # What an earlier dyno had the kernel load must not be there already.
+        for module in ("squashfs", "sctp", "rxrpc") if shutil.which("modprobe") else ():
+            subprocess.run(["modprobe", "--remove", "--quiet", module], check=False)
         env = os.environ | {"ESCAPE_LAYER_OFF": layer}
         if layer not in WITHOUT_OWN_FILTER:
             env["CONFINE"] = "1"

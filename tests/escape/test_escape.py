@@ -5,6 +5,7 @@ The program "escape" (main.c, attempts/) makes them. One dyno and one process ou
 all of them; the tests below compare. See escape.h for what an attempt states.
 """
 
+import ctypes
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from dynod_testing import time_factor
 
 BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
 ESCAPE = BUILD / "tests/escape/escape"
+HERE = pathlib.Path(__file__).resolve().parent
 INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 NOT_HERE = {"native", "control-native"} if INSTALLED else {"vm", "control-vm"}
 
@@ -37,7 +39,7 @@ IN_CONTROL = [name for name in IN_DYNO
 
 def outcomes(text):
     """Name to outcome, of the lines that escape printed."""
-    found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    found = [json.loads(line) for line in text.splitlines() if line.startswith('{"name"')]
     return {line["name"]: line for line in found}
 
 
@@ -66,16 +68,22 @@ def make_hostile_slug(path):
 
 
 @pytest.fixture(scope="module")
-def in_dyno(daemon, stack, tmp_path_factory):
-    """What became of each attempt in one real dyno."""
+def output(daemon, stack, tmp_path_factory):
+    """What one real dyno printed that made every attempt and every system call."""
     app = "escape-" + os.urandom(3).hex()
     path = make_hostile_slug(tmp_path_factory.mktemp("escape") / "slug.tgz")
     daemon.ok("apps:create", app, "--stack", stack)
     daemon.ok("deploy", path, "-a", app, timeout=120)
-    done = daemon.run(app, "./escape", "run", "all", timeout=180)
+    done = daemon.run(app, "bash", "-c", "./escape run all && ./escape calls", timeout=180)
     daemon.ok("apps:destroy", app, "--confirm", app, timeout=90)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return outcomes(done.stdout)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def in_dyno(output):
+    """What became of each attempt in a dyno."""
+    return outcomes(output)
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +114,68 @@ def test_refused_in_a_dyno(in_dyno, name):
 @pytest.mark.parametrize("name", IN_CONTROL)
 def test_works_outside(in_control, name):
     assert told(in_control[name]) == "through", ATTEMPTS[name]["tries"]
+
+
+# ---- every system call by number ----
+
+# Allowed by the filter, and refused with EPERM by the kernel whatever the arguments are.
+KERNEL_SAYS_EPERM = {"setgroups"}
+# uretprobe and uprobe: newer kernels ask no filter, and end whoever calls them from outside a probe.
+KERNEL_ASKS_NOBODY = {335, 336}
+
+
+def calls(text):
+    """{number: (answer to zeros, answer to ones)}"""
+    found = [json.loads(line) for line in text.splitlines() if line.startswith('{"call"')]
+    return {line["call"]: (line["zeros"], line["ones"]) for line in found}
+
+
+def policy():
+    """({number: name} of what the policy allows, {number: name} of what it refuses with EPERM)"""
+    library = ctypes.CDLL("libseccomp.so.2")
+    kinds = {"allow": {}, "refuse": {}}
+    for line in (HERE.parents[1] / "profiles/seccomp-dyno.policy").read_text().splitlines():
+        kind, *names = line.split("#")[0].split() or [""]
+        if kind not in kinds or "if" in names:
+            continue
+        if kind == "refuse":
+            assert names.pop(0) == "EPERM", line
+        for name in names:
+            number = library.seccomp_syscall_resolve_name(name.encode())
+            if number >= 0:
+                kinds[kind][number] = name
+    return kinds["allow"], kinds["refuse"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="other numbers, and no x32")
+def test_only_the_calls_of_the_policy_exist(output):
+    """Everything else is ENOSYS, or EPERM where the policy says so; x32 kills."""
+    allowed, refused = policy()
+    inside = calls(output)
+    outside = calls(subprocess.run([ESCAPE, "calls", "user"], capture_output=True, text=True, check=True,
+                                   stdin=subprocess.DEVNULL, timeout=60 * time_factor()).stdout)
+    wrong = []
+    exist = set()
+    for number, answers in inside.items():
+        unknown_to_kernel = outside[number] == ("ENOSYS", "ENOSYS")
+        if number >= 0x40000000:
+            good = answers == ("killed", "killed")
+        elif number in KERNEL_ASKS_NOBODY:
+            good = answers == outside[number] and "0" not in answers
+        elif number in refused:
+            good = answers == ("EPERM", "EPERM")
+        elif number not in allowed or unknown_to_kernel:
+            good = answers == ("ENOSYS", "ENOSYS")
+        elif allowed[number] in KERNEL_SAYS_EPERM:
+            good = answers == ("EPERM", "EPERM")
+        else:
+            good = not set(answers) <= {"EPERM", "ENOSYS", "killed"}
+            exist.add(number)
+        if not good:
+            wrong.append(f"{number} {allowed.get(number) or refused.get(number)}: {answers}, outside {outside[number]}")
+    assert not wrong, "\n".join(wrong)
+    assert len(inside) == 2 * 601
+    # The control: outside there are many more.
+    more = {number for number, answers in outside.items()
+            if number < 0x40000000 and set(answers) != {"ENOSYS"}} - exist
+    assert len(more) > 50, more
