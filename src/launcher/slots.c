@@ -140,7 +140,7 @@ void slots_give_back(Launcher *launcher, SandboxSlot *slot) {
 
         r = net_slot_destroy(launcher->net, slot->index);
         if (r < 0)
-                (void)log_warning_errno(r, "Cannot remove the link of slot %u: %m", slot->index);
+                (void)log_warning_errno(r, "Cannot take slot %u down completely: %m", slot->index);
         sandbox_slot_release(slot);
         launcher->slots->used[slot->index] = false;
 }

@@ -79,6 +79,9 @@ int net_open(Net **ret, const Config *config) {
         r = firewall_open(&net->firewall, net->instance);
         if (r < 0)
                 return r;
+        r = conntrack_open(&net->conntrack);
+        if (r < 0)
+                return r;
         r = net_watch_open(&net->watch);
         if (r < 0)
                 return r;
@@ -102,6 +105,7 @@ Net *net_free(Net *net) {
                 return NULL;
 
         tc_program_close(&net->tc);
+        net->conntrack = conntrack_free(net->conntrack);
         net->firewall = firewall_free(net->firewall);
         net_watch_close(&net->watch);
         net->host_netns_fd = safe_close(net->host_netns_fd);
@@ -393,6 +397,16 @@ static int wire_again(Net *net, const NetKeep *keep) {
         return r < 0 ? r : net_slot_listens(net, keep->slot, keep->listens);
 }
 
+/* An address of the network that no dyno has any more. */
+static bool is_unused(struct in_addr address, void *userdata) {
+        const Net *net = userdata;
+        uint32_t slot;
+
+        return net_plan_slot_of(net->network, address, &slot) >= 0 && slot < net->n_slots &&
+               net->slots[slot].ifindex == 0 &&
+               net_plan_address(net->network, slot).dyno.s_addr == address.s_addr;
+}
+
 /* Return: 0, or NET_E_MISSING if a dyno has to do without its network. */
 static int converge_links(Net *net, const NetKeep *keep, size_t n_keep) {
         int result = 0;
@@ -438,6 +452,9 @@ static int start(Net *net, const NetKeep *keep, size_t n_keep) {
                 return r;
         r = net_load_ruleset(net);
         if (r != 0)
+                return r;
+        r = conntrack_forget(net->conntrack, is_unused, net);
+        if (r < 0)
                 return r;
         r = net_enable_uplinks(net);
         if (r < 0)

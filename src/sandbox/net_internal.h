@@ -4,6 +4,7 @@
 /* What the net_*.c files that make up a Net share. */
 
 #include "ipc/launch_proto.h"
+#include "sandbox/conntrack.h"
 #include "sandbox/firewall.h"
 #include "sandbox/net.h"
 #include "sandbox/net_host.h"
@@ -18,7 +19,8 @@ typedef struct NetSlot {
         NetDyno dyno;
         bool ruled; /* its link is in the maps by which its app's chains are found */
         bool overlaps;
-        bool suspect; /* somebody did something to its link */
+        bool remembered; /* connections of the last dyno may still be known */
+        bool suspect;    /* somebody did something to its link */
 } NetSlot;
 
 /* See net_watch.c. */
@@ -49,6 +51,9 @@ struct Net {
         int host_netns_fd;  /* to come back to */
         NetWatch watch;     /* hears of changes to the host's network */
         Firewall *firewall; /* the instance's table */
+        Conntrack *conntrack;
+        uint32_t n_remembered; /* slots */
+        uint64_t forget_usec;  /* CLOCK_BOOTTIME; not before, if it can wait */
         TcProgram tc;
         int tc_error; /* 0 or a negative errno: there is no tc half */
         TcMarks marks;

@@ -15,9 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 #include "sandbox/tc_filter.h"
+
+/* Between walks that can wait: a hundredth of the time at most goes into them. */
+#define FORGET_PAUSE 100
 
 #define LOOPBACK_INDEX 1 /* of lo, in every namespace */
 
@@ -197,6 +201,31 @@ int net_converge_slot(Net *net, uint32_t slot) {
         return set_up_host_end(net, slot, ifindex);
 }
 
+static bool is_remembered(struct in_addr address, void *userdata) {
+        const Net *net = userdata;
+        uint32_t slot;
+
+        return net_plan_slot_of(net->network, address, &slot) >= 0 && slot < net->n_slots &&
+               net->slots[slot].remembered;
+}
+
+/* Takes the time of one walk through the kernel's table, some milliseconds, for all of them. */
+static int forget_connections(Net *net) {
+        uint64_t begin = clock_boottime_usec();
+        int r;
+
+        r = conntrack_forget(net->conntrack, is_remembered, net);
+        net->forget_usec = clock_boottime_usec();
+        net->forget_usec += FORGET_PAUSE * (net->forget_usec - begin);
+        if (r < 0)
+                return r;
+
+        for (uint32_t slot = 0; slot < net->n_slots; slot++)
+                net->slots[slot].remembered = false;
+        net->n_remembered = 0;
+        return 0;
+}
+
 int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
         _cleanup_close_ int netns_fd = -EBADF;
         int r;
@@ -209,6 +238,10 @@ int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
         if (net->slots[slot].overlaps)
                 return NET_E_OVERLAP;
 
+        /* Whoever talked with the last dyno of the slot must not go on with the next. */
+        r = net->slots[slot].remembered ? forget_connections(net) : 0;
+        if (r < 0)
+                return r;
         net->slots[slot].web_port = 0;
         r = wire(net, slot, &netns_fd);
         if (r < 0)
@@ -251,6 +284,14 @@ int net_slot_destroy(Net *net, uint32_t slot) {
         }
 
         net->slots[slot].ifindex = 0;
+        /* The connections of those before; its own last packet may still be under way. */
+        if (net->n_remembered > 0 && clock_boottime_usec() >= net->forget_usec) {
+                r = forget_connections(net);
+                if (r < 0 && result == 0)
+                        result = r;
+        }
+        net->n_remembered += !net->slots[slot].remembered;
+        net->slots[slot].remembered = true;
         return result;
 }
 

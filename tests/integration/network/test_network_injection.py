@@ -180,7 +180,7 @@ def knowledge(space):
     neighbours = [{key: entry[key] for key in ("dst", "dev", "lladdr") if key in entry}
                   for entry in json.loads(space.run("ip -j -4 neigh")) + json.loads(space.run("ip -j -6 neigh show dev t1-0"))]
     # The other links' own IPv6 addresses take a while to settle.
-    return neighbours, space.run("ip route show table all; ip -6 route show table all dev t1-0; "
+    return neighbours, space.run("ip -4 route show table all; ip -6 route show table all dev t1-0; "
                                  "ip maddr show dev t1-0")
 
 
