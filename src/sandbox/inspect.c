@@ -388,10 +388,11 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
         const struct {
                 const char *name;
                 uint64_t wanted;
+                bool exact; /* less is not better */
         } table[] = {
-                {"Max processes", in->expect->start->process_limit},
-                {"Max open files", limits_files()},
-                {"Max core file size", 0},
+                {"Max processes", in->expect->start->process_limit, false},
+                {"Max open files", limits_files(), false},
+                {"Max core file size", LIMITS_CORE, true},
         };
         char text[PROC_LIMITS_SIZE];
 
@@ -403,7 +404,8 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
 
                 if (proc_limit_parse(text, table[i].name, &soft, &hard) < 0)
                         return report(out, VERDICT_FAILED, "the limits cannot be read");
-                if (hard > table[i].wanted || soft > table[i].wanted)
+                if (hard > table[i].wanted || soft > table[i].wanted ||
+                    (table[i].exact && soft != table[i].wanted))
                         return report(
                                 out,
                                 VERDICT_FAILED,

@@ -31,7 +31,6 @@ int limits_apply(uint32_t process_limit) {
         } table[] = {
                 {RLIMIT_NPROC, process_limit, process_limit},
                 {RLIMIT_NOFILE, LIMITS_FILES, LIMITS_FILES},
-                {RLIMIT_CORE, 0, 0}, /* a core would hold config vars */
                 {RLIMIT_STACK, LIMITS_STACK, RLIM_INFINITY},
                 {RLIMIT_MEMLOCK, LIMITS_MEMLOCK, LIMITS_MEMLOCK},
                 {RLIMIT_SIGPENDING, 8192, 8192},   /* kernel memory outside the cgroup's count */
@@ -40,6 +39,8 @@ int limits_apply(uint32_t process_limit) {
                 {RLIMIT_RTPRIO, 0, 0},
         };
 
+        const struct rlimit core = {LIMITS_CORE, LIMITS_CORE};
+
         for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
                 int r = set_limit(table[i].resource, table[i].soft, table[i].hard);
 
@@ -47,7 +48,8 @@ int limits_apply(uint32_t process_limit) {
                         return r;
         }
 
-        return 0;
+        /* Exactly, also where dynod itself was started with 0. */
+        return setrlimit(RLIMIT_CORE, &core) < 0 ? -errno : 0;
 }
 
 uint64_t limits_files(void) {

@@ -7,6 +7,13 @@
 
 #include "base/cleanup.h"
 
+/*
+ * Bytes. A core would hold config vars. One byte is too few for any file, and, other than
+ * 0, keeps the kernel from starting the host's handler ("|" in core_pattern) as root with
+ * what a tenant wrote: do_coredump() in fs/coredump.c, core(5).
+ */
+#define LIMITS_CORE 1U
+
 #define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 
@@ -14,7 +21,7 @@
  * limits_apply() - set this process's limits, inherited by everything in the dyno
  * @process_limit:  processes and threads of the dyno's uid: Heroku's `ulimit -u`
  *
- * Only ever lowers: needs no capability.
+ * Only ever lowers, but for a core limit of 0: needs no capability unless started with that.
  */
 int limits_apply(uint32_t process_limit) _must_check_;
 

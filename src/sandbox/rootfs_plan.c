@@ -39,6 +39,7 @@ const RootfsMount rootfs_mounts[] = {
 
         {"/proc", "proc", ROOTFS_STRICT, ROOTFS_NO_MASK},
         {"/proc/sys", "proc", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        MASK_FILE("cmdline"), /* may hold secrets that the host was booted with */
         MASK_FILE("config.gz"),
         MASK_FILE("interrupts"), /* keystrokes and network traffic of others, by counting */
         MASK_FILE("kallsyms"),
@@ -49,6 +50,7 @@ const RootfsMount rootfs_mounts[] = {
         MASK_FILE("latency_stats"),
         MASK_FILE("modules"),
         MASK_FILE("sched_debug"),
+        MASK_FILE("softirqs"), /* as interrupts */
         MASK_FILE("sysrq-trigger"),
         MASK_FILE("timer_list"),
         MASK_DIR("acpi"),

@@ -52,8 +52,9 @@ static int emit(Code *code, struct sock_filter instruction) {
  * Jumps to `next` are patched when the length is known.
  */
 static int emit_condition(Code *code, const PolicyCondition *c) {
-        static const unsigned low_word = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4;
-        unsigned offset = (unsigned)offsetof(struct seccomp_data, args) + 8 * c->arg + low_word;
+        static const bool big_endian = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__;
+        unsigned offset = (unsigned)offsetof(struct seccomp_data, args) + 8 * c->arg +
+                          (c->high != big_endian ? 4 : 0);
         size_t n = c->n_values;
         int r;
 

@@ -97,9 +97,11 @@ static int parse_condition(const Line *line, size_t *i, PolicyCondition *ret, Po
                 return fail(reterr, "a condition is: argN in|not-in|& VALUE...");
 
         word = line->words[(*i)++];
-        if (strncmp(word, "arg", 3) != 0 || word[3] < '0' || word[3] > '5' || word[4] != '\0')
-                return fail(reterr, "expected arg0 to arg5");
+        if (strncmp(word, "arg", 3) != 0 || word[3] < '0' || word[3] > '5' ||
+            (word[4] != '\0' && strcmp(word + 4, "h") != 0))
+                return fail(reterr, "expected arg0 to arg5, or arg0h to arg5h");
         ret->arg = (uint32_t)(word[3] - '0');
+        ret->high = word[4] != '\0';
 
         word = line->words[(*i)++];
         if (strcmp(word, "in") == 0)
@@ -147,27 +149,21 @@ static int add_rule(
         return 0;
 }
 
-/* "refuse ERROR NAME..." or "refuse ERROR NAME if CONDITION [and CONDITION]" */
-static int parse_refuse(Policy *policy, const Line *line, unsigned number, PolicyError *reterr) {
+/* "NAME if CONDITION [and CONDITION]" from word @i on. */
+static int parse_conditional(
+        Policy *policy,
+        const Line *line,
+        size_t i,
+        int error,
+        unsigned number,
+        PolicyError *reterr) {
         PolicyRule *rule = NULL;
-        size_t i = 4;
-        int error, r;
+        int r;
 
-        if (line->n_words < 3 || parse_error_name(line->words[1], &error) < 0)
-                return fail(reterr, "expected: refuse ERRNO NAME...");
-
-        if (line->n_words < 4 || strcmp(line->words[3], "if") != 0) {
-                for (i = 2; i < line->n_words; i++) {
-                        r = add_rule(policy, line->words[i], error, number, reterr, NULL);
-                        if (r < 0)
-                                return r;
-                }
-                return 0;
-        }
-
-        r = add_rule(policy, line->words[2], error, number, reterr, &rule);
+        r = add_rule(policy, line->words[i], error, number, reterr, &rule);
         if (r < 0)
                 return r;
+        i += 2;
         for (;;) {
                 if (rule->n_conditions == POLICY_CONDITIONS_MAX)
                         return fail(reterr, "too many conditions");
@@ -178,6 +174,23 @@ static int parse_refuse(Policy *policy, const Line *line, unsigned number, Polic
                         return 0;
                 i++; /* "and" */
         }
+}
+
+/* "refuse ERROR NAME..." or "refuse ERROR NAME if CONDITION [and CONDITION]" */
+static int parse_refuse(Policy *policy, const Line *line, unsigned number, PolicyError *reterr) {
+        int error, r;
+
+        if (line->n_words < 3 || parse_error_name(line->words[1], &error) < 0)
+                return fail(reterr, "expected: refuse ERRNO NAME...");
+        if (line->n_words >= 4 && strcmp(line->words[3], "if") == 0)
+                return parse_conditional(policy, line, 2, error, number, reterr);
+
+        for (size_t i = 2; i < line->n_words; i++) {
+                r = add_rule(policy, line->words[i], error, number, reterr, NULL);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int parse_line(Policy *policy, const Line *line, unsigned number, PolicyError *reterr) {
@@ -196,6 +209,11 @@ static int parse_line(Policy *policy, const Line *line, unsigned number, PolicyE
         }
         if (strcmp(line->words[0], "refuse") == 0)
                 return parse_refuse(policy, line, number, reterr);
+        if (strcmp(line->words[0], "pretend") == 0) {
+                if (line->n_words < 3 || strcmp(line->words[2], "if") != 0)
+                        return fail(reterr, "expected: pretend NAME if ...");
+                return parse_conditional(policy, line, 1, 0, number, reterr);
+        }
         if (line->n_words != 2)
                 return fail(reterr, "unknown statement");
 

@@ -24,9 +24,10 @@ typedef enum PolicyOp {
         POLICY_ANY_OF, /* … has a bit of the first value */
 } PolicyOp;
 
-/* Compares the low 32 bits of an argument: all that the kernel looks at in those we test. */
+/* Compares the low 32 bits of an argument: all that the kernel looks at unless it is an address. */
 typedef struct PolicyCondition {
         uint32_t arg; /* 0 to 5 */
+        bool high;    /* compares the other 32 bits */
         PolicyOp op;
         uint32_t values[POLICY_VALUES_MAX];
         size_t n_values;
@@ -34,7 +35,7 @@ typedef struct PolicyCondition {
 
 typedef struct PolicyRule {
         char name[POLICY_NAME_SIZE]; /* of the system call */
-        int error;                   /* errno to refuse with; 0: allowed */
+        int error; /* errno to refuse with; 0: allowed, or with conditions: "done", doing nothing */
         PolicyCondition conditions[POLICY_CONDITIONS_MAX];
         size_t n_conditions;
         unsigned line;

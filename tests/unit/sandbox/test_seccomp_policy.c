@@ -33,7 +33,8 @@ static void test_statements_are_understood(void **state) {
                                    "allow read\twrite\n"
                                    "refuse ENOSYS mount\n"
                                    "refuse EPERM socket if arg0 in 16 and arg2 not-in 0 0x10\n"
-                                   "refuse EPERM clone if arg0 & 0x7e020000";
+                                   "refuse EPERM clone if arg0 & 0x7e020000\n"
+                                   "pretend prlimit64 if arg1 in 4 and arg2h not-in 0";
         const PolicyRule *r = policy.rules;
         PolicyError error;
 
@@ -41,7 +42,7 @@ static void test_statements_are_understood(void **state) {
         assert_int_equal(policy_parse(text, &policy, &error), 0);
         assert_int_equal(policy.default_error, EPERM);
         assert_int_equal(policy.arch_error, ENOSYS);
-        assert_int_equal(policy.n_rules, 5);
+        assert_int_equal(policy.n_rules, 6);
         assert_string_equal(r[1].name, "write");
         assert_int_equal(r[1].error, 0);
         assert_int_equal(r[2].error, ENOSYS);
@@ -55,6 +56,11 @@ static void test_statements_are_understood(void **state) {
         assert_int_equal(r[3].conditions[1].values[1], 0x10);
         assert_int_equal(r[4].conditions[0].op, POLICY_ANY_OF);
         assert_int_equal(r[4].conditions[0].values[0], 0x7e020000);
+        assert_int_equal(r[5].error, 0);
+        assert_int_equal(r[5].n_conditions, 2);
+        assert_false(r[5].conditions[0].high);
+        assert_int_equal(r[5].conditions[1].arg, 2);
+        assert_true(r[5].conditions[1].high);
 }
 
 static void test_slips_are_refused_with_their_line(void **state) {
@@ -75,6 +81,12 @@ static void test_slips_are_refused_with_their_line(void **state) {
                 {"refuse EPERM ioctl if", 1},
                 {"refuse EPERM ioctl if arg1 in", 1},
                 {"refuse EPERM ioctl if arg6 in 1", 1},
+                {"refuse EPERM ioctl if arg1x in 1", 1},
+                {"refuse EPERM ioctl if arg1hh in 1", 1},
+                {"pretend read", 1},
+                {"pretend read write", 1},
+                {"pretend ioctl if", 1},
+                {"pretend ioctl if arg1", 1},
                 {"refuse EPERM ioctl if arg1 is 1", 1},
                 {"refuse EPERM ioctl if arg1 in one", 1},
                 {"refuse EPERM ioctl if arg1 in -1", 1},
