@@ -62,6 +62,15 @@ typedef struct Attempt {
         X(host) \
         X(devices) \
         X(setid) \
+        X(socket) \
+        X(netlink) \
+        X(network) \
+        X(proc) \
+        X(others) \
+        X(cgroup) \
+        X(descriptor) \
+        X(ipc) \
+        X(terminal) \
         /* the last */
 /* clang-format on */
 

@@ -144,7 +144,7 @@ static void test_arguments_of_a_dyno(void **state) {
         assert_int_equal(ask("ioctl", 0, 0x8912, 0), 0);     /* SIOCGIFCONF */
 
         assert_int_equal(ask("setsockopt", 3, 6, 31), ENOENT); /* TCP_ULP */
-        assert_int_equal(ask("setsockopt", 3, 6, 1), 0);            /* TCP_NODELAY */
+        assert_int_equal(ask("setsockopt", 3, 6, 1), 0);       /* TCP_NODELAY */
         assert_int_equal(ask("setsockopt", 3, 1, 31), 0);
 
         assert_int_equal(ask("prlimit64", 0, 0, 0), 0);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Options and controls of ordinary sockets that reach beyond them. */
+
+#include <linux/if.h>
+#include <linux/if_arp.h>
+#include <linux/sockios.h>
+#include <net/route.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "escape.h"
+
+#define OPTION_IPT_REPLACE 64 /* IPT_SO_SET_REPLACE of x_tables */
+#define IPT_REPLACE_SIZE 96   /* bytes of struct ipt_replace without counters and entries */
+#define BRIDGE_GET_VERSION 0
+#define VLAN_SET_NAME_TYPE 6
+
+static int option(int family, int type, int level, int name, const void *value, size_t size) {
+        int fd = socket(family, type | SOCK_CLOEXEC, 0);
+        int r;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(setsockopt(fd, level, name, value, (socklen_t)size));
+        (void)close(fd);
+        return r;
+}
+
+static int mark(void) {
+        const int value = 1;
+
+        return option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_MARK, &value, sizeof(value));
+}
+
+static int priority(void) {
+        const int value = 7; /* up to 6 is everybody's */
+
+        return option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_PRIORITY, &value, sizeof(value));
+}
+
+static int receive_buffer(void) {
+        const int value = 1 << 30;
+
+        return option(AF_INET, SOCK_DGRAM, SOL_SOCKET, SO_RCVBUFFORCE, &value, sizeof(value));
+}
+
+static int debug(void) {
+        const int value = 1;
+
+        return option(AF_INET, SOCK_STREAM, SOL_SOCKET, SO_DEBUG, &value, sizeof(value));
+}
+
+static int transparent(void) {
+        const int value = 1;
+
+        return option(AF_INET, SOCK_DGRAM, IPPROTO_IP, IP_TRANSPARENT, &value, sizeof(value));
+}
+
+static int transparent6(void) {
+        const int value = 1;
+
+        return option(AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_TRANSPARENT, &value, sizeof(value));
+}
+
+static int repair(void) {
+        const int value = 1;
+
+        return option(AF_INET, SOCK_STREAM, IPPROTO_TCP, TCP_REPAIR, &value, sizeof(value));
+}
+
+/* x_tables: CVE-2021-22555 and many before it. The kernel's answer to a broken table will do. */
+static int iptables(void) {
+        const char replace[IPT_REPLACE_SIZE] = "filter";
+        int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+        int r;
+
+        if (fd < 0)
+                fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(
+                setsockopt(fd, IPPROTO_IP, OPTION_IPT_REPLACE, replace, sizeof(replace)));
+        (void)close(fd);
+        return r == -EINVAL ? 0 : r;
+}
+
+/* ---- ioctl ---- */
+
+static int control_socket(unsigned long number, void *argument) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        int r;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = ioctl(fd, number, argument);
+        r = r < 0 ? -errno : 0;
+        (void)close(fd);
+        return r;
+}
+
+static void set_name(struct ifreq *ifr) {
+        strcpy(ifr->ifr_name, escape_is_control ? "lo" : "eth0");
+}
+
+static int link_down(void) {
+        struct ifreq ifr = {.ifr_flags = 0};
+
+        set_name(&ifr);
+        return control_socket(SIOCSIFFLAGS, &ifr);
+}
+
+static int link_address(void) {
+        struct ifreq ifr = {.ifr_name = ""};
+        struct sockaddr_in address = {
+                .sin_family = AF_INET, .sin_addr = {htonl(0xc0000201)}}; /* 192.0.2.1 */
+
+        set_name(&ifr);
+        memcpy(&ifr.ifr_addr, &address, sizeof(address));
+        return control_socket(SIOCSIFADDR, &ifr);
+}
+
+static int link_mac(void) {
+        struct ifreq ifr = {
+                .ifr_hwaddr = {escape_is_control ? ARPHRD_LOOPBACK : ARPHRD_ETHER, "\2\0\0\0\0\1"}};
+        int r;
+
+        set_name(&ifr);
+        r = control_socket(SIOCSIFHWADDR, &ifr);
+        return escape_is_control && r == -EOPNOTSUPP
+                       ? 0
+                       : r; /* lo has none: the capability was there */
+}
+
+static int link_name(void) {
+        struct ifreq ifr = {.ifr_newname = "escaped"};
+
+        set_name(&ifr);
+        return control_socket(SIOCSIFNAME, &ifr);
+}
+
+static int route(void) {
+        struct rtentry entry = {
+                .rt_dst = {.sa_family = AF_INET},
+                .rt_genmask = {.sa_family = AF_INET},
+                .rt_flags = RTF_UP,
+                .rt_dev = (char[]){"lo"},
+        };
+
+        return control_socket(SIOCADDRT, &entry);
+}
+
+static int bring_lo_up(void) {
+        struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+
+        return control_socket(SIOCSIFFLAGS, &ifr);
+}
+
+static int arp(void) {
+        struct arpreq entry = {
+                .arp_pa = {.sa_family = AF_INET},
+                .arp_ha = {.sa_family = ARPHRD_ETHER, .sa_data = "\2\0\0\0\0\1"},
+                .arp_flags = ATF_PERM | ATF_PUBL, /* answer in its place */
+        };
+
+        memcpy(entry.arp_pa.sa_data + 2, "\300\0\2\1", 4);
+        return control_socket(SIOCSARP, &entry);
+}
+
+/* Descriptor of the network namespace that a socket is in. */
+static int namespace_of_socket(void) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        return attempt_result(ioctl(fd, SIOCGSKNS));
+}
+
+/* The kernel loads a module for these before it looks at anybody's rights. */
+static int load_bridge(void) {
+        unsigned long arguments[3] = {BRIDGE_GET_VERSION};
+
+        return control_socket(SIOCGIFBR, arguments);
+}
+
+static int load_vlan(void) {
+        struct {
+                int command;
+                char device[24];
+                union {
+                        char device[24];
+                        unsigned value;
+                } u;
+                short qos;
+        } arguments = {.command = VLAN_SET_NAME_TYPE};
+        int r = control_socket(SIOCSIFVLAN, &arguments);
+
+        return r == -EPERM && escape_is_control ? 0 : r; /* the module's own answer */
+}
+
+#define BY_CAPABILITY(name_, tries_, run_, set_up_)                                                \
+        {                                                                                          \
+                .name = "network/" name_, .tries = tries_,                                         \
+                .stopped_by = "capabilities user apparmor", .error = EPERM,                        \
+                .control = CONTROL_ROOT, .run = run_, .set_up = set_up_,                           \
+        }
+
+const Attempt attempts_network[] = {
+        BY_CAPABILITY("mark", "choose its own firewall mark", mark, NULL),
+        BY_CAPABILITY("priority", "be sent before all others", priority, NULL),
+        BY_CAPABILITY("buffer", "have as much kernel memory as it likes", receive_buffer, NULL),
+        {
+                .name = "network/debug",
+                .tries = "have the kernel print what its socket does",
+                .stopped_by = "capabilities user apparmor",
+                .error = EACCES,
+                .control = CONTROL_ROOT,
+                .run = debug,
+        },
+        BY_CAPABILITY("transparent", "send from any address", transparent, NULL),
+        BY_CAPABILITY("transparent6", "send from any IPv6 address", transparent6, NULL),
+        BY_CAPABILITY("repair", "forge the state of a connection", repair, NULL),
+        {
+                .name = "network/iptables",
+                .tries = "replace a table of x_tables",
+                .stopped_by = "capabilities user apparmor",
+                .error = EPERM,
+                .control = CONTROL_ROOT | CONTROL_VM,
+                .run = iptables,
+        },
+        BY_CAPABILITY("link-down", "switch its link off", link_down, NULL),
+        BY_CAPABILITY("link-address", "take a neighbour's address", link_address, NULL),
+        BY_CAPABILITY("link-mac", "take a neighbour's MAC address", link_mac, NULL),
+        BY_CAPABILITY("link-name", "rename its link", link_name, NULL),
+        BY_CAPABILITY("route", "send everything another way", route, bring_lo_up),
+        BY_CAPABILITY("arp", "answer in a neighbour's place", arp, NULL),
+        BY_CAPABILITY(
+                "namespace-of-socket",
+                "get hold of the network namespace of a socket",
+                namespace_of_socket,
+                NULL),
+        {
+                .name = "network/load-bridge",
+                .tries = "have the host load the bridge module",
+                .stopped_by = "seccomp",
+                .error = EPERM,
+                .control = CONTROL_USER | CONTROL_VM,
+                .run = load_bridge,
+        },
+        {
+                .name = "network/load-vlan",
+                .tries = "have the host load the VLAN module",
+                .stopped_by = "seccomp capabilities",
+                .error = EPERM,
+                .control = CONTROL_USER | CONTROL_VM,
+                .run = load_vlan,
+        },
+        {.name = NULL},
+};
