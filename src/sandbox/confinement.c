@@ -19,6 +19,7 @@
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -55,8 +56,33 @@ static int move_up(int *fd) {
         return 0;
 }
 
-/* Lays out 0 to INIT_FD_MAX. Everything above closes itself at the exec. */
+/* Closes all but those in @keep, which it sorts. */
+static int close_others(int *keep, size_t n) {
+        unsigned next = 0;
+
+        for (size_t i = 1; i < n; i++)
+                for (size_t k = i; k > 0 && keep[k - 1] > keep[k]; k--) {
+                        int fd = keep[k];
+
+                        keep[k] = keep[k - 1];
+                        keep[k - 1] = fd;
+                }
+        for (size_t i = 0; i < n; i++) {
+                unsigned fd = (unsigned)keep[i];
+
+                if (fd > next && close_range(next, fd - 1, 0) < 0)
+                        return -errno;
+                next = fd + 1;
+        }
+        return close_range(next, ~0U, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Moves what is needed out of the way of 0 to INIT_FD_MAX, and closes the launcher's own:
+ * from when this process has the dyno's uid, until the exec, the app may get to see it.
+ */
 static int arrange_fds(Confinement *c) {
+        int keep[CONFINEMENT_FDS + 4];
         int null_fd, r;
 
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -80,7 +106,12 @@ static int arrange_fds(Confinement *c) {
         if (r < 0)
                 return r;
 
-        return 0;
+        memcpy(keep, c->fds, sizeof(c->fds));
+        keep[CONFINEMENT_FDS] = c->report_fd;
+        keep[CONFINEMENT_FDS + 1] = c->proc_fd;
+        keep[CONFINEMENT_FDS + 2] = c->userns_fd;
+        keep[CONFINEMENT_FDS + 3] = c->init_fd;
+        return close_others(keep, ARRAY_SIZE(keep));
 }
 
 static int place_fds(const Confinement *c) {
@@ -120,6 +151,9 @@ static int become_dyno_user(const Confinement *c, SandboxError *reterr) {
         if (setresgid(SANDBOX_DYNO_UID, SANDBOX_DYNO_UID, SANDBOX_DYNO_UID) < 0 ||
             setresuid(SANDBOX_DYNO_UID, SANDBOX_DYNO_UID, SANDBOX_DYNO_UID) < 0)
                 return sandbox_fail(reterr, LAYER_USER, -errno, "cannot become the dyno's user");
+        /* Another uid makes a process as dumpable as fs.suid_dumpable of the host says. */
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return sandbox_fail(reterr, LAYER_USER, -errno, "cannot hide");
         r = capabilities_drop_all();
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_CAPABILITIES, r, "cannot drop capabilities");
