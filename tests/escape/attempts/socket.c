@@ -78,6 +78,8 @@ static bool is_allowed(int family) {
 static int all_families(void) {
         int r = -EAFNOSUPPORT;
 
+        if (try_socket(AF_PACKET, SOCK_RAW, 0) == 0) /* before modules are loaded for the rest */
+                return 0;
         if (try_socket(AF_UNIX, SOCK_STREAM, 0) < 0 || try_socket(AF_INET, SOCK_STREAM, 0) < 0)
                 return ATTEMPT_BROKEN;
 

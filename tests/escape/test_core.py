@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A crash in a dyno: no file anywhere, and no program of the host's is started for it."""
+
+import ctypes
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+
+import pytest
+
+PATTERN = pathlib.Path("/proc/sys/kernel/core_pattern")
+
+# Tries to get a core first: by raising the limit, and by lowering it, also with an address
+# whose low half is zero, which a filter that compares 32 bits takes for none.
+CRASH = """
+import ctypes, mmap, os, resource, signal
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+for limit in ((-1, -1), (0, 0), (4096, 4096)):
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, limit)
+    except (OSError, ValueError):
+        pass
+low = libc.mmap(0x700000000, 4096, 3, 0x100022, -1, 0)  # MAP_FIXED_NOREPLACE
+assert low == 0x700000000
+ctypes.memset(low, 0, 16)
+libc.syscall(ctypes.c_long(302), 0, 4, ctypes.c_void_p(low), None)  # prlimit64
+libc.syscall(ctypes.c_long(160), 4, ctypes.c_void_p(low))           # setrlimit
+print("limit", *resource.getrlimit(resource.RLIMIT_CORE), flush=True)
+libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
+if os.environ.get("HOW") == "seccomp":
+    libc.syscall(ctypes.c_long(0x40000000 | 39))  # x32: killed by the filter
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.fixture
+def crashing(daemon, app, slug):
+    daemon.ok("deploy", slug({"Procfile": "worker: true\n", "crash.py": CRASH}), "-a", app, timeout=120)
+    return app
+
+
+@pytest.mark.parametrize("how, status", [("signal", 139), ("seccomp", 159)])
+def test_crash_leaves_no_file(daemon, crashing, how, status):
+    done = daemon.run(crashing, "sh", "-c",
+                      f"cd /tmp; HOW={how} python3 /app/crash.py; echo status $?; ls -A /tmp /app | grep core", timeout=90)
+    assert "limit 1 1" in done.stdout and f"status {status}" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout  # grep: nothing
+
+
+@pytest.mark.vm
+def test_crash_starts_no_handler_of_the_host(daemon, crashing, tmp_path):
+    """A pipe in core_pattern is served by root of the host, whatever the limit, but for 1."""
+    mark, handler = pathlib.Path("/run/escape-core"), pathlib.Path("/run/escape-handler")
+    handler.write_text(f"#!/bin/sh\necho \"$@\" >>{mark}\n", encoding="ascii")
+    handler.chmod(0o755)
+    before = PATTERN.read_text(encoding="ascii")
+    PATTERN.write_text(f"|{handler} %P %u %c\n", encoding="ascii")
+    try:
+        for how in ("signal", "seccomp"):
+            daemon.run(crashing, "sh", "-c", f"HOW={how} python3 crash.py; true", timeout=90)
+        assert not mark.exists(), mark.read_text(encoding="ascii")
+
+        # The control: anybody else's crash with no limit at all, 0, is served.
+        subprocess.run(["python3", "-c", "import os; os.kill(os.getpid(), 11)"], check=False, user=65533,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)), cwd="/")
+        assert "65533 0" in mark.read_text(encoding="ascii")
+    finally:
+        PATTERN.write_text(before, encoding="ascii")
+        mark.unlink(missing_ok=True)
+        handler.unlink()
