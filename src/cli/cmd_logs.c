@@ -87,6 +87,20 @@ static char *format_json(const LogRecord *record, const char *text) {
         return strdup(json_object_to_json_string_ext(line, JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
+/* As it is, but for NUL, which would hide what is behind it. */
+static char *copy_text(const char *text, size_t size) {
+        char *copy = malloc(size + 1);
+
+        if (!copy)
+                return NULL;
+        memcpy(copy, text, size);
+        for (size_t i = 0; i < size; i++)
+                if (copy[i] == '\0')
+                        copy[i] = '?';
+        copy[size] = '\0';
+        return copy;
+}
+
 /* Bytes as they are for a pipe or a file, harmless ones for a terminal. */
 static char *format_line(const Logs *logs, const LogRecord *record, const char *text) {
         _cleanup_free_ char *clean = NULL;
@@ -99,7 +113,7 @@ static char *format_line(const Logs *logs, const LogRecord *record, const char *
         if (logs->output->json)
                 return format_json(record, text);
 
-        clean = terminal ? text_clean(text, record->text_size) : strndup(text, record->text_size);
+        clean = terminal ? text_clean(text, record->text_size) : copy_text(text, record->text_size);
         if (!clean)
                 return NULL;
         text_time_log(when, record->usec, /* json= */ false);

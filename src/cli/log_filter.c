@@ -89,6 +89,10 @@ bool log_filter_matches(const LogFilter *filter, const LogRecord *record, const 
                 return false;
         if (record->usec < filter->since_usec)
                 return false;
-        /* a NUL within a line ends it for the expression; such lines are not text */
-        return !filter->grep_set || regexec(&filter->grep, text, 0, NULL, 0) == 0;
+        if (!filter->grep_set)
+                return true;
+
+        /* By its size: nothing hides behind a NUL. */
+        regmatch_t whole = {.rm_so = 0, .rm_eo = record->text_size};
+        return regexec(&filter->grep, text, 1, &whole, REG_STARTEND) == 0;
 }

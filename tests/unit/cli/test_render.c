@@ -474,6 +474,14 @@ static LogRecord record(const char *procid, LogSource source, uint64_t usec) {
         return r;
 }
 
+static bool
+matches(const LogFilter *filter, const LogRecord *record, const char *text, size_t size) {
+        LogRecord sized = *record;
+
+        sized.text_size = (uint16_t)size;
+        return log_filter_matches(filter, &sized, text);
+}
+
 static void test_log_filters(void **state) {
         Invocation invocation = {};
         Output output = {.now_usec = NOW};
@@ -490,11 +498,12 @@ static void test_log_filters(void **state) {
         invocation.options[OPT_GREP] = (OptionValue){.set = true, .text = "R1[45]"};
         assert_int_equal(log_filter_init(&filter, &invocation, &failure), 0);
         assert_true(log_filter_is_set(&filter));
-        assert_true(log_filter_matches(&filter, &web, "Error R14"));
-        assert_false(log_filter_matches(&filter, &web, "Error R10"));
-        assert_false(log_filter_matches(&filter, &worker, "Error R14"));
-        assert_false(log_filter_matches(&filter, &website, "Error R14"));
-        assert_false(log_filter_matches(&filter, &old, "Error R14"));
+        assert_true(matches(&filter, &web, "Error R14", sizeof("Error R14") - 1));
+        assert_true(matches(&filter, &web, "behind\0R14", 10)); /* a NUL hides nothing */
+        assert_false(matches(&filter, &web, "Error R10", sizeof("Error R10") - 1));
+        assert_false(matches(&filter, &worker, "Error R14", sizeof("Error R14") - 1));
+        assert_false(matches(&filter, &website, "Error R14", sizeof("Error R14") - 1));
+        assert_false(matches(&filter, &old, "Error R14", sizeof("Error R14") - 1));
         log_filter_clear(&filter);
 
         invocation.options[OPT_SOURCE] = (OptionValue){.set = true, .text = "nginx"};
