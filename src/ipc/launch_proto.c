@@ -208,7 +208,7 @@ static bool check_inspected(const LaunchMessage *msg) {
                     !is_line(inspected->layers[i].detail, sizeof(inspected->layers[i].detail)))
                         return false;
 
-        return true;
+        return is_line(inspected->firewall, sizeof(inspected->firewall));
 }
 
 static bool check_exited(const LaunchMessage *msg) {

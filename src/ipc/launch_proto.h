@@ -294,6 +294,8 @@ typedef struct LaunchInspected {
         uint32_t phase_usec
                 [_PHASE_MAX]; /* of the start; zeroes for an adopted dyno and for HOSTED */
         LaunchLayerReport layers[_LAYER_MAX];
+        /* HOSTED: other firewalls' chains that may stop dynos, "ip filter FORWARD, …"; or empty */
+        char firewall[160];
 } LaunchInspected;
 
 #define EXITED_OOM (UINT32_C(1) << 0)      /* memory.events counted an oom_kill */

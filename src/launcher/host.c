@@ -196,7 +196,7 @@ uint32_t host_missing(const Launcher *launcher) {
 void host_report(Launcher *launcher, LaunchInspected *ret) {
         LaunchLayerReport *network = &ret->layers[LAYER_NETWORK];
         uint64_t begin_usec = clock_boottime_usec();
-        NetReport report;
+        NetReport report = {.table = false};
 
         network_look(launcher);
         sandbox_host_report(launcher->host, ret->layers);
@@ -212,6 +212,7 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
                                 ? VERDICT_ALLOWED
                                 : VERDICT_FAILED;
         }
+        field_set(ret->firewall, sizeof(ret->firewall), report.blockers);
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
 }
 

@@ -104,13 +104,14 @@ int firewall_check_table(Firewall *firewall) _must_check_;
 int firewall_remove_table(Firewall *firewall);
 
 /**
- * firewall_blockers() - foreign base chains that drop what no rule of theirs accepts
+ * firewall_blockers() - foreign chains that may drop what dynos send
  * @firewall:  the firewall
- * @text:      "ip filter FORWARD, inet fw in"; empty if there are none
+ * @text:      "ip filter FORWARD, inet fw forward"; empty if there are none
  * @size:      of @text; what does not fit is left out
  *
- * Looks at the forward and input hooks. Whether such a chain really stops dynos depends
- * on its rules, which are not ours to judge.
+ * Chains on the forward hook that drop by policy or by a rule without conditions, in
+ * tables where no rule names our links: whoever wrote such a rule has thought of us.
+ * Whether the chain really stops dynos depends on its other rules, which we do not judge.
  *
  * Return: 0 or a negative errno.
  */

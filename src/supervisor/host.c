@@ -247,6 +247,43 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
         add_check(info, "policies", true, "failed", text);
 }
 
+/*
+ * Other firewalls on this host. What they drop stays dropped, whatever our table says:
+ * the operator has to let the dynos' links through, in each of their chains.
+ */
+static void check_firewall(
+        const Manager *manager, DoctorInfo *info, const char *blockers, char *text, size_t size) {
+        const char *instance = manager->config->instance;
+        size_t half = size / 2, used = 0;
+        char *fix = text + half;
+
+        if (blockers[0] == '\0') {
+                add_check(info, "firewall", true, "ok", "no chain of others drops what dynos send");
+                return;
+        }
+        (void)snprintf(text, half, "%s: drops what none of its rules lets through", blockers);
+        for (const char *chain = blockers; *chain && used < half;) {
+                int len = (int)strcspn(chain, ",");
+
+                used += (size_t)snprintf(
+                        fix + used,
+                        half - used,
+                        "%ssudo nft 'insert rule %.*s iifname \"%s-*\" accept; "
+                        "insert rule %.*s oifname \"%s-*\" accept'",
+                        used > 0 ? "; " : "",
+                        len,
+                        chain,
+                        instance,
+                        len,
+                        chain,
+                        instance);
+                chain += len;
+                chain += strspn(chain, ", ");
+        }
+        add_check(info, "firewall", false, "warning", text);
+        info->checks[info->n_checks - 1].fix = fix;
+}
+
 static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
         unsigned n = 0;
 
@@ -262,7 +299,8 @@ static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, s
 static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
         Manager *manager = call->manager;
-        char kernel[80], memory[160], disk[400], resolvers[80], stacks[80], policies[300];
+        char kernel[80], memory[160], disk[400], firewall[2048], resolvers[80], stacks[80],
+                policies[300];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
 
@@ -283,6 +321,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         check_kernel(&info, kernel, sizeof(kernel));
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
+        check_firewall(manager, &info, msg->inspected.firewall, firewall, sizeof(firewall));
         check_resolvers(manager, &info, resolvers, sizeof(resolvers));
         check_stacks(manager, &info, stacks, sizeof(stacks));
         check_policies(manager, &info, policies, sizeof(policies));

@@ -86,3 +86,23 @@ def test_who_keeps_flushing_does_not_keep_dynod_busy(daemon, web):
     assert len(said(daemon, "; restored.")) == before + 1
     assert len(said(daemon, "it is restored in")) == waiting + 1
     assert http_get(web)[0] == 200
+
+
+@pytest.mark.vm  # it stops everybody's forwarding for a moment
+def test_doctor_names_a_firewall_that_stops_dynos_and_the_line_that_helps(daemon):
+    def check():
+        checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+        return next(check for check in checks if check["check"] == "firewall")
+
+    assert check()["verdict"] == "ok"
+    sh("nft 'add table inet other; add chain inet other forward "
+       "{ type filter hook forward priority 0; policy drop; }'")
+    try:
+        found = check()
+        assert found["verdict"] == "warning" and "inet other forward" in found["detail"], found
+        sh(found["fix"].replace("sudo ", ""))
+        assert check()["verdict"] == "ok"
+        assert "iifname \"dynod-*\" accept" in subprocess.run(
+            ["nft", "list", "table", "inet", "other"], capture_output=True, text=True, check=True).stdout
+    finally:
+        sh("nft delete table inet other")
