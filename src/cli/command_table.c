@@ -303,8 +303,8 @@ const Command command_table[] = {
                         "first rule that fits decides; a new one goes first, so that what was said last "
                         "counts: after firewall:allow 10.0.0.0/8 and then firewall:deny 10.1.0.0/16, "
                         "10.2.0.1 is reached and 10.1.0.1 is not. No rule opens this host, other dynos or "
-                        "link-local addresses; the resolvers stay open for names. Rules hold for running "
-                        "dynos at once, and for every connection from its next packet on.",
+                        "link-local addresses. The resolvers answer unless a rule denies them, closed or not. "
+                        "A change holds for running dynos at once, for open connections too.",
                 .examples = {"herokuctl firewall -a shop",
                              "herokuctl firewall:deny any -a shop",
                              "herokuctl firewall:allow 10.0.0.0/8:5432/tcp -a shop"},

@@ -223,7 +223,7 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
 
                 if (network->problem[0]) {
                         (void)snprintf(text, size, "%s: %s", app->row.name, network->problem);
-                        add_check(info, "policies", false, "failed", text);
+                        add_check(info, "policies", false, "warning", text);
                         info->checks[info->n_checks - 1].fix =
                                 "herokuctl firewall -a APP shows it; its dynos start when it is in "
                                 "force";
@@ -234,17 +234,20 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
                 services += (unsigned)network->policy.n_services;
         }
 
-        (void)snprintf(
-                text,
-                size,
-                "%u app%s with one: %u published port%s, %u service%s of the host opened",
-                n,
-                n == 1 ? "" : "s",
-                published,
-                published == 1 ? "" : "s",
-                services,
-                services == 1 ? "" : "s");
-        add_check(info, "policies", true, "failed", text);
+        if (n == 0)
+                (void)snprintf(text, size, "no app has one: dynos reach all networks outside");
+        else
+                (void)snprintf(
+                        text,
+                        size,
+                        "%u app%s with one: %u published port%s, %u service%s of the host opened",
+                        n,
+                        n == 1 ? "" : "s",
+                        published,
+                        published == 1 ? "" : "s",
+                        services,
+                        services == 1 ? "" : "s");
+        add_check(info, "policies", true, "warning", text);
 }
 
 /*
