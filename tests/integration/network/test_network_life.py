@@ -200,6 +200,21 @@ def test_purge_leaves_the_host_as_it_was(lab):
     assert after == before
 
 
+def test_published_port_passes_another_instance(net):
+    """Each turned forwarding on for the same uplink, and lets nobody in by it for that alone."""
+    other = Driver(net.host, instance="t2", network="172.30.0.0/16", uid_base=800000)
+    other.ok("start")
+    for driver, port, address_of_dyno in ((net.driver, 8081, "172.16.0.30"), (other, 8082, "172.30.0.30")):
+        dyno = driver.create(0)
+        for command in ("begin 0 1", "web 0 5000", "listens 0 1", f"policy 1 1 publish={port}"):
+            driver.ok(command)
+        with dyno.serve("tcp", "0.0.0.0", 5000):
+            assert net.outside.ask("tcp", HOST, port).startswith("ok"), port
+            net.outside.run(f"ip route replace {address_of_dyno}/32 via {HOST}")
+            assert net.outside.ask("tcp", address_of_dyno, 5000) == "timeout"
+    other.close()
+
+
 def test_two_instances_live_side_by_side(net):
     one = net.driver.create(0)
     other = Driver(net.host, instance="t2", network="172.30.0.0/16", uid_base=800000)
