@@ -144,6 +144,27 @@ static int open_dyno(SandboxJoin *j, const SandboxDyno *dyno, SandboxError *rete
         return 0;
 }
 
+/*
+ * "1" is for debugging (proc(5)): dyno-init, which its uid cannot read, would be open to
+ * that uid from its exec to its first call, and the dyno could take the client's socket.
+ */
+static int check_dumpable(SandboxError *reterr) {
+        char text[16];
+        ssize_t n;
+
+        n = read_text_at(AT_FDCWD, "/proc/sys/fs/suid_dumpable", text, sizeof(text));
+        if (n < 0)
+                return sandbox_fail(reterr, LAYER_PROCESS, (int)n, "fs.suid_dumpable is unknown");
+        if (text[0] != '0' && text[0] != '2')
+                return sandbox_fail(
+                        reterr,
+                        LAYER_PROCESS,
+                        -EPERM,
+                        "fs.suid_dumpable of the host opens what joins a dyno to it: set it to 0 "
+                        "or 2");
+        return 0;
+}
+
 int sandbox_exec_begin(
         SandboxHost *host,
         const SandboxExec *exec,
@@ -157,6 +178,8 @@ int sandbox_exec_begin(
         assert(exec->dyno && exec->start);
 
         r = sandbox_host_check(host, reterr);
+        if (r == 0)
+                r = check_dumpable(reterr);
         if (r < 0)
                 return r;
         j = calloc(1, sizeof(*j));

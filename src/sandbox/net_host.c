@@ -216,8 +216,7 @@ static int find_way(NetRtnl *host, struct in_addr address, Way *ret) {
                 return -ENOMEM;
 
         r = net_rtnl_query(host, msg, take_way, ret);
-        /* Nowhere; the last two are of a route that says so. */
-        return r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EINVAL || r == -EACCES ? 0 : r;
+        return r == -ENETUNREACH || r == -EHOSTUNREACH ? 0 : r;
 }
 
 int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) {

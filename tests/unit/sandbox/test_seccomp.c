@@ -143,6 +143,9 @@ static void test_arguments_of_a_dyno(void **state) {
         assert_int_equal(ask("ioctl", 0, 0x8983, 0), EPERM); /* SIOCSIFVLAN */
         assert_int_equal(ask("ioctl", 0, 0x8912, 0), 0);     /* SIOCGIFCONF */
 
+        assert_int_equal(ask("prctl", 62, 1, 0), EINVAL); /* PR_SCHED_CORE */
+        assert_int_equal(ask("prctl", 15, 0, 0), 0);
+        assert_int_equal(ask("sync", 0, 0, 0), ENOSYS);
         assert_int_equal(ask("setsockopt", 3, 6, 31), ENOENT); /* TCP_ULP */
         assert_int_equal(ask("setsockopt", 3, 6, 1), 0);       /* TCP_NODELAY */
         assert_int_equal(ask("setsockopt", 3, 1, 31), 0);
