@@ -86,13 +86,16 @@ def test_who_joins_may_be_killed_at_any_moment(daemon, app, lie_in_wait):
 
 
 @pytest.mark.vm
-def test_who_joins_brings_nothing_along_on_a_host_that_debugs(daemon, app, lie_in_wait):
-    """fs.suid_dumpable=1 makes every process that changes its uid open to its new uid."""
+def test_nobody_joins_on_a_host_that_debugs(daemon, app, lie_in_wait):
+    """fs.suid_dumpable=1 opens every process that changes its uid to its new uid."""
     switch = pathlib.Path("/proc/sys/fs/suid_dumpable")
     before = switch.read_text(encoding="ascii")
     lie_in_wait("look")
     switch.write_text("1\n", encoding="ascii")
     try:
-        check(daemon, app, rounds=20)
+        done = [daemon.exec(app, "joiner.1", "true") for _ in range(5)]
     finally:
         switch.write_text(before, encoding="ascii")
+    assert all(one.returncode == 125 and "fs.suid_dumpable" in one.stderr for one in done), done[0]
+    assert said(daemon, app, "GOT") == []
+    assert daemon.exec(app, "joiner.1", "true").returncode == 0

@@ -105,7 +105,8 @@ def test_what_tenants_wrote_is_no_command_to_the_terminal(daemon, app, slug):
 
     status, output, _, _ = ctl_on_terminal(daemon, "deploy", str(bad_slug), "-a", app)
     assert status == 1 and not any(bad in output for bad in BAD), output
-    for command in (["ps"], ["logs"], ["releases"], ["releases:info"], ["config"], ["apps:info"], ["ps:inspect", "worker.1"]):
+    for command in (["ps"], ["logs"], ["releases"], ["releases:info"], ["config"], ["apps:info"],
+                    ["ps:inspect", "worker.1"]):
         status, output, _, typed = ctl_on_terminal(daemon, *command, "-a", app)
         assert status == 0 and len(output) > 20, output
         assert not any(bad in output for bad in BAD), (command, output)

@@ -138,7 +138,7 @@ static int double_chroot_set_up(void) {
 
 /* Read-only files of the stack, shared with other dynos. */
 static int stack_file(void) {
-        return attempt_open("/etc/passwd", O_RDWR);
+        return attempt_open("/etc/debian_version", O_RDWR);
 }
 
 static int stack_folder(void) {
@@ -199,6 +199,13 @@ static int file_systems_by_number(void) {
 #endif
 }
 
+/* Of the file system that the stack is on: the store's, or the host's root. */
+static int sync_of_the_host(void) {
+        int fd = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? ATTEMPT_BROKEN : attempt_result(syncfs(fd));
+}
+
 /* A whiteout: hides a file of the lower layer, or the device 0:0. */
 static int whiteout(void) {
         const char *path = escape_is_control ? "/tmp/whiteout" : "/app/whiteout";
@@ -232,8 +239,8 @@ const Attempt attempts_descriptor[] = {
         {
                 .name = "descriptor/stack-file",
                 .tries = "change a file that all dynos of the stack read",
-                .stopped_by = "user readonly",
-                .error = EACCES,
+                .stopped_by = "readonly user",
+                .error = EROFS,
                 .control = CONTROL_ROOT,
                 .run = stack_file,
         },
@@ -261,6 +268,14 @@ const Attempt attempts_descriptor[] = {
                 .error = ENOSYS,
                 .control = CONTROL_USER,
                 .run = file_systems_by_number,
+        },
+        {
+                .name = "descriptor/sync-of-the-host",
+                .tries = "keep the host's disk busy with everybody's writes",
+                .stopped_by = "seccomp",
+                .error = ENOSYS,
+                .control = CONTROL_USER,
+                .run = sync_of_the_host,
         },
         {
                 .name = "descriptor/whiteout",

@@ -94,16 +94,22 @@ static int ask(int family, const Request *req) {
         return r;
 }
 
-/* The link that the attempt is about: the dyno's only real one, and lo in a control. */
-static int link_index(void) {
+static int index_of(const char *name) {
         struct ifreq ifr = {.ifr_name = ""};
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         int r;
 
-        strcpy(ifr.ifr_name, escape_is_control ? "lo" : "eth0");
+        strcpy(ifr.ifr_name, name);
         r = ioctl(fd, SIOCGIFINDEX, &ifr) < 0 ? -errno : ifr.ifr_ifindex;
         (void)close(fd);
         return r;
+}
+
+/* The link that the attempt is about: the dyno's only real one, and lo in a control. */
+static int link_index(void) {
+        int index = escape_is_control ? -ENODEV : index_of("eth0");
+
+        return index > 0 ? index : index_of("lo");
 }
 
 static int lo_up(void) {

@@ -8,6 +8,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,32 @@ static int any_of_sys(void) {
 }
 
 /* ---- about itself ---- */
+
+/* Where in memory its own pages are: what rowhammer wants to know. */
+static int page_frames(void) {
+        static volatile char page[8192] = {1};
+        uint64_t entry;
+        int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        page[4096] = 1;
+        if (pread(fd,
+                  &entry,
+                  sizeof(entry),
+                  (off_t)((uintptr_t)&page[4096] / 4096 * sizeof(entry))) != sizeof(entry))
+                return -errno;
+        return (entry & ((UINT64_C(1) << 55) - 1)) != 0 ? 0 : ATTEMPT_NOTHING;
+}
+
+static int kernel_stack(void) {
+        char byte;
+        int fd = open("/proc/self/stack", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return read(fd, &byte, 1) < 0 ? -errno : 0;
+}
 
 static int oom_score(void) {
         return attempt_write("/proc/self/oom_score_adj", "-500");
@@ -385,6 +412,22 @@ const Attempt attempts_proc[] = {
                 .error = EPERM,
                 .control = CONTROL_ROOT | CONTROL_VM,
                 .run = time_offset,
+        },
+        {
+                .name = "proc/page-frames",
+                .tries = "learn where in memory its pages are",
+                .stopped_by = "capabilities user apparmor",
+                .error = ATTEMPT_NOTHING,
+                .control = CONTROL_ROOT,
+                .run = page_frames,
+        },
+        {
+                .name = "proc/kernel-stack",
+                .tries = "read addresses of the kernel from its own stack in there",
+                .stopped_by = "user capabilities",
+                .error = EACCES,
+                .control = CONTROL_ROOT,
+                .run = kernel_stack,
         },
         {
                 .name = "proc/change-label",
