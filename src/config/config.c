@@ -55,6 +55,7 @@ Config *config_free(Config *config) {
         free(config->libexec_dir);
         free(config->data_dir);
         free(config->cgroup_root);
+        free(config->scratch_place);
         config->text = config_text_free(config->text);
         free(config);
         return NULL;

@@ -31,6 +31,13 @@ typedef enum MissingLayer {
         _MISSING_MAX,
 } MissingLayer;
 
+/* Where what a dyno writes goes; see dynod.conf(5). */
+typedef enum ScratchKind {
+        SCRATCH_IMAGE, /* an image of dynod's own in state_dir, mounted by dynod-scratch */
+        SCRATCH_TMPFS, /* a tmpfs for each dyno */
+        SCRATCH_PLACE, /* a device that dynod-scratch mounts, or a mount point */
+} ScratchKind;
+
 #define CONFIG_SIZES_MAX 48
 #define CONFIG_RESOLVERS_MAX 4
 
@@ -70,7 +77,9 @@ typedef struct Config {
         uint32_t pool;           /* slots made ready ahead */
         uint64_t
                 memory_overcommit; /* bytes promised to dynos at most; 0: host memory less 512 MB */
-        uint64_t scratch_size;     /* bytes of a dyno's tmpfs for /app, /tmp and /var/tmp */
+        uint64_t scratch_size;     /* bytes of the image, or of each tmpfs; 0: see dynod.conf(5) */
+        ScratchKind scratch;
+        char *scratch_place; /* SCRATCH_PLACE: absolute; else NULL */
 
         struct in_addr network; /* /30s are taken from here */
         uint8_t network_prefix;
@@ -93,11 +102,12 @@ typedef struct Config {
 } Config;
 
 /*
- * The host uids of an instance, from uid_base. None of the first three ever owns a
+ * The host uids of an instance, from uid_base. Neither of the first two ever owns a
  * process: a tree's owner is nobody that could be attacked or that could attack.
  */
 #define CONFIG_UID_STACK_ROOT 0 /* what dynos see as root, the owner of the stack */
 #define CONFIG_UID_TREES 1      /* on-disk owner of every stack and slug */
+#define CONFIG_UID_SWEEPER 2    /* removes what dynos left, one at a time */
 #define CONFIG_UID_IMPORTS 16   /* first of CONFIG_IMPORT_UIDS, one per import */
 #define CONFIG_IMPORT_UIDS 1008
 #define CONFIG_UID_DYNOS 1024 /* first of CONFIG_DYNOS_MAX, one per slot */

@@ -17,6 +17,7 @@
 
 #define MB (UINT64_C(1) << 20)
 #define GB (UINT64_C(1) << 30)
+#define IMAGE_MIN (64 * MB) /* below, mke2fs makes a file system too odd to be worth it */
 
 typedef struct ConfigKey ConfigKey;
 struct ConfigKey {
@@ -263,6 +264,38 @@ static void write_missing(const Config *config, const ConfigKey *key, FILE *out)
         (void)fprintf(out, "\n");
 }
 
+static int set_scratch(Config *config, const ConfigKey *key, const char *value) {
+        static const ConfigKey place = {.offset = offsetof(Config, scratch_place)};
+        int r;
+
+        if (value[0] == '/') {
+                r = set_path(config, &place, value);
+                if (r == 0)
+                        config->scratch = SCRATCH_PLACE;
+                return r;
+        }
+        if (strcmp(value, "image") == 0)
+                config->scratch = SCRATCH_IMAGE;
+        else if (strcmp(value, "tmpfs") == 0)
+                config->scratch = SCRATCH_TMPFS;
+        else
+                return -EINVAL;
+
+        free(config->scratch_place);
+        config->scratch_place = NULL;
+        return 0;
+}
+
+static void write_scratch(const Config *config, const ConfigKey *key, FILE *out) {
+        (void)fprintf(
+                out,
+                "%s = %s\n",
+                key->name,
+                config->scratch == SCRATCH_IMAGE   ? "image"
+                : config->scratch == SCRATCH_TMPFS ? "tmpfs"
+                                                   : config->scratch_place);
+}
+
 /* ---- the keys ---- */
 
 #define OF(field) offsetof(Config, field)
@@ -292,7 +325,8 @@ static const ConfigKey config_keys[] = {
         {"start_parallel", IS_U32, OF(start_parallel), 1, 64, "a number from 1 to 64", "4"},
         {"pool",           IS_U32, OF(pool),           0, 256, "a number from 0 to 256", "8"},
         {"memory_overcommit", IS_SIZE, OF(memory_overcommit), 0, INT64_MAX, "a size such as 16G, or 0", "0"},
-        {"scratch_size", IS_SIZE, OF(scratch_size), MB, INT64_MAX, "a size from 1M on, such as 512M", "512M"},
+        {"scratch", set_scratch, write_scratch, 0, 0, 0, "image, tmpfs, or the path of a device or mount point", "image"},
+        {"scratch_size", IS_SIZE, OF(scratch_size), 0, INT64_MAX, "a size such as 20G, or 0", "0"},
         {"network", set_network, write_network, 0, 0, 0, "a network such as 172.16.0.0/12, from /8 to /28", "172.16.0.0/12"},
         {"resolvers", set_resolvers, write_resolvers, 0, 0, 0, "at most 4 IPv4 addresses", NULL},
         {"service_address", set_address, write_address, OF(service_address), 0, 0, "an IPv4 address", "172.16.0.1"},
@@ -610,6 +644,12 @@ int config_finish(Config *config, ConfigError *reterr) {
         if (r < 0)
                 return r;
 
+        if (config->scratch_size != 0 &&
+            config->scratch_size < (config->scratch == SCRATCH_IMAGE ? IMAGE_MIN : MB))
+                return config_refuse(
+                        reterr,
+                        "scratch_size must be at least %s.",
+                        config->scratch == SCRATCH_IMAGE ? "64M for an image" : "1M");
         for (size_t i = 0; i < config->n_sizes; i++)
                 if (config->sizes[i].memory_kill < config->sizes[i].memory_quota)
                         return config_refuse(

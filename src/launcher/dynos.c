@@ -17,6 +17,7 @@
 #include "launcher/dynos_internal.h"
 #include "launcher/policies.h"
 #include "launcher/slots.h"
+#include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
 
 /* The FIFOs of a dyno that has ended are looked at in these intervals: nothing announces
@@ -173,6 +174,8 @@ static bool group_is_gone(Dyno *dyno) {
                 return true;
         r = dyno_group_end(dyno->launcher, id, dyno->process.cgroup_fd);
         dyno->group_gone = r == 0;
+        if (r == 0)
+                sweep_discard(dyno->launcher, id);
         if (r < 0 && dyno->drain_wait_usec == DRAIN_FIRST_USEC << 6) /* once, after 0.25 s */
                 (void)log_warning_errno(r, "%s: cannot remove its cgroup: %m", id);
         return r == 0;
@@ -526,11 +529,12 @@ static int start_in_slot(
                 .address = dyno->slot.address.s_addr,
                 .started_usec = clock_realtime_usec(),
         };
+        sandbox_host_limit(launcher->host, launcher->memory_total, &dyno->facts.start);
         dyno->phase_usec[PHASE_SLOT] = (uint32_t)(clock_boottime_usec() - request->received_usec);
 
         r = begin_network(dyno, reterr);
         if (r < 0) {
-                undo_start(dyno, false);
+                undo_start(TAKE_PTR(dyno), false);
                 return r;
         }
         reterr->layer = LAYER_PROCESS;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "launcher/dynos_internal.h"
 #include "launcher/slots.h"
+#include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
 
 /* What was killed is gone within milliseconds, unless it waits for a device. */
@@ -128,6 +129,10 @@ static int sweep_groups(Launcher *launcher) {
         return 0;
 }
 
+static bool is_known(void *userdata, const char *id) {
+        return dyno_find(userdata, id) != NULL;
+}
+
 int dynos_adopt(Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
@@ -151,6 +156,10 @@ int dynos_adopt(Launcher *launcher) {
                 }
         }
 
+        r = scratch_discard_others(sandbox_host_scratch(launcher->host), is_known, launcher);
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot discard what earlier dynos left: %m");
+        sweep_start(launcher);
         return sweep_groups(launcher);
 }
 

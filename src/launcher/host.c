@@ -17,6 +17,7 @@
 #include "launcher/child.h"
 #include "launcher/dynos.h"
 #include "launcher/policies.h"
+#include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
 
 /* What the host keeps for itself when memory_overcommit does not say otherwise. */
@@ -243,7 +244,7 @@ static void remove_group(int root_fd, const char *name) {
 int host_purge(Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
-        int r;
+        int q, r;
 
         dir = fdopendir(fcntl(launcher->cgroup_fd, F_DUPFD_CLOEXEC, 3));
         if (!dir)
@@ -255,7 +256,10 @@ int host_purge(Launcher *launcher) {
         if (launcher->config->cgroup_root)
                 (void)rmdir(launcher->config->cgroup_root);
 
-        r = net_purge(launcher->net);
+        r = sweep_purge(launcher);
+        if (r < 0)
+                (void)log_error_errno(r, "Cannot empty scratch: %m");
+        q = net_purge(launcher->net);
         dynos_remove_folders(launcher);
-        return r;
+        return r < 0 ? r : q;
 }

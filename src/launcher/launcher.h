@@ -22,6 +22,7 @@ typedef struct Dyno Dyno;
 typedef struct Exec Exec;
 typedef struct Link Link;
 typedef struct Slots Slots;
+typedef struct Sweep Sweep;
 
 /* One of the processes that are started again whenever they end. */
 typedef struct Service {
@@ -61,6 +62,7 @@ typedef struct Launcher {
         Net *net;
         Store *store;
         Slots *slots;
+        Sweep *sweep;
         Dyno *dynos;
         Exec *execs;
 

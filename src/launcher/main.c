@@ -25,6 +25,7 @@
 #include "launcher/notify.h"
 #include "launcher/policies.h"
 #include "launcher/slots.h"
+#include "launcher/sweep.h"
 
 typedef struct Options {
         const char *instance, *config_path;
@@ -286,6 +287,9 @@ static int take_over(Launcher *launcher) {
                 log_error("The network in dynod.conf has no room for a dyno.");
                 return -ERANGE;
         }
+        r = sweep_new(launcher);
+        if (r < 0)
+                return log_error_errno(r, "Cannot open dynod-unpacker: %m");
         r = slots_new(&launcher->slots, max);
         if (r < 0)
                 return r;
@@ -363,6 +367,7 @@ static void launcher_clear(Launcher *launcher) {
         dynos_clear(launcher);
         network_unwatch(launcher);
         launcher->slots = slots_free(launcher->slots);
+        launcher->sweep = sweep_free(launcher->sweep);
         launcher->store = store_close(launcher->store);
         launcher->net = net_free(launcher->net);
         launcher->host = sandbox_host_free(launcher->host);

@@ -217,6 +217,7 @@ int sandbox_host_new(
         host->config = config;
         host->cgroup_root_fd = cgroup_root_fd;
         host->init_fd = host->stack_idmap_fd = host->templates_fd = -EBADF;
+        host->scratch = (Scratch)SCRATCH_INIT;
         (void)snprintf(host->label, sizeof(host->label), "%s-dyno", config->instance);
         make_resolv_conf(host);
         host->swap = host_has_swap();
@@ -225,6 +226,7 @@ int sandbox_host_new(
         if (r < 0)
                 return r;
         find_missing(host);
+        sandbox_host_find_scratch(host);
 
         *ret = TAKE_PTR(host);
         return 0;
@@ -237,6 +239,7 @@ SandboxHost *sandbox_host_free(SandboxHost *host) {
         (void)safe_close(host->init_fd);
         (void)safe_close(host->stack_idmap_fd);
         (void)safe_close(host->templates_fd);
+        scratch_close(&host->scratch);
         seccomp_filter_clear(&host->filter);
         seccomp_filter_clear(&host->own_filter);
         free(host);
@@ -247,14 +250,38 @@ uint32_t sandbox_host_missing(const SandboxHost *host) {
         return host->missing;
 }
 
-int sandbox_host_check(const SandboxHost *host, SandboxError *reterr) {
-        uint32_t refused = host->missing & ~host->config->allow_missing;
+const Scratch *sandbox_host_scratch(const SandboxHost *host) {
+        return &host->scratch;
+}
 
+void sandbox_host_find_scratch(SandboxHost *host) {
+        /* It says why by itself, in host->scratch.error. */
+        if (scratch_open(&host->scratch, host->config) < 0)
+                return;
+        if (scratch_is_shared(host->config) && !host->scratch.quota)
+                host->missing |= UINT32_C(1) << MISSING_QUOTA;
+}
+
+void sandbox_host_limit(SandboxHost *host, uint64_t memory_total, LaunchStart *start) {
+        sandbox_host_find_scratch(host);
+        scratch_limit(&host->scratch, memory_total, start);
+}
+
+int sandbox_host_check(SandboxHost *host, SandboxError *reterr) {
+        uint32_t refused;
+
+        sandbox_host_find_scratch(host);
+        if (host->scratch.error[0])
+                return sandbox_fail(reterr, LAYER_ROOTFS, -ENODEV, "%s", host->scratch.error);
+
+        refused = host->missing & ~host->config->allow_missing;
         for (unsigned layer = 0; layer < _MISSING_MAX; layer++)
                 if (refused & (UINT32_C(1) << layer))
                         return sandbox_fail(
                                 reterr,
-                                layer == MISSING_APPARMOR ? LAYER_APPARMOR : LAYER_CGROUP,
+                                layer == MISSING_APPARMOR ? LAYER_APPARMOR
+                                : layer == MISSING_QUOTA  ? LAYER_LIMITS
+                                                          : LAYER_CGROUP,
                                 -ENOPROTOOPT,
                                 "%s is missing on this host",
                                 missing_layer_to_string((MissingLayer)layer));

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 #include "sandbox/cgroup.h"
 #include "sandbox/limits.h"
@@ -29,7 +31,8 @@ static LayerVerdict missing_verdict(const SandboxHost *host, uint32_t layers) {
 }
 
 static void tell_cgroup(const SandboxHost *host, LaunchLayerReport *out) {
-        uint32_t layers = host->missing & ~(UINT32_C(1) << MISSING_APPARMOR);
+        const uint32_t others = UINT32_C(1) << MISSING_APPARMOR | UINT32_C(1) << MISSING_QUOTA;
+        uint32_t layers = host->missing & ~others;
         char text[96] = "";
         size_t n = 0;
 
@@ -54,6 +57,48 @@ static void tell_apparmor(const SandboxHost *host, LaunchLayerReport *out) {
                 tell(out, verdict, "the profile %s is not loaded", host->label);
         else
                 tell(out, verdict, "the kernel runs without it");
+}
+
+static void tell_rootfs(const SandboxHost *host, LaunchLayerReport *out) {
+        const Scratch *scratch = &host->scratch;
+        struct statfs sfs;
+
+        if (scratch->error[0])
+                tell(out, VERDICT_FAILED, "%s", scratch->error);
+        else if (!scratch_is_shared(host->config))
+                tell(out,
+                     VERDICT_OK,
+                     "idmapped mounts, overlayfs; scratch in memory, a tmpfs each: disk counts as "
+                     "memory");
+        else if (fstatfs(scratch->root_fd, &sfs) < 0)
+                tell(out, VERDICT_FAILED, "scratch does not answer");
+        else if ((sfs.f_flags & ST_RDONLY) != 0)
+                tell(out, VERDICT_FAILED, "scratch is damaged, so the kernel made it read-only");
+        else
+                tell(out,
+                     VERDICT_OK,
+                     "idmapped mounts, overlayfs; scratch %" PRIu64 " MB, %u %% free",
+                     scratch->bytes >> 20,
+                     (unsigned)((uint64_t)sfs.f_bavail * 100 / ((uint64_t)sfs.f_blocks + 1)));
+}
+
+static void tell_limits(const SandboxHost *host, LaunchLayerReport *out) {
+        LayerVerdict verdict = VERDICT_OK;
+        const char *quota = "";
+
+        if (sandbox_host_lacks(host, MISSING_QUOTA)) {
+                verdict = missing_verdict(host, UINT32_C(1) << MISSING_QUOTA);
+                quota = "; scratch has no project quota";
+        }
+        if (limits_files() < LIMITS_FILES)
+                tell(out,
+                     verdict,
+                     "files %" PRIu64 ", fewer than the usual %u: this process's own limit%s",
+                     limits_files(),
+                     LIMITS_FILES,
+                     quota);
+        else
+                tell(out, verdict, "files %" PRIu64 "%s", limits_files(), quota);
 }
 
 void sandbox_host_report(const SandboxHost *host, LaunchLayerReport ret[_LAYER_MAX]) {
@@ -81,14 +126,7 @@ void sandbox_host_report(const SandboxHost *host, LaunchLayerReport ret[_LAYER_M
         tell_apparmor(host, &ret[LAYER_APPARMOR]);
         tell(&ret[LAYER_CAPABILITIES], VERDICT_OK, "%s", "");
         tell(&ret[LAYER_NO_NEW_PRIVS], VERDICT_OK, "%s", "");
-        tell(&ret[LAYER_ROOTFS], VERDICT_OK, "idmapped mounts, overlayfs");
+        tell_rootfs(host, &ret[LAYER_ROOTFS]);
         tell(&ret[LAYER_NETWORK], VERDICT_OK, "%s", "");
-        if (limits_files() < LIMITS_FILES)
-                tell(&ret[LAYER_LIMITS],
-                     VERDICT_OK,
-                     "files %" PRIu64 ", fewer than the usual %u: this process's own limit",
-                     limits_files(),
-                     LIMITS_FILES);
-        else
-                tell(&ret[LAYER_LIMITS], VERDICT_OK, "files %" PRIu64, limits_files());
+        tell_limits(host, &ret[LAYER_LIMITS]);
 }

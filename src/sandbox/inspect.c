@@ -178,7 +178,8 @@ static int check_cgroup(const Inspection *in, LaunchLayerReport *out) {
                 return report(out, VERDICT_FAILED, "%s is not as asked for", wrong);
 
         for (MissingLayer layer = 0; layer < _MISSING_MAX; layer++)
-                if (layer != MISSING_APPARMOR && sandbox_host_lacks(host, layer))
+                if (layer != MISSING_APPARMOR && layer != MISSING_QUOTA &&
+                    sandbox_host_lacks(host, layer))
                         n += (size_t)snprintf(
                                 missing + n,
                                 sizeof(missing) - n,
@@ -384,6 +385,22 @@ static int check_network(const Inspection *in, LaunchLayerReport *out) {
         return report(out, VERDICT_OK, "%u.%u.%u.%u/30 on eth0, own lo", a[0], a[1], a[2], a[3]);
 }
 
+/* Of the dyno's own mounts; a ps:exec has the same. */
+static LayerVerdict check_scratch(const Inspection *in, char *ret, size_t size) {
+        _cleanup_close_ int root_fd = -EBADF;
+
+        if (in->scope != INSPECT_DYNO)
+                return VERDICT_OK;
+        root_fd = openat(in->proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0) {
+                (void)snprintf(ret, size, "the dyno's root cannot be opened");
+                return VERDICT_FAILED;
+        }
+
+        return scratch_check(
+                &in->host->scratch, in->expect->start, root_fd, is_adopted(in), ret, size);
+}
+
 static int check_limits(const Inspection *in, LaunchLayerReport *out) {
         const struct {
                 const char *name;
@@ -394,7 +411,8 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
                 {"Max open files", limits_files(), false},
                 {"Max core file size", LIMITS_CORE, true},
         };
-        char text[PROC_LIMITS_SIZE];
+        char text[PROC_LIMITS_SIZE], scratch[100] = "";
+        LayerVerdict verdict;
 
         if (read_text_at(in->proc_fd, "limits", text, sizeof(text)) < 0)
                 return report(out, VERDICT_FAILED, "the limits cannot be read");
@@ -415,12 +433,18 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
                                 table[i].wanted);
         }
 
+        verdict = check_scratch(in, scratch, sizeof(scratch));
+        if (verdict == VERDICT_FAILED)
+                return report(out, verdict, "%s", scratch);
+
         return report(
                 out,
-                VERDICT_OK,
-                "processes %" PRIu32 ", files %" PRIu64 ", core 0",
+                verdict,
+                "processes %" PRIu32 ", files %" PRIu64 ", core 0%s%s",
                 in->expect->start->process_limit,
-                limits_files());
+                limits_files(),
+                scratch[0] ? "; " : "",
+                scratch);
 }
 
 /* Opens /proc/PID. The number may be somebody else's already: the pidfd tells, afterwards. */

@@ -340,6 +340,8 @@ static bool undo(Start *s) {
                 return false;
         if (s->dyno.cgroup_fd >= 0)
                 (void)!cgroup_remove(s->host->cgroup_root_fd, s->launch->start->id);
+        /* What cannot be discarded now will be at the next start of dynod. */
+        (void)!scratch_discard(&s->host->scratch, s->launch->start->id);
         sandbox_dyno_clear(&s->dyno);
         return true;
 }

@@ -48,9 +48,10 @@
 typedef struct Build {
         const SandboxHost *host;
         const SandboxLaunch *launch;
-        const RootfsParts *parts;
+        RootfsParts *parts;
         const char *hostname;
-        int staging_fd, root_fd, scratch_fd, proc_fd; /* owned */
+        int staging_fd, root_fd, proc_fd; /* owned */
+        int scratch_fd;                   /* of @parts */
         SandboxError *reterr;
 } Build;
 
@@ -58,6 +59,7 @@ void rootfs_parts_clear(RootfsParts *parts) {
         parts->stack_fd = safe_close(parts->stack_fd);
         parts->slug_fd = safe_close(parts->slug_fd);
         parts->sys_fd = safe_close(parts->sys_fd);
+        parts->scratch_fd = safe_close(parts->scratch_fd);
 }
 
 /* A read-only copy of a tree of the store, its owner mapped by @idmap_fd. */
@@ -71,6 +73,27 @@ static int take_tree(int dir_fd, int idmap_fd, int *ret_fd) {
         r = mount_restrict(fd, STACK_ATTRIBUTES, idmap_fd);
         if (r < 0)
                 return r;
+
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* The dyno's folder, as a mount of its own: nothing beside it can be reached through it. */
+static int
+take_scratch(const SandboxHost *host, const LaunchStart *start, int *ret_fd, SandboxError *reterr) {
+        _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+        int r;
+
+        if (!scratch_is_shared(host->config))
+                return 0;
+
+        r = scratch_make(&host->scratch, start, &dir_fd);
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot make a folder in scratch");
+        fd = mount_clone(dir_fd, "", /* recursive= */ false);
+        r = fd < 0 ? fd : mount_restrict(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -EBADF);
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot mount scratch");
 
         *ret_fd = TAKE_FD(fd);
         return 0;
@@ -94,6 +117,10 @@ int rootfs_take_parts(
         if (parts.sys_fd < 0)
                 return sandbox_fail(
                         reterr, LAYER_ROOTFS, parts.sys_fd, "cannot copy the template of /sys");
+
+        r = take_scratch(host, launch->start, &parts.scratch_fd, reterr);
+        if (r < 0)
+                return r;
 
         *ret = parts;
         /* Taken over. NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
@@ -219,40 +246,51 @@ static int make_root(Build *b) {
         return r < 0 ? fail(b, r, "/") : 0;
 }
 
+static int mount_scratch(Build *b) {
+        const LaunchStart *start = b->launch->start;
+        char size[24], files[24];
+        const MountOption options[] = {{"mode", "0755"}, {"size", size}, {"nr_inodes", files}};
+        int r;
+
+        b->scratch_fd = b->parts->scratch_fd;
+        if (b->scratch_fd < 0) {
+                (void)snprintf(size, sizeof(size), "%" PRIu64, start->disk);
+                (void)snprintf(files, sizeof(files), "%" PRIu64, start->disk_files);
+                r = b->parts->scratch_fd = b->scratch_fd = mount_new(
+                        "tmpfs",
+                        options,
+                        ARRAY_SIZE(options),
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+                if (r < 0)
+                        return r;
+        }
+
+        return mount_attach(b->scratch_fd, b->staging_fd, "scratch");
+}
+
 static int make_scratch(Build *b) {
         static const struct {
                 const char *name;
                 mode_t mode;
-                bool own; /* belongs to the dyno's user */
         } dirs[] = {
-                {"app-upper", 0755, true},
-                {"app-work", 0755, true},
-                {"tmp", 01777, false},
-                {"var-tmp", 01777, false},
+                {"app-upper", 0755},
+                {"app-work", 0755},
+                {"tmp", 01777},
+                {"var-tmp", 01777},
         };
         uid_t uid = b->launch->slot->uid;
-        char size[24];
-        MountOption options[] = {{"mode", "0755"}, {"size", size}};
         int r;
 
-        (void)snprintf(size, sizeof(size), "%" PRIu64, b->host->config->scratch_size);
-        b->scratch_fd = mount_new(
-                "tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-        if (b->scratch_fd < 0)
-                return fail(b, b->scratch_fd, "scratch space");
-        r = mount_attach(b->scratch_fd, b->staging_fd, "scratch");
+        r = mount_scratch(b);
         if (r < 0)
                 return fail(b, r, "scratch space");
 
-        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+                /* Safe: our own empty folder where nobody else can reach. */
                 if (mkdirat(b->scratch_fd, dirs[i].name, dirs[i].mode) < 0 ||
+                    fchownat(b->scratch_fd, dirs[i].name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0 ||
                     fchmodat(b->scratch_fd, dirs[i].name, dirs[i].mode, 0) < 0)
                         return fail(b, -errno, "scratch space");
-                /* Safe: our own empty folder in a file system that nobody else has. */
-                if (dirs[i].own &&
-                    fchownat(b->scratch_fd, dirs[i].name, uid, uid, AT_SYMLINK_NOFOLLOW) < 0)
-                        return fail(b, -errno, "scratch space");
-        }
 
         return 0;
 }
@@ -264,6 +302,7 @@ static int make_app(Build *b) {
                 {"upperdir", "scratch/app-upper"},
                 {"workdir", "scratch/app-work"},
                 {"redirect_dir", "on"}, /* or folders of the slug could not be renamed */
+                {"volatile", NULL},     /* its end would write out what all other dynos have */
         };
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -432,7 +471,7 @@ static int change_root(Build *b) {
 int rootfs_enter(
         const SandboxHost *host,
         const SandboxLaunch *launch,
-        const RootfsParts *parts,
+        RootfsParts *parts,
         const char *hostname,
         SandboxError *reterr) {
         static int (*const steps[])(Build *) = {
@@ -466,7 +505,6 @@ int rootfs_enter(
 
         (void)safe_close(b.staging_fd);
         (void)safe_close(b.root_fd);
-        (void)safe_close(b.scratch_fd);
         if (r < 0) {
                 (void)safe_close(b.proc_fd);
                 return r;

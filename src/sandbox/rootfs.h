@@ -21,13 +21,14 @@
 
 /* Detached mounts, owned. */
 typedef struct RootfsParts {
-        int stack_fd; /* the object with tree/, passwd and group; idmapped, read-only */
-        int slug_fd;  /* idmapped, read-only */
-        int sys_fd;   /* copy of the template */
+        int stack_fd;   /* the object with tree/, passwd and group; idmapped, read-only */
+        int slug_fd;    /* idmapped, read-only */
+        int sys_fd;     /* copy of the template */
+        int scratch_fd; /* the dyno's folder; negative: it gets a tmpfs */
 } RootfsParts;
 
 #define ROOTFS_PARTS_INIT                                                                          \
-        { .stack_fd = -EBADF, .slug_fd = -EBADF, .sys_fd = -EBADF }
+        { .stack_fd = -EBADF, .slug_fd = -EBADF, .sys_fd = -EBADF, .scratch_fd = -EBADF }
 #define _cleanup_rootfs_parts_ _cleanup_(rootfs_parts_clear)
 
 /**
@@ -70,6 +71,6 @@ void rootfs_parts_clear(RootfsParts *parts);
 int rootfs_enter(
         const SandboxHost *host,
         const SandboxLaunch *launch,
-        const RootfsParts *parts,
+        RootfsParts *parts,
         const char *hostname,
         SandboxError *reterr) _must_check_;

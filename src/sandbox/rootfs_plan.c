@@ -19,8 +19,8 @@
 const RootfsMount rootfs_mounts[] = {
         {"/", NULL, ROOTFS_RO | ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
         {"/app", "overlay", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
-        {"/tmp", "tmpfs", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
-        {"/var/tmp", "tmpfs", ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
+        {"/tmp", NULL, ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK}, /* see scratch_check.c */
+        {"/var/tmp", NULL, ROOTFS_NOSUID | ROOTFS_NODEV, ROOTFS_NO_MASK},
 
         ETC_FILE("passwd", NULL),
         ETC_FILE("group", NULL),

@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "config/config.h"
 #include "ipc/launch_proto.h"
+#include "sandbox/scratch.h"
 
 #define SANDBOX_DYNO_UID 10000U /* uid and gid of the user inside every dyno */
 
@@ -51,15 +52,15 @@ typedef struct SandboxSlot {
 /* All descriptors are borrowed. */
 typedef struct SandboxLaunch {
         const SandboxSlot *slot;
-        const LaunchStart *start;
-        uint64_t received_usec; /* CLOCK_BOOTTIME: phases are counted from here */
-        int stack_fd;           /* folder of the stack's object: tree/, passwd, group */
-        int slug_fd;            /* the slug's tree */
-        int spec_fd;            /* checked with dyno_spec_check_fd() */
-        int attach_fd;          /* attach socket, or negative */
-        int status_fd;          /* StatusRecord file, read-write */
-        int app_fifo_fd;        /* read-write */
-        int log_fifo_fd;        /* read-write */
+        const LaunchStart *start; /* after sandbox_host_limit() */
+        uint64_t received_usec;   /* CLOCK_BOOTTIME: phases are counted from here */
+        int stack_fd;             /* folder of the stack's object: tree/, passwd, group */
+        int slug_fd;              /* the slug's tree */
+        int spec_fd;              /* checked with dyno_spec_check_fd() */
+        int attach_fd;            /* attach socket, or negative */
+        int status_fd;            /* StatusRecord file, read-write */
+        int app_fifo_fd;          /* read-write */
+        int log_fifo_fd;          /* read-write */
 } SandboxLaunch;
 
 /* A running dyno. */
@@ -122,8 +123,14 @@ int sandbox_host_new(
 SandboxHost *sandbox_host_free(SandboxHost *host);
 DEFINE_CLEANUP(SandboxHost, sandbox_host_free)
 
-/* Layers of MissingLayer that are missing here, allowed or not. QUOTA and TC are not ours. */
+/* Layers of MissingLayer that are missing here, allowed or not. TC is not ours. */
 uint32_t sandbox_host_missing(const SandboxHost *host);
+
+/* Borrowed. Whoever reaps a dyno discards what it left there. */
+const Scratch *sandbox_host_scratch(const SandboxHost *host);
+
+/* scratch_limit(), after a look for scratch if it was not there. */
+void sandbox_host_limit(SandboxHost *host, uint64_t memory_total, LaunchStart *start);
 
 /* The host's side of each layer, for `doctor`. LAYER_NETWORK is left to net.h. */
 void sandbox_host_report(const SandboxHost *host, LaunchLayerReport ret[_LAYER_MAX]);

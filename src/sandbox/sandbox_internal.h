@@ -40,6 +40,7 @@ struct SandboxHost {
         ino_t namespaces[_NAMESPACE_MAX]; /* of this process */
         char label[SANDBOX_LABEL_SIZE];   /* AppArmor profile of dynos */
         char resolv_conf[SANDBOX_RESOLV_SIZE];
+        Scratch scratch;
         bool apparmor_kernel, apparmor_profile; /* the kernel has it, the profile is loaded */
 };
 
@@ -60,8 +61,11 @@ int namespaces_read(int proc_pid_fd, ino_t ret[_NAMESPACE_MAX]) _must_check_;
 int sandbox_fail(SandboxError *reterr, LaunchLayer layer, int r, const char *fmt, ...)
         _printf_(4, 5);
 
+/* Looks for scratch once more if it was not there, and notes whether it has quotas. */
+void sandbox_host_find_scratch(SandboxHost *host);
+
 /* Fails with the first layer that is missing here and not allowed to be; 0 if there is none. */
-int sandbox_host_check(const SandboxHost *host, SandboxError *reterr) _must_check_;
+int sandbox_host_check(SandboxHost *host, SandboxError *reterr) _must_check_;
 
 /* True if @layer is missing. Whether that is allowed was checked before the start. */
 static inline bool sandbox_host_lacks(const SandboxHost *host, MissingLayer layer) {

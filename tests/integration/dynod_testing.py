@@ -283,8 +283,7 @@ def missing_layers():
     root = cgroup2_mount()
     controllers = (root / "cgroup.controllers").read_text().split() if root else []
     missing += [f"cgroup-{name}" for name in ("memory", "cpu", "pids", "io") if name not in controllers]
-    # No scratch of this version has a quota: it is a tmpfs.
-    return missing + ["quota"]
+    return missing
 
 
 def native_daemon(build, folder, instance, extra=""):
@@ -312,6 +311,7 @@ allow_missing = {' '.join(missing_layers())}
 network = 172.31.64.0/18
 resolvers = 192.0.2.53
 service_address = 172.31.64.1
+scratch = tmpfs
 scratch_size = 64M
 stop_grace = 5s
 {extra}""")

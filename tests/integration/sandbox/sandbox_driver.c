@@ -123,6 +123,7 @@ static void set_up(Driver *d, const char *config, const char *work, const char *
                 .memory_kill = UINT64_C(1) << 30,
                 .id = DYNO_ID,
         };
+        sandbox_host_limit(d->host, UINT64_C(1) << 30, &d->start);
 }
 
 static int launch(Driver *d, int spec_fd, SandboxDyno *ret, SandboxError *reterr) {

@@ -58,7 +58,7 @@ class Lab:
         shutil.copy(build / "tests/sandbox-libexec/dyno-init", libexec)
         self.cgroup = cgroup2_mount() / f"sandbox-test-{os.getpid()}"
         self.cgroup.mkdir()
-        self.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io quota tc")
+        self.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io tc")
         # A file, not a process's link: a confined driver may look into no process but its own.
         (work / "net").touch()
         subprocess.run(["unshare", f"--net={work}/net", "sh", "-c",
@@ -69,7 +69,7 @@ class Lab:
             f"state_dir = {self.work}\nrun_dir = {self.work}/run\n"
             f"libexec_dir = {self.work}/libexec\ndata_dir = {SOURCE}/profiles\n"
             "supervisor_user = 1000\nlogger_user = 1001\ncontrol_group = 1000\n"
-            f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nresolvers = 9.9.9.9\n",
+            f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nscratch = tmpfs\nresolvers = 9.9.9.9\n",
             encoding="ascii")
 
     def drive(self, command, argument="-", timeout=60, **env):

@@ -212,7 +212,7 @@ def test_missing_layer_is_refused_unless_allowed(lab):
     try:
         told = lab.drive("sabotage", "none")
     finally:
-        lab.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io quota tc")
+        lab.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io tc")
     assert told["launch"] == "ENOPROTOOPT"
     assert "missing" in told["detail"]
     assert (told["left"], told["children"]) == ("-2", "0")

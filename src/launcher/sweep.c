@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "image/unpack_spawn.h"
+#include "launcher/sweep.h"
+
+struct Sweep {
+        Launcher *launcher;
+        int program_fd;
+        char profile[INSTANCE_NAME_SIZE + 16]; /* "": the host has no AppArmor */
+        UnpackChild child;                     /* empties the folder @id */
+        char id[DYNO_ID_SIZE];
+        Source *source;
+};
+
+int sweep_new(Launcher *launcher) {
+        const Config *config = launcher->config;
+        _cleanup_free_ char *path = NULL;
+        Sweep *sweep;
+
+        if (asprintf(&path, "%s/dynod-unpacker", config->libexec_dir) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        sweep = calloc(1, sizeof(*sweep));
+        if (!sweep)
+                return -ENOMEM;
+        sweep->launcher = launcher;
+        sweep->child = (UnpackChild)UNPACK_CHILD_INIT;
+        if ((sandbox_host_missing(launcher->host) & UINT32_C(1) << MISSING_APPARMOR) == 0)
+                (void)snprintf(
+                        sweep->profile, sizeof(sweep->profile), "%s-unpacker", config->instance);
+        sweep->program_fd = open(path, O_PATH | O_CLOEXEC);
+        if (sweep->program_fd < 0) {
+                int r = -errno;
+
+                free(sweep);
+                return r;
+        }
+
+        launcher->sweep = sweep;
+        return 0;
+}
+
+Sweep *sweep_free(Sweep *sweep) {
+        if (!sweep)
+                return NULL;
+
+        sweep->source = source_free(sweep->source);
+        unpack_child_kill(&sweep->child);
+        (void)safe_close(sweep->program_fd);
+        free(sweep);
+        return NULL;
+}
+
+/* Starts to empty the next folder. Return: 1, 0 if there is none, or a negative errno. */
+static int spawn_next(Sweep *sweep) {
+        const Launcher *launcher = sweep->launcher;
+        UnpackJob job = {
+                .mode = UNPACK_REMOVE,
+                .archive_fd = -EBADF,
+                .report_fd = -EBADF,
+                .record_fd = -EBADF,
+                .uid = launcher->config->uid_base + CONFIG_UID_SWEEPER,
+        };
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        r = scratch_next_trash(sandbox_host_scratch(launcher->host), sweep->id, &fd);
+        if (r <= 0)
+                return r;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        job.out_fd = fd;
+        job.tree_uid = st.st_uid;
+        r = unpack_spawn(
+                sweep->program_fd, sweep->profile[0] ? sweep->profile : NULL, &job, &sweep->child);
+        return r < 0 ? r : 1;
+}
+
+/* The child is gone. Whether it did its job shows by whether the folder is empty. */
+static void end_one(Sweep *sweep) {
+        int r;
+
+        r = scratch_end_trash(sandbox_host_scratch(sweep->launcher->host), sweep->id);
+        if (r < 0)
+                (void)log_error_errno(
+                        r, "%s: what it left in scratch cannot be removed: %m", sweep->id);
+}
+
+static int on_child_exit(void *userdata, uint32_t events) {
+        Sweep *sweep = userdata;
+
+        if (unpack_reap(&sweep->child) == -EAGAIN)
+                return 0;
+        sweep->source = source_free(sweep->source);
+        end_one(sweep);
+        sweep_start(sweep->launcher);
+        return 0;
+}
+
+void sweep_start(Launcher *launcher) {
+        Sweep *sweep = launcher->sweep;
+        int r;
+
+        if (!sweep || sweep->source)
+                return;
+        r = spawn_next(sweep);
+        if (r == 0)
+                return;
+        if (r > 0)
+                r = loop_add(
+                        launcher->loop,
+                        &sweep->source,
+                        sweep->child.pidfd,
+                        EPOLLIN,
+                        on_child_exit,
+                        sweep);
+        if (r < 0) {
+                /* The next dyno that ends tries again. */
+                (void)log_warning_errno(r, "Cannot empty the trash of scratch: %m");
+                unpack_child_kill(&sweep->child);
+        }
+}
+
+void sweep_discard(Launcher *launcher, const char *id) {
+        int r;
+
+        r = scratch_discard(sandbox_host_scratch(launcher->host), id);
+        if (r < 0) /* met again at the next start */
+                (void)log_warning_errno(r, "%s: cannot discard its scratch: %m", id);
+        sweep_start(launcher);
+}
+
+static bool is_known_to_nobody(void *userdata, const char *id) {
+        return false;
+}
+
+int sweep_purge(Launcher *launcher) {
+        const Scratch *scratch = sandbox_host_scratch(launcher->host);
+        struct pollfd end = {.events = POLLIN};
+        int r;
+
+        /* An image goes as a whole, and so does what is on a device of our own. */
+        if (launcher->config->scratch != SCRATCH_PLACE || scratch->root_fd < 0)
+                return 0;
+        r = sweep_new(launcher);
+        if (r == 0)
+                r = scratch_discard_others(scratch, is_known_to_nobody, NULL);
+        while (r == 0 && (r = spawn_next(launcher->sweep)) > 0) {
+                end.fd = launcher->sweep->child.pidfd;
+                while (unpack_reap(&launcher->sweep->child) == -EAGAIN)
+                        (void)poll(&end, 1, -1);
+                end_one(launcher->sweep);
+                r = 0;
+        }
+
+        return r < 0 ? r : scratch_remove(scratch);
+}
