@@ -5,6 +5,7 @@
  * waits until its maps are written and its descriptor is open, and ends.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -28,8 +29,9 @@ static _Noreturn void wait_for_close(int read_fd, int write_fd) {
         _exit(0);
 }
 
-static int write_maps(pid_t pid, uid_t disk_id, uid_t id, int *ret_fd) {
-        char dir[32], map[48];
+static int write_maps(pid_t pid, const IdmapPair *pairs, size_t n_pairs, int *ret_fd) {
+        char dir[32], map[IDMAP_PAIRS_MAX * 32];
+        size_t n = 0;
         _cleanup_close_ int proc_fd = -EBADF;
         int fd, r;
 
@@ -38,8 +40,10 @@ static int write_maps(pid_t pid, uid_t disk_id, uid_t id, int *ret_fd) {
         if (proc_fd < 0)
                 return -errno;
 
-        /* CAP_SETUID and CAP_SETGID in our own namespace: both ids are dynod's. */
-        (void)snprintf(map, sizeof(map), "%u %u 1\n", disk_id, id);
+        /* CAP_SETUID and CAP_SETGID in our own namespace: the ids outside are dynod's. */
+        for (size_t i = 0; i < n_pairs; i++)
+                n += (size_t)snprintf(
+                        map + n, sizeof(map) - n, "%u %u 1\n", pairs[i].disk_id, pairs[i].id);
         r = write_text_at(proc_fd, "uid_map", map);
         if (r == 0)
                 r = write_text_at(proc_fd, "gid_map", map);
@@ -53,12 +57,14 @@ static int write_maps(pid_t pid, uid_t disk_id, uid_t id, int *ret_fd) {
         return 0;
 }
 
-int idmap_open(uid_t disk_id, uid_t id, int *ret_fd) {
+int idmap_open(const IdmapPair *pairs, size_t n_pairs, int *ret_fd) {
         /* No exit signal: the launcher's other children are not confused with this one. */
         struct clone_args args = {.flags = CLONE_NEWUSER};
         int pipe_fds[2], fd = -EBADF, r;
         siginfo_t info;
         pid_t pid;
+
+        assert(n_pairs > 0 && n_pairs <= IDMAP_PAIRS_MAX);
 
         if (pipe2(pipe_fds, O_CLOEXEC) < 0)
                 return -errno;
@@ -66,7 +72,7 @@ int idmap_open(uid_t disk_id, uid_t id, int *ret_fd) {
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
         if (pid == 0)
                 wait_for_close(pipe_fds[0], pipe_fds[1]);
-        r = pid < 0 ? -errno : write_maps(pid, disk_id, id, &fd);
+        r = pid < 0 ? -errno : write_maps(pid, pairs, n_pairs, &fd);
 
         (void)close(pipe_fds[0]);
         (void)close(pipe_fds[1]);

@@ -56,6 +56,7 @@ typedef struct Spawn {
 
 static int clone_target(const UnpackJob *job, int *ret_fd) {
         _cleanup_close_ int tree_fd = -EBADF, userns_fd = -EBADF;
+        const IdmapPair pairs[] = {{job->tree_uid, job->uid}, {0, job->root_uid}};
         struct mount_attr attr = {
                 .attr_set =
                         MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
@@ -64,7 +65,7 @@ static int clone_target(const UnpackJob *job, int *ret_fd) {
         };
         int r;
 
-        r = idmap_open(job->tree_uid, job->uid, &userns_fd);
+        r = idmap_open(pairs, job->root_uid != 0 ? 2 : 1, &userns_fd);
         if (r < 0)
                 return r;
 

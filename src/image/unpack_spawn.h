@@ -37,6 +37,11 @@ typedef struct UnpackJob {
         UnpackLimits limits;
         uid_t tree_uid; /* owner of the target on disk, for users and groups */
         uid_t uid;      /* throw-away uid, for users and groups */
+        /*
+         * Who owns through the mount what is root's on disk: the kernel lets nobody remove
+         * a file of an owner that the mount does not know. 0: nothing in it is root's.
+         */
+        uid_t root_uid;
 } UnpackJob;
 
 typedef struct UnpackChild {

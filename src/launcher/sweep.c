@@ -61,6 +61,18 @@ Sweep *sweep_free(Sweep *sweep) {
         return NULL;
 }
 
+/* The child is gone, and says @r. Whether it did its job shows by whether the folder is empty. */
+static void end_one(Sweep *sweep, int r) {
+        int q;
+
+        q = scratch_end_trash(sandbox_host_scratch(sweep->launcher->host), sweep->id);
+        if (q < 0)
+                (void)log_error_errno(
+                        r < 0 ? r : q,
+                        "%s: what it left in scratch cannot be removed: %m",
+                        sweep->id);
+}
+
 /* Starts to empty the next folder. Return: 1, 0 if there is none, or a negative errno. */
 static int spawn_next(Sweep *sweep) {
         const Launcher *launcher = sweep->launcher;
@@ -70,6 +82,8 @@ static int spawn_next(Sweep *sweep) {
                 .report_fd = -EBADF,
                 .record_fd = -EBADF,
                 .uid = launcher->config->uid_base + CONFIG_UID_SWEEPER,
+                /* Overlayfs makes whiteouts as root. */
+                .root_uid = launcher->config->uid_base + CONFIG_UID_SWEPT,
         };
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
@@ -84,26 +98,20 @@ static int spawn_next(Sweep *sweep) {
         job.tree_uid = st.st_uid;
         r = unpack_spawn(
                 sweep->program_fd, sweep->profile[0] ? sweep->profile : NULL, &job, &sweep->child);
-        return r < 0 ? r : 1;
-}
-
-/* The child is gone. Whether it did its job shows by whether the folder is empty. */
-static void end_one(Sweep *sweep) {
-        int r;
-
-        r = scratch_end_trash(sandbox_host_scratch(sweep->launcher->host), sweep->id);
         if (r < 0)
-                (void)log_error_errno(
-                        r, "%s: what it left in scratch cannot be removed: %m", sweep->id);
+                end_one(sweep, r); /* aside with it: others must not wait for this one */
+        return r < 0 ? r : 1;
 }
 
 static int on_child_exit(void *userdata, uint32_t events) {
         Sweep *sweep = userdata;
 
-        if (unpack_reap(&sweep->child) == -EAGAIN)
+        int r = unpack_reap(&sweep->child);
+
+        if (r == -EAGAIN)
                 return 0;
         sweep->source = source_free(sweep->source);
-        end_one(sweep);
+        end_one(sweep, r);
         sweep_start(sweep->launcher);
         return 0;
 }
@@ -158,9 +166,9 @@ int sweep_purge(Launcher *launcher) {
                 r = scratch_discard_others(scratch, is_known_to_nobody, NULL);
         while (r == 0 && (r = spawn_next(launcher->sweep)) > 0) {
                 end.fd = launcher->sweep->child.pidfd;
-                while (unpack_reap(&launcher->sweep->child) == -EAGAIN)
+                while ((r = unpack_reap(&launcher->sweep->child)) == -EAGAIN)
                         (void)poll(&end, 1, -1);
-                end_one(launcher->sweep);
+                end_one(launcher->sweep, r);
                 r = 0;
         }
 

@@ -30,6 +30,7 @@
 #define SHARE_PARTS 8
 
 /* What overlayfs makes for itself belongs to root, and is of no more use to anybody. */
+#define WORK_FILE "app-work/work/incompat/volatile/dirty"
 static const char *const work_folders[] = {
         "app-work/work/incompat/volatile", "app-work/work/incompat", "app-work/work"};
 
@@ -328,6 +329,7 @@ static bool remove_unused(const Scratch *scratch, const char *id) {
         fd = openat(scratch->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0)
                 return errno == ENOENT;
+        (void)unlinkat(fd, WORK_FILE, 0);
         for (size_t i = 0; i < ARRAY_SIZE(work_folders); i++)
                 (void)unlinkat(fd, work_folders[i], AT_REMOVEDIR);
         for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
@@ -346,6 +348,8 @@ static int give_away(int dir_fd) {
 
         if (fstatat(dir_fd, "tmp", &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return -errno;
+        if (st.st_uid == 0)
+                return -EBADMSG; /* nothing that a dyno wrote in */
         for (size_t i = ARRAY_SIZE(work_folders); i-- > 0;)
                 if (fchmodat(dir_fd, work_folders[i], 0700, 0) < 0 ||
                     fchownat(dir_fd, work_folders[i], st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) <
@@ -372,6 +376,27 @@ int scratch_discard(const Scratch *scratch, const char *id) {
         return r;
 }
 
+/* What an earlier dynod could not remove is tried again. */
+static int retry_trash(const Scratch *scratch) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int r;
+
+        r = open_listing(scratch->trash_fd, &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
+        while ((entry = readdir(dir)))
+                if (entry->d_name[0] == '.' && dyno_id_is_valid(entry->d_name + 1))
+                        (void)renameat(
+                                scratch->trash_fd,
+                                entry->d_name,
+                                scratch->trash_fd,
+                                entry->d_name + 1);
+
+        return 0;
+}
+
 int scratch_discard_others(
         const Scratch *scratch, bool (*is_known)(void *, const char *), void *userdata) {
         _cleanup_closedir_ DIR *dir = NULL;
@@ -380,7 +405,9 @@ int scratch_discard_others(
 
         if (scratch->root_fd < 0)
                 return 0;
-        r = open_listing(scratch->root_fd, &dir);
+        r = retry_trash(scratch);
+        if (r == 0)
+                r = open_listing(scratch->root_fd, &dir);
         if (r < 0)
                 return r;
         assert(dir);

@@ -93,7 +93,7 @@ int scratch_make(const Scratch *scratch, const LaunchStart *start, int *ret_fd) 
  */
 int scratch_discard(const Scratch *scratch, const char *id) _must_check_;
 
-/* Discards the folders whose dynos @is_known says no to. Return: as scratch_discard(). */
+/* Discards the folders whose dynos @is_known says no to, and takes back what was put aside. */
 int scratch_discard_others(
         const Scratch *scratch,
         bool (*is_known)(void *userdata, const char *id),
@@ -109,7 +109,7 @@ int scratch_discard_others(
  */
 int scratch_next_trash(const Scratch *scratch, char ret_id[DYNO_ID_SIZE], int *ret_fd) _must_check_;
 
-/* Removes an emptied folder of the trash. One that is not empty is put aside, and the error told. */
+/* Removes an emptied folder of the trash. Else it is put aside for a later dynod: negative errno. */
 int scratch_end_trash(const Scratch *scratch, const char *id) _must_check_;
 
 /* Removes dynod's own folders, which must be empty. Return: 0 or a negative errno. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +46,45 @@ static void test_defaults_follow_the_instance(void **state) {
         assert_int_equal(config->boot_timeout_usec, 60 * USEC_PER_SEC);
 }
 
+static void test_scratch_is_a_word_or_a_path(void **state) {
+        static const struct {
+                const char *text, *place;
+                ScratchKind kind;
+        } cases[] = {
+                {USERS, NULL, SCRATCH_IMAGE},
+                {USERS "scratch = /dev/sdb\nscratch = tmpfs\n", NULL, SCRATCH_TMPFS},
+                {USERS "scratch = image\nscratch_size = 64M\n", NULL, SCRATCH_IMAGE},
+                {USERS "scratch = /srv/scratch\n", "/srv/scratch", SCRATCH_PLACE},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(config_freep) Config *config = NULL, *copy = NULL;
+                _cleanup_close_ int fd = -EBADF;
+                ConfigError error;
+
+                assert_int_equal(read_text(&config, cases[i].text, &error), 0);
+                assert_int_equal(config_to_memfd(config, &fd), 0);
+                assert_int_equal(config_read_fd(&copy, fd, &error), 0);
+                assert_int_equal(copy->scratch, cases[i].kind);
+                if (cases[i].place)
+                        assert_string_equal(copy->scratch_place, cases[i].place);
+                else
+                        assert_null(copy->scratch_place);
+        }
+}
+
+static void test_scratch_has_a_size_that_works(void **state) {
+        _cleanup_(config_freep) Config *config = NULL;
+        ConfigError error;
+
+        assert_int_equal(read_text(&config, USERS "scratch_size = 63M\n", &error), -EINVAL);
+        assert_non_null(strstr(error.text, "64M for an image"));
+        assert_int_equal(
+                read_text(&config, USERS "scratch = tmpfs\nscratch_size = 1023K\n", &error),
+                -EINVAL);
+        assert_non_null(strstr(error.text, "at least 1M"));
+}
+
 static void test_bad_values_name_file_and_line(void **state) {
         static const struct {
                 const char *text, *expected;
@@ -56,6 +96,8 @@ static void test_bad_values_name_file_and_line(void **state) {
                 {USERS "network = 10.0.0.1/8\n", "must be a network"},
                 {USERS "allow_missing = apparmor everything\n", "must be some of"},
                 {USERS "boot_timeout = 181s\n", "1s to 180s"},
+                {USERS "scratch = disk\n", "image, tmpfs, or the path"},
+                {USERS "scratch = /a/../b\n", "image, tmpfs, or the path"},
                 {USERS "[sizes x]\n", "There is no section [sizes x]"},
                 {USERS "uid_base = 1000\n", "65536"},
         };
@@ -162,6 +204,8 @@ static void test_missing_file_is_an_error_only_if_named(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults_follow_the_instance),
+                cmocka_unit_test(test_scratch_is_a_word_or_a_path),
+                cmocka_unit_test(test_scratch_has_a_size_that_works),
                 cmocka_unit_test(test_bad_values_name_file_and_line),
                 cmocka_unit_test(test_ids_of_dynos_are_nobody_elses),
                 cmocka_unit_test(test_drop_ins_win_in_order),
