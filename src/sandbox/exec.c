@@ -50,7 +50,8 @@ struct SandboxJoin {
 static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport *report) {
         Confinement c = {
                 .host = j->host,
-                .process_limit = j->start.process_limit,
+                /* Above the app's: one at its limit can still be looked into. */
+                .process_limit = j->start.process_limit + CGROUP_EXTRA_PIDS,
                 .userns_fd = j->userns_fd,
                 .fds =
                         {

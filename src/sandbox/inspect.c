@@ -407,9 +407,17 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
                 uint64_t wanted;
                 bool exact; /* less is not better */
         } table[] = {
-                {"Max processes", in->expect->start->process_limit, false},
+                {"Max processes",
+                 in->expect->start->process_limit +
+                         (in->scope == INSPECT_EXEC ? CGROUP_EXTRA_PIDS : 0),
+                 false},
                 {"Max open files", limits_files(), false},
                 {"Max core file size", LIMITS_CORE, true},
+                {"Max locked memory", LIMITS_MEMLOCK, false},
+                {"Max pending signals", LIMITS_SIGNALS, false},
+                {"Max msgqueue size", LIMITS_QUEUES, false},
+                {"Max nice priority", 0, false},
+                {"Max realtime priority", 0, false},
         };
         char text[PROC_LIMITS_SIZE], scratch[100] = "";
         LayerVerdict verdict;

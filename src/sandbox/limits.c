@@ -6,8 +6,6 @@
 #include "base/file.h"
 #include "sandbox/limits.h"
 
-#define LIMITS_MEMLOCK (UINT64_C(8) << 20) /* bytes; systemd's default */
-
 static rlim_t lower(rlim_t wanted, rlim_t limit) {
         return wanted < limit ? wanted : limit;
 }
@@ -33,8 +31,8 @@ int limits_apply(uint32_t process_limit) {
                 {RLIMIT_NOFILE, LIMITS_FILES, LIMITS_FILES},
                 {RLIMIT_STACK, LIMITS_STACK, RLIM_INFINITY},
                 {RLIMIT_MEMLOCK, LIMITS_MEMLOCK, LIMITS_MEMLOCK},
-                {RLIMIT_SIGPENDING, 8192, 8192},   /* kernel memory outside the cgroup's count */
-                {RLIMIT_MSGQUEUE, 819200, 819200}, /* bytes; the kernel's default */
+                {RLIMIT_SIGPENDING, LIMITS_SIGNALS, LIMITS_SIGNALS},
+                {RLIMIT_MSGQUEUE, LIMITS_QUEUES, LIMITS_QUEUES},
                 {RLIMIT_NICE, 0, 0},
                 {RLIMIT_RTPRIO, 0, 0},
         };

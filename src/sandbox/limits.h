@@ -15,6 +15,9 @@
 #define LIMITS_CORE 1U
 
 #define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
+#define LIMITS_MEMLOCK (UINT64_C(8) << 20)   /* bytes; systemd's default */
+#define LIMITS_SIGNALS 8192U                 /* pending; kernel memory outside the cgroup's count */
+#define LIMITS_QUEUES 819200U                /* bytes of POSIX queues; the kernel's default */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 
 /**

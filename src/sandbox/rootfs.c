@@ -38,9 +38,11 @@
 #include "sandbox/rootfs_plan.h"
 
 #define STACK_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
-#define PTS_MAX "256"       /* terminals of one dyno: the kernel's 4096 are for all together */
+#define PTS_MAX "64"        /* terminals of one dyno: all dynos together have 3072, see pty(7) */
 #define SHM_SIZE "64m"      /* Heroku's */
+#define SHM_FILES "16384"   /* a page each */
 #define STAGING_SIZE "256k" /* seven small files */
+#define STAGING_FILES "64"  /* those, and folders to mount on */
 #define MASK_FILE_NAME "nothing"
 #define MASK_DIR_NAME "empty"
 
@@ -176,7 +178,8 @@ static void staging_path(const Build *b, const char *name, char ret[PATH_MAX]) {
 }
 
 static int make_staging(Build *b) {
-        static const MountOption options[] = {{"mode", "0755"}, {"size", STAGING_SIZE}};
+        static const MountOption options[] = {
+                {"mode", "0755"}, {"size", STAGING_SIZE}, {"nr_inodes", STAGING_FILES}};
         static const char *const dirs[] = {
                 "stack",
                 "image",
@@ -343,7 +346,8 @@ static int bind_files(Build *b) {
 }
 
 static int make_dev(Build *b) {
-        static const MountOption shm_options[] = {{"mode", "1777"}, {"size", SHM_SIZE}};
+        static const MountOption shm_options[] = {
+                {"mode", "1777"}, {"size", SHM_SIZE}, {"nr_inodes", SHM_FILES}};
         char gid[16];
         MountOption pts_options[] = {
                 {"newinstance", NULL},

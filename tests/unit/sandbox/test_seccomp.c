@@ -201,6 +201,12 @@ static void test_shared_pools_are_out_of_reach(void **state) {
         assert_int_equal(ask("io_setup", 1, 0, 0), ENOSYS);
 }
 
+static void test_quotas_are_out_of_reach(void **state) {
+        (void)state;
+        assert_int_equal(ask("ioctl", 3, 0x401c5820, 0), EPERM); /* FS_IOC_FSSETXATTR */
+        assert_int_equal(ask("ioctl", 3, 0x801c581f, 0), 0);     /* FS_IOC_FSGETXATTR */
+}
+
 static void test_other_architectures_are_killed(void **state) {
         struct seccomp_data data = {.nr = 0, .arch = AUDIT_ARCH_SPARC64};
 
@@ -260,6 +266,7 @@ int main(void) {
                 cmocka_unit_test(test_core_limit_of_a_dyno),
                 cmocka_unit_test(test_sockets_of_a_dyno),
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
+                cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
         const struct CMUnitTest dynod[] = {
