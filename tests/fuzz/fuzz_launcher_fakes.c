@@ -324,6 +324,17 @@ int sandbox_adopt(SandboxHost *host, const char *id, uid_t uid, pid_t pid, Sandb
         return r;
 }
 
+/* A tmpfs each: nothing to discard. */
+const Scratch *sandbox_host_scratch(const SandboxHost *host) {
+        static const Scratch none = SCRATCH_INIT;
+
+        return &none;
+}
+
+void sandbox_host_limit(SandboxHost *host, uint64_t memory_total, LaunchStart *start) {
+        start->disk = start->disk_files = 1;
+}
+
 int sandbox_inspect(
         SandboxHost *host,
         const SandboxDyno *dyno,
