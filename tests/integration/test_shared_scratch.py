@@ -36,6 +36,8 @@ for top in ("/tmp", "/var/tmp", "/app"):
     os.mkdir("sticky")
     os.chmod("sticky", 0o1777)
     os.symlink("/etc", "sticky/link")
+    os.symlink("x" * 200, "long")
+    os.mkfifo("fifo")
     for i in range(2000):
         open("file%d" % i, "w").close()
 os.rename("/app/lib", "/app/library")
