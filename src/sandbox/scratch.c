@@ -321,9 +321,10 @@ static int remove_folder(const Scratch *scratch, int parent_fd, const char *id) 
         return attr.fsx_projid != 0 ? quota_set(fd, attr.fsx_projid, 0, 0) : 0;
 }
 
+static const char *const dyno_folders[] = {"app-work", "app-upper", "tmp", "var-tmp"};
+
 /* Most dynos write nothing: then no process has to be started to remove that. */
 static bool remove_unused(const Scratch *scratch, const char *id) {
-        static const char *const folders[] = {"app-work", "app-upper", "tmp", "var-tmp"};
         _cleanup_close_ int fd = -EBADF;
 
         fd = openat(scratch->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -332,8 +333,8 @@ static bool remove_unused(const Scratch *scratch, const char *id) {
         (void)unlinkat(fd, WORK_FILE, 0);
         for (size_t i = 0; i < ARRAY_SIZE(work_folders); i++)
                 (void)unlinkat(fd, work_folders[i], AT_REMOVEDIR);
-        for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-                if (unlinkat(fd, folders[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+        for (size_t i = 0; i < ARRAY_SIZE(dyno_folders); i++)
+                if (unlinkat(fd, dyno_folders[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
                         return false;
 
         return remove_folder(scratch, scratch->root_fd, id) == 0;
@@ -344,10 +345,12 @@ static bool remove_unused(const Scratch *scratch, const char *id) {
  * the rest. Safe: no dyno was ever able to name app-work or what is above.
  */
 static int give_away(int dir_fd) {
-        struct stat st;
+        struct stat st = {.st_uid = 0};
 
-        if (fstatat(dir_fd, "tmp", &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
+        /* Those in which nothing was written may be gone. */
+        for (size_t i = 0; st.st_uid == 0 && i < ARRAY_SIZE(dyno_folders); i++)
+                if (fstatat(dir_fd, dyno_folders[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        st.st_uid = 0;
         if (st.st_uid == 0)
                 return -EBADMSG; /* nothing that a dyno wrote in */
         for (size_t i = ARRAY_SIZE(work_folders); i-- > 0;)

@@ -132,6 +132,13 @@ def test_what_a_dyno_left_is_removed(shared, place, shop):
     assert "cannot be removed" not in shared.log_tail(400)
 
 
+@pytest.mark.parametrize("folder", ["/app", "/tmp", "/var/tmp"])
+def test_one_file_is_removed_from_anywhere(folder, shared, place, shop):
+    before = folders(shared, place)
+    assert shared.run(shop, "touch", f"{folder}/file").returncode == 0
+    wait_until(lambda: folders(shared, place) == before and not trash(shared, place), "scratch is empty", 60)
+
+
 def test_killed_dynod_leaves_no_trash_behind(shared, place, shop):
     before = folders(shared, place)
     many = "import os\nfor i in range(6000): os.mkdir('/tmp/%d' % i)\n"
