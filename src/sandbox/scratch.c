@@ -232,8 +232,9 @@ void scratch_close(Scratch *scratch) {
 
 static uint64_t share_of(uint64_t whole, uint64_t part, uint64_t total) {
         double share = part < total ? (double)part / (double)total : 1.0;
+        uint64_t shared = whole - whole / SHARE_PARTS;
 
-        return (uint64_t)((double)(whole - whole / SHARE_PARTS) * share);
+        return (uint64_t)((double)shared * share);
 }
 
 static void limit(uint64_t *value, uint64_t most) {

@@ -133,7 +133,9 @@ LayerVerdict scratch_check(
         bool is_tmpfs;
         int r;
 
-        assert(scratch->config);
+        assert(scratch->config && size > 0);
+
+        ret[0] = '\0';
 
         r = open_folder(root_fd, "tmp", &tmp_fd);
         if (r == 0)
