@@ -14,13 +14,25 @@
 
 typedef int (*Renderer)(const Output *output, struct json_object *network);
 
+/* What is left out on the bus is null in --json: the keys are always there. */
+static bool print_json(const Invocation *invocation, struct json_object *network) {
+        static const char *const keys[] = {"source", "problem"};
+        static const char *const rule_keys[] = {"protocol", "covered_by"};
+        struct json_object *rules = json_get(network, "rules");
+
+        json_complete(network, keys, ARRAY_SIZE(keys));
+        for (size_t i = 0; i < json_length(rules); i++)
+                json_complete(json_at(rules, i), rule_keys, ARRAY_SIZE(rule_keys));
+        return cli_print_json(invocation, network);
+}
+
 static int show(Invocation *invocation, Renderer render, Failure *reterr) {
         _cleanup_json_ struct json_object *network = NULL;
         int r;
 
         if (client_call(invocation->client, &network, reterr, "Network", "s", invocation->app) < 0)
                 return -1;
-        if (cli_print_json(invocation, network))
+        if (print_json(invocation, network))
                 return 0;
         r = render(invocation->output, network);
         return r < 0 ? cli_internal_error(reterr, r) : 0;
@@ -91,7 +103,7 @@ static int change_network(
                 action_end(action, "nothing to do, it is so already%s", more ?: "");
         else
                 action_end(action, "done, %s%s", applied(network, buf), more ?: "");
-        (void)cli_print_json(invocation, network);
+        (void)print_json(invocation, network);
         return 0;
 }
 
@@ -149,7 +161,7 @@ int cmd_firewall_remove(Invocation *invocation, Failure *reterr) {
         text = json_text(network, "text");
         text = strncmp(text, "remove ", 7) == 0 ? text + 7 : text;
         action_end(&action, "done, \"%s\" is gone, %s", text, applied(network, buf));
-        (void)cli_print_json(invocation, network);
+        (void)print_json(invocation, network);
         return 0;
 }
 
@@ -253,7 +265,7 @@ int cmd_services_add(Invocation *invocation, Failure *reterr) {
                         (int)strcspn(port, "/"),
                         port,
                         applied(network, buf));
-        (void)cli_print_json(invocation, network);
+        (void)print_json(invocation, network);
         return 0;
 }
 

@@ -40,6 +40,13 @@ typedef enum ScratchKind {
 
 #define CONFIG_SIZES_MAX 48
 #define CONFIG_RESOLVERS_MAX 4
+#define CONFIG_PUBLIC_PORTS_MAX 16
+
+/* A port of the host. */
+typedef struct ConfigPort {
+        uint16_t port;
+        uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+} ConfigPort;
 
 /* A dyno size: heroku-runtime's table, and [size NAME] sections. */
 typedef struct DynoSize {
@@ -86,6 +93,8 @@ typedef struct Config {
         struct in_addr resolvers[CONFIG_RESOLVERS_MAX];
         size_t n_resolvers; /* 0: none usable, dynos cannot resolve names */
         struct in_addr service_address;
+        ConfigPort public_ports[CONFIG_PUBLIC_PORTS_MAX]; /* dynos may open at public addresses */
+        size_t n_public_ports;
         uint32_t web_port;
 
         /* limits of imports */

@@ -241,6 +241,46 @@ static void write_resolvers(const Config *config, const ConfigKey *key, FILE *ou
         (void)fprintf(out, "\n");
 }
 
+/* "443", "443/tcp" or "443/udp" */
+static int take_public_port(Config *config, const char *word) {
+        ConfigPort port = {.protocol = IPPROTO_TCP};
+        const char *slash = strchr(word, '/');
+        char number[8];
+        uint32_t value;
+
+        if (config->n_public_ports >= CONFIG_PUBLIC_PORTS_MAX)
+                return -E2BIG;
+        if (slash && strcmp(slash, "/udp") == 0)
+                port.protocol = IPPROTO_UDP;
+        else if (slash && strcmp(slash, "/tcp") != 0)
+                return -EINVAL;
+        if ((slash ? (size_t)(slash - word) : strlen(word)) >= sizeof(number))
+                return -EINVAL;
+        (void)snprintf(number, sizeof(number), "%.*s", (int)strcspn(word, "/"), word);
+        if (parse_u32(number, &value) < 0 || value == 0 || value > UINT16_MAX)
+                return -EINVAL;
+
+        port.port = (uint16_t)value;
+        config->public_ports[config->n_public_ports++] = port;
+        return 0;
+}
+
+static int set_public_ports(Config *config, const ConfigKey *key, const char *value) {
+        config->n_public_ports = 0;
+        return for_each_word(config, value, take_public_port);
+}
+
+static void write_public_ports(const Config *config, const ConfigKey *key, FILE *out) {
+        (void)fprintf(out, "%s =", key->name);
+        for (size_t i = 0; i < config->n_public_ports; i++)
+                (void)fprintf(
+                        out,
+                        " %u%s",
+                        config->public_ports[i].port,
+                        config->public_ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
+        (void)fprintf(out, "\n");
+}
+
 static int take_missing(Config *config, const char *word) {
         for (MissingLayer layer = 0; layer < _MISSING_MAX; layer++)
                 if (strcmp(word, missing_layer_to_string(layer)) == 0) {
@@ -330,6 +370,7 @@ static const ConfigKey config_keys[] = {
         {"network", set_network, write_network, 0, 0, 0, "a network such as 172.16.0.0/12, from /8 to /28", "172.16.0.0/12"},
         {"resolvers", set_resolvers, write_resolvers, 0, 0, 0, "at most 4 IPv4 addresses", NULL},
         {"service_address", set_address, write_address, OF(service_address), 0, 0, "an IPv4 address", "172.16.0.1"},
+        {"public_ports", set_public_ports, write_public_ports, 0, 0, 0, "at most 16 ports such as 443 or 443/udp", NULL},
         {"web_port", IS_U32, OF(web_port), 1, 65535, "a port", "5000"},
         /* The contract's limits on archives. */
         {"import_max_entries", IS_U64, OF(import_max_entries), 1, INT64_MAX, "a number", "1000000"},

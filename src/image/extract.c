@@ -46,7 +46,7 @@ static int settle(Extract *x, int r) {
 }
 
 /* Return: @size, -EBADMSG (refused), or a negative errno. */
-static ssize_t watch_names(Extract *x, const void *data, ssize_t size) {
+static ssize_t watch_bytes(Extract *x, const void *data, ssize_t size) {
         const char *name;
         size_t name_size;
         int r;
@@ -55,7 +55,8 @@ static ssize_t watch_names(Extract *x, const void *data, ssize_t size) {
         if (r != -EBADMSG)
                 return r < 0 ? r : size;
         name = tar_watch_name(x->watch, &name_size);
-        return report_refuse(x->report, UNPACK_NAME_NUL, 0, name, name_size);
+        return report_refuse(
+                x->report, name ? UNPACK_NAME_NUL : UNPACK_CORRUPT, 0, name, name_size);
 }
 
 static la_ssize_t source_read(struct archive *a, void *userdata, const void **ret) {
@@ -63,7 +64,7 @@ static la_ssize_t source_read(struct archive *a, void *userdata, const void **re
 
         x->source_result = archive_source_read(x->source, ret);
         if (x->source_result > 0)
-                x->source_result = watch_names(x, *ret, x->source_result);
+                x->source_result = watch_bytes(x, *ret, x->source_result);
         if (x->source_result < 0) {
                 archive_set_error(a, (int)-x->source_result, "read");
                 return ARCHIVE_FATAL;
@@ -118,8 +119,12 @@ static int copy_data(Extract *x, int fd, uint64_t size) {
                         break;
                 if (r != ARCHIVE_OK)
                         return tar_failed(x);
-                /* The size was counted against the limit: no byte may lie behind it. */
-                if (offset < 0 || (uint64_t)offset > size || n > size - (uint64_t)offset)
+                /*
+                 * The size was counted against the limit: no byte may lie behind it. Where
+                 * the chunks of a sparse file overlap, the last one wins for some only.
+                 */
+                if (offset < 0 || (uint64_t)offset < end || (uint64_t)offset > size ||
+                    n > size - (uint64_t)offset)
                         return refuse(x, UNPACK_CORRUPT, 0);
                 r = write_block(fd, data, n, offset);
                 if (r < 0)
@@ -252,6 +257,25 @@ static void count_changes(Extract *x, struct archive_entry *entry) {
                 x->outside_app++;
 }
 
+/*
+ * libarchive takes the mode out of an ACL that follows, as if it were applied. It is dropped:
+ * what the header said is the mode, where an ACL's mask stands for the group.
+ */
+static mode_t header_mode(struct archive_entry *entry) {
+        mode_t mode = archive_entry_perm(entry) & 0777;
+        int type, permset, tag, id;
+        const char *name;
+
+        if (archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 0)
+                return mode;
+        while (archive_entry_acl_next(
+                       entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag, &id, &name) ==
+               ARCHIVE_OK)
+                if (tag == ARCHIVE_ENTRY_ACL_MASK)
+                        mode = (mode & ~(mode_t)0070) | (mode_t)(permset & 07) << 3;
+        return mode;
+}
+
 static int extract_entry(Extract *x, struct archive_entry *entry) {
         TreeEntry what = {.path = x->name.path};
         UnpackReason reason;
@@ -267,7 +291,7 @@ static int extract_entry(Extract *x, struct archive_entry *entry) {
                 return refuse(x, reason, 0);
         count_changes(x, entry);
 
-        what.mode = archive_entry_perm(entry) & 0777;
+        what.mode = header_mode(entry);
         what.mtime.tv_sec = archive_entry_mtime(entry);
         what.mtime.tv_nsec = archive_entry_mtime_nsec(entry);
         r = extract_by_type(x, entry, &what);

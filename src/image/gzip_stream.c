@@ -6,6 +6,8 @@
 
 #include "image/gzip_stream.h"
 
+#define RESERVED_FLAGS 0xe0 /* RFC 1952: must be zero */
+
 typedef enum GzipPlace {
         GZIP_IN_MEMBER,
         GZIP_BEHIND_MEMBER, /* another member, padding, or the end */
@@ -81,7 +83,8 @@ int gzip_stream_inflate(
         state->next_out = out;
         state->avail_out = (uint32_t)n_out;
         /* Above zero they only say how far they came, such as ISAL_END_INPUT. */
-        if (!state->wrapper_flag && isal_read_gzip_header(state, &stream->header) < 0)
+        if (!state->wrapper_flag && (isal_read_gzip_header(state, &stream->header) < 0 ||
+                                     (stream->header.flags & RESERVED_FLAGS) != 0))
                 return -EBADMSG;
         if (state->wrapper_flag && isal_inflate(state) < 0)
                 return -EBADMSG;

@@ -20,12 +20,14 @@
 #define AT_GNU_EXTENDED 482
 #define AT_SPARSE_EXTENDED 504
 
+#define DIGITS_MAX 18 /* of a decimal number: less than 63 bits */
+
 typedef enum WatchState {
         WATCH_HEADER,
         WATCH_SPARSE,  /* further blocks of an old GNU sparse header */
         WATCH_SPECIAL, /* a body that is kept */
         WATCH_SKIP,
-        WATCH_OFF,
+        WATCH_OFF, /* behind the end, or it is no tar */
 } WatchState;
 
 struct TarWatch {
@@ -35,7 +37,10 @@ struct TarWatch {
         size_t used;          /* of block or special */
         uint64_t size;        /* bytes of the special body, then of padding */
         uint64_t skip;
-        bool has_size; /* a pax record gave the size of the next entry */
+        bool begun;
+        bool has_pax;  /* the next entry has records of its own */
+        bool has_long; /* … or GNU's long name or link */
+        bool has_size; /* a record gave the next entry's size */
         uint64_t next_size;
         const char *name;
         size_t name_size;
@@ -87,14 +92,28 @@ static bool parse_number(const uint8_t *field, size_t size, uint64_t *ret) {
         return true;
 }
 
+/* Some old archivers have summed up signed characters. */
 static bool checksum_is_right(const uint8_t block[BLOCK]) {
-        uint64_t sum = 0, wanted;
+        uint64_t wanted;
+        int64_t sum = 0, signed_sum = 0;
 
         if (!parse_number(block + AT_CHECKSUM, CHECKSUM_DIGITS, &wanted))
                 return false;
+        for (size_t i = 0; i < BLOCK; i++) {
+                uint8_t byte =
+                        i >= AT_CHECKSUM && i < AT_CHECKSUM + CHECKSUM_DIGITS ? ' ' : block[i];
+
+                sum += byte;
+                signed_sum += (int8_t)byte;
+        }
+        return (uint64_t)sum == wanted || (uint64_t)signed_sum == wanted;
+}
+
+static bool is_zero(const uint8_t block[BLOCK]) {
         for (size_t i = 0; i < BLOCK; i++)
-                sum += i >= AT_CHECKSUM && i < AT_CHECKSUM + CHECKSUM_DIGITS ? ' ' : block[i];
-        return sum == wanted;
+                if (block[i] != 0)
+                        return false;
+        return true;
 }
 
 static uint64_t padded(uint64_t size) {
@@ -107,10 +126,10 @@ static void skip_body(TarWatch *watch, uint64_t size) {
 }
 
 static int begin_special(TarWatch *watch, uint64_t size) {
-        if (size == 0 || size > SPECIAL_MAX) {
-                watch->state = WATCH_OFF;
+        if (size == 0)
                 return 0;
-        }
+        if (size > SPECIAL_MAX)
+                return -EBADMSG;
         if (!watch->special)
                 watch->special = malloc(SPECIAL_MAX + BLOCK);
         if (!watch->special)
@@ -120,29 +139,46 @@ static int begin_special(TarWatch *watch, uint64_t size) {
         return 0;
 }
 
+/* A header that says something of the next entry. */
+static int take_special_header(TarWatch *watch, char type, uint64_t size) {
+        bool is_pax = type == 'x' || type == 'X';
+
+        /* Which of two speaks last is not the same to all. */
+        if (type != 'g' && (is_pax ? watch->has_pax || watch->has_long : watch->has_pax))
+                return -EBADMSG;
+        if (is_pax)
+                watch->has_pax = true;
+        else if (type != 'g')
+                watch->has_long = true;
+        return begin_special(watch, size);
+}
+
 static int take_header(TarWatch *watch) {
         const uint8_t *block = watch->block;
         char type = (char)block[AT_TYPE];
+        bool first = !watch->begun, has_size = watch->has_size;
         uint64_t size;
 
+        watch->begun = true;
+        if (is_zero(block)) {
+                watch->state = WATCH_OFF;
+                return 0;
+        }
         if (!checksum_is_right(block) || !parse_number(block + AT_SIZE, SIZE_DIGITS, &size) ||
             size > UINT64_MAX / 2) {
-                watch->state = WATCH_OFF; /* the end, or no tar */
-                return 0;
+                watch->state = WATCH_OFF;
+                return first ? 0 : -EBADMSG; /* libarchive says that it is no tar */
         }
-        if (type == 'x' || type == 'X' || type == 'L' || type == 'K')
-                return begin_special(watch, size);
-        if (type == 'g') {
-                skip_body(watch, size);
-                return 0;
-        }
+        if (type == 'x' || type == 'X' || type == 'L' || type == 'K' || type == 'g')
+                return take_special_header(watch, type, size);
 
-        if (watch->has_size)
+        if (has_size)
                 size = watch->next_size;
-        watch->has_size = false;
-        if (type == '1' && size > 0)
-                watch->state = WATCH_OFF; /* with or without a body: archivers differ */
-        else if (type == 'S' && block[AT_GNU_EXTENDED] != 0) {
+        watch->has_size = watch->has_pax = watch->has_long = false;
+        /* What has no body, has it one? Archivers differ. */
+        if (size > 0 && (type == '1' || type == 'V' || (has_size && type >= '2' && type <= '6')))
+                return -EBADMSG;
+        if (type == 'S' && block[AT_GNU_EXTENDED] != 0) {
                 watch->skip = padded(size);
                 watch->state = WATCH_SPARSE;
         } else if (type >= '1' && type <= '6')
@@ -152,57 +188,102 @@ static int take_header(TarWatch *watch) {
         return 0;
 }
 
-static bool is_name(const char *key, size_t size) {
-        static const char *const names[] = {"path", "linkpath", "GNU.sparse.name"};
-
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-                if (strlen(names[i]) == size && memcmp(key, names[i], size) == 0)
+static bool is_one_of(const char *key, size_t size, const char *const *names) {
+        for (; *names; names++)
+                if (strlen(*names) == size && memcmp(key, *names, size) == 0)
                         return true;
         return false;
 }
 
-static void take_size(TarWatch *watch, const char *value, size_t size) {
-        uint64_t number = 0;
+/* Return: digits taken. */
+static size_t take_digits(const char *value, size_t size, uint64_t *ret) {
+        size_t i = 0;
 
-        for (size_t i = 0; i < size; i++) {
-                if (!isdigit((unsigned char)value[i]) || number > UINT64_MAX / 32)
-                        return;
-                number = number * 10 + (uint64_t)(value[i] - '0');
-        }
-        watch->has_size = size > 0;
-        watch->next_size = number;
+        *ret = 0;
+        for (; i < size && i < DIGITS_MAX && isdigit((unsigned char)value[i]); i++)
+                *ret = *ret * 10 + (uint64_t)(value[i] - '0');
+        return i;
 }
 
-/* One "key=value". Return: 0 or -EBADMSG. */
-static int take_record(TarWatch *watch, const char *record, size_t size) {
-        const char *equals = memchr(record, '=', size);
-        size_t key_size;
+/* Seconds, perhaps negative, perhaps with a fraction. */
+static bool is_time(const char *value, size_t size) {
+        bool negative = size > 0 && value[0] == '-';
+        uint64_t seconds;
+        size_t n;
 
-        if (!equals)
-                return 0;
-        key_size = (size_t)(equals - record);
-        size -= key_size + 1;
-        if (key_size == 4 && memcmp(record, "size", 4) == 0)
-                take_size(watch, equals + 1, size);
-        if (!is_name(record, key_size) || !memchr(equals + 1, '\0', size))
-                return 0;
-        watch->name = equals + 1;
-        watch->name_size = size;
-        return -EBADMSG;
+        value += negative;
+        size -= negative;
+        n = take_digits(value, size, &seconds);
+        if (n == 0)
+                return false;
+        if (n < size && value[n] == '.')
+                for (n++; n < size && isdigit((unsigned char)value[n]); n++)
+                        ;
+        return n == size;
+}
+
+static bool is_list_of_numbers(const char *value, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                if (!isdigit((unsigned char)value[i]) && value[i] != ',')
+                        return false;
+        return size > 0;
+}
+
+static int
+take_value(TarWatch *watch, const char *key, size_t key_size, const char *value, size_t size) {
+        static const char *const names[] = {"path", "linkpath", "GNU.sparse.name", NULL};
+        static const char sparse[] = "GNU.sparse.";
+
+        if (is_one_of(key, key_size, names)) {
+                if (!memchr(value, '\0', size))
+                        return 0;
+                watch->name = value;
+                watch->name_size = size;
+                return -EBADMSG;
+        }
+        if (is_one_of(key, key_size, (const char *const[]){"size", NULL})) {
+                watch->has_size = true;
+                return size > 0 && take_digits(value, size, &watch->next_size) == size ? 0
+                                                                                       : -EBADMSG;
+        }
+        if (is_one_of(key, key_size, (const char *const[]){"mtime", NULL}))
+                return is_time(value, size) ? 0 : -EBADMSG;
+        if (key_size >= sizeof(sparse) - 1 && memcmp(key, sparse, sizeof(sparse) - 1) == 0)
+                return is_list_of_numbers(value, size) ? 0 : -EBADMSG;
+        return 0;
+}
+
+/* What a global record says of all entries, libarchive passes over. */
+static int take_global(const char *key, size_t size) {
+        static const char *const telling[] = {"path", "linkpath", "size", "mtime", NULL};
+
+        if (is_one_of(key, size, telling) || (size >= 4 && memcmp(key, "GNU.", 4) == 0))
+                return -EBADMSG;
+        return 0;
 }
 
 /* Records of the form "LENGTH key=value\n", LENGTH counting all of it. */
-static int take_records(TarWatch *watch, const char *body, size_t size) {
+static int take_records(TarWatch *watch, const char *body, size_t size, bool global) {
         while (size > 0) {
-                size_t length = 0, digits = 0;
+                const char *key, *equals;
+                uint64_t length;
+                size_t digits = take_digits(body, size, &length);
                 int r;
 
-                while (digits < size && digits < 9 && isdigit((unsigned char)body[digits]))
-                        length = length * 10 + (size_t)(body[digits++] - '0');
                 if (digits == 0 || digits >= size || body[digits] != ' ' || length > size ||
-                    length < digits + 2)
-                        return 0;
-                r = take_record(watch, body + digits + 1, length - digits - 2);
+                    length < digits + 3 || body[length - 1] != '\n')
+                        return -EBADMSG;
+                key = body + digits + 1;
+                equals = memchr(key, '=', length - digits - 2);
+                if (!equals)
+                        return -EBADMSG;
+                r = global ? take_global(key, (size_t)(equals - key))
+                           : take_value(
+                                     watch,
+                                     key,
+                                     (size_t)(equals - key),
+                                     equals + 1,
+                                     (size_t)(body + length - 1 - (equals + 1)));
                 if (r < 0)
                         return r;
                 body += length;
@@ -228,7 +309,7 @@ static int take_special(TarWatch *watch) {
         watch->state = WATCH_HEADER;
         return type == 'L' || type == 'K'
                        ? take_long_name(watch, watch->special, (size_t)watch->size)
-                       : take_records(watch, watch->special, (size_t)watch->size);
+                       : take_records(watch, watch->special, (size_t)watch->size, type == 'g');
 }
 
 /* Copies into @to until it holds @wanted bytes. Return: bytes taken. */

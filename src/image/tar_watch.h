@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * Looks for names with a NUL in a tar that passes by.
+ * Looks at a tar that passes by on its way to libarchive, which is lenient where we are not.
  *
- * libarchive ends a name at its first NUL and so makes another name of it, silently. Only
- * the long forms can hold one: pax records, and GNU's long names. Everything else about
- * the tar is libarchive's to judge: where the watch loses its way, it stops looking.
+ * It ends a name at its first NUL and so makes another name of it, silently; it passes over
+ * pax records that it cannot read; and there are headers after which readers of tar differ
+ * in where the next one begins. Whatever would leave the watch and libarchive in two minds
+ * is refused, so that an archive means one thing, and the same to GNU tar.
  */
 
 #include <stdbool.h>
@@ -21,8 +22,8 @@ int tar_watch_new(TarWatch **ret) _must_check_; /* 0 or -ENOMEM */
 TarWatch *tar_watch_free(TarWatch *watch);
 DEFINE_CLEANUP(TarWatch, tar_watch_free)
 
-/* Takes the next bytes. Return: 0, -EBADMSG if a name has a NUL, or -ENOMEM. */
+/* Takes the next bytes. Return: 0, -EBADMSG: it is to be refused, or -ENOMEM. */
 int tar_watch_feed(TarWatch *watch, const void *data, size_t size) _must_check_;
 
-/* After -EBADMSG: the name, borrowed; *ret_size bytes. */
+/* After -EBADMSG: the name that has a NUL, borrowed, *ret_size bytes; or NULL: it is damaged. */
 const char *tar_watch_name(const TarWatch *watch, size_t *ret_size);

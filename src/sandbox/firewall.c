@@ -78,6 +78,17 @@ FirewallKey firewall_key_uplink(const char *link) {
         return key;
 }
 
+FirewallKey firewall_key_port(struct in_addr address, uint8_t protocol, uint32_t port) {
+        FirewallKey key = {0};
+        uint16_t service = htons((uint16_t)port);
+
+        assert(port <= UINT16_MAX);
+        key_append(&key, &address, sizeof(address));
+        key_append(&key, &protocol, sizeof(protocol));
+        key_append(&key, &service, sizeof(service));
+        return key;
+}
+
 FirewallKey firewall_key_number(uint32_t number) {
         FirewallKey key = {0};
 

@@ -20,6 +20,8 @@
 #define FIREWALL_SET_WEB "web"         /* ipv4_addr . inet_service: what the host may open */
 #define FIREWALL_SET_UPLINKS "uplinks" /* ifname: forwards only because we turned it on */
 
+#define FIREWALL_SET_PUBLIC "public" /* ipv4_addr . inet_proto . inet_service: see public_ports */
+
 /* Maps by a dyno's link: to a chain of its app, see sandbox/policy_rules.h. */
 #define FIREWALL_MAP_POLICIES "policies"
 #define FIREWALL_MAP_SERVICES "services"
@@ -43,6 +45,7 @@ typedef struct FirewallKey {
 FirewallKey firewall_key_link(const char *link, struct in_addr address);
 FirewallKey firewall_key_web(struct in_addr address, uint32_t port);
 FirewallKey firewall_key_uplink(const char *link);
+FirewallKey firewall_key_port(struct in_addr address, uint8_t protocol, uint32_t port);
 FirewallKey firewall_key_number(uint32_t number); /* in the host's byte order */
 
 #define FIREWALL_CHAIN_SIZE 32

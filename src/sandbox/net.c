@@ -43,6 +43,8 @@ static int copy_config(Net *net, const Config *config) {
         memcpy(net->resolvers, config->resolvers, sizeof(net->resolvers));
         net->n_resolvers = config->n_resolvers;
         net->service_address = config->service_address;
+        memcpy(net->public_ports, config->public_ports, sizeof(net->public_ports));
+        net->n_public_ports = config->n_public_ports;
         net->marks = instance_marks(net->instance);
         net->n_slots = net_plan_slots(net->network, net->prefix);
 
@@ -261,6 +263,8 @@ static int render(Net *net, const char *template, FILE *out) {
                 {.name = "CLIENTS", .write = net_write_clients},
                 {.name = "PUBLISHED", .write = net_write_published},
                 {.name = "APPS", .write = net_write_apps},
+                {.name = "PUBLIC", .write = net_write_public},
+                {.name = "SERVICE_GUARD", .write = net_write_service_guard},
                 {.name = "RATES", .write = net_write_rates},
                 {.name = "COUNTS_FROM", .write = net_write_counts_from},
                 {.name = "COUNTS_TO", .write = net_write_counts_to},
@@ -450,10 +454,17 @@ static int start(Net *net, const NetKeep *keep, size_t n_keep) {
         r = net_find_uplinks(net);
         if (r < 0)
                 return r;
+        r = net_look_at_addresses(net);
+        if (r < 0)
+                return r;
         r = net_load_ruleset(net);
         if (r != 0)
                 return r;
         r = conntrack_forget(net->conntrack, is_unused, net);
+        if (r >= 0)
+                r = net_update_service_address(net);
+        if (r >= 0)
+                r = net_open_public(net);
         if (r < 0)
                 return r;
         r = net_enable_uplinks(net);

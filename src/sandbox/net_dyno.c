@@ -195,7 +195,9 @@ static void forget_count(Net *net, uint32_t slot) {
         net_plan_link_name(net->instance, slot, link);
         key = firewall_key_uplink(link);
         (void)snprintf(set, sizeof(set), "count-%" PRIu32, count_class(connections));
-        (void)firewall_remove(net->firewall, set, &key);
+        /* A transaction that fails waits for RCU, and most have counted nothing lately. */
+        if (firewall_check(net->firewall, set, &key) == 0)
+                (void)firewall_remove(net->firewall, set, &key);
 }
 
 /* ---- bandwidth ---- */
@@ -223,14 +225,8 @@ static int open_inside(Net *net, int netns_fd, NetRtnl **ret) {
  */
 static int shape(Net *net, uint32_t slot, int netns_fd) {
         _cleanup_(net_rtnl_freep) NetRtnl *inside = NULL;
-        uint64_t bandwidth = net->slots[slot].dyno.bandwidth, now;
+        uint64_t bandwidth = net->slots[slot].dyno.bandwidth;
         int ifindex, r;
-
-        r = tc_shaper_get(net->host, net->slots[slot].ifindex, &now);
-        if (r < 0)
-                return r;
-        if (bandwidth == 0 && now == 0)
-                return 0; /* a slot that was made for nobody has none on either end */
 
         r = tc_shaper_set(net->host, net->slots[slot].ifindex, bandwidth);
         if (r < 0)
@@ -422,12 +418,14 @@ const char *net_dyno_fault(Net *net, uint32_t slot, int *r) {
                 if (*r < 0)
                         return NULL;
         }
+        if (net_policy_source_is_gone(net, s->dyno.app_number))
+                return "the fixed source is no address of the host";
         if (!is_clean(net, elements, n, slot))
                 return "the nftables table has rules of another dyno for it";
         *r = tc_shaper_get(net->host, s->ifindex, &bandwidth);
-        if (*r < 0)
+        if (*r < 0 && *r != -ENOENT)
                 return NULL;
-        if (bandwidth != s->dyno.bandwidth)
+        if (*r == -ENOENT || bandwidth != s->dyno.bandwidth)
                 return "bandwidth is not limited as it must be";
         return policy ? service_fault(net, slot, policy) : NULL;
 }

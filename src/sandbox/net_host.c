@@ -216,7 +216,8 @@ static int find_way(NetRtnl *host, struct in_addr address, Way *ret) {
                 return -ENOMEM;
 
         r = net_rtnl_query(host, msg, take_way, ret);
-        return r == -ENETUNREACH || r == -EHOSTUNREACH ? 0 : r;
+        /* Nowhere; the last two are of a route that says so. */
+        return r == -ENETUNREACH || r == -EHOSTUNREACH || r == -EINVAL || r == -EACCES ? 0 : r;
 }
 
 int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) {

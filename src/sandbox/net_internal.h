@@ -12,6 +12,8 @@
 #include "sandbox/policy_rules.h"
 #include "sandbox/tc_program.h"
 
+#define NET_PUBLIC_MAX 16 /* addresses of the host; what is more does not get public_ports */
+
 typedef struct NetSlot {
         int ifindex; /* of the host end; 0: the slot is not in use */
         uint16_t web_port;
@@ -22,6 +24,12 @@ typedef struct NetSlot {
         bool remembered; /* connections of the last dyno may still be known */
         bool suspect;    /* somebody did something to its link */
 } NetSlot;
+
+/* An app's policy, and what the host makes of it. */
+typedef struct NetPolicy {
+        LaunchPolicy said;
+        bool source_is_gone; /* the host has the fixed source no more, so nothing leaves */
+} NetPolicy;
 
 /* See net_watch.c. */
 typedef struct NetWatch {
@@ -46,6 +54,8 @@ struct Net {
         struct in_addr resolvers[CONFIG_RESOLVERS_MAX];
         size_t n_resolvers;
         struct in_addr service_address;
+        ConfigPort public_ports[CONFIG_PUBLIC_PORTS_MAX];
+        size_t n_public_ports;
 
         NetRtnl *host;      /* in the host's network namespace, like @firewall */
         int host_netns_fd;  /* to come back to */
@@ -60,7 +70,11 @@ struct Net {
         bool ipv6;
         NetUplinks own_uplinks; /* that we turned forwarding on for, as in UPLINKS_FILE */
 
-        LaunchPolicy *policies; /* one per app that has one */
+        struct in_addr public[NET_PUBLIC_MAX]; /* addresses that public_ports are open at */
+        size_t n_public;
+        bool service_is_foreign; /* somebody else gave the host service_address */
+
+        NetPolicy *policies; /* one per app that has one */
         size_t n_policies;
 
         NetSlot *slots;
@@ -101,6 +115,26 @@ void net_note_rules(Net *net);
 /* Opens, or closes, the ports of the host that @policy opens for a slot; the tc half. */
 int net_open_services(Net *net, uint32_t slot, const LaunchPolicy *policy) _must_check_;
 void net_close_services(Net *net, uint32_t slot, const LaunchPolicy *policy);
+
+/* The host's addresses changed: apps whose fixed source went, or came back. */
+int net_refresh_policies(Net *net) _must_check_;
+bool net_policy_source_is_gone(const Net *net, uint32_t app_number);
+
+/* ---- net_service.c ---- */
+
+/* Placeholders: a set's elements, and the rule that keeps others from service_address. */
+void net_write_public(FILE *out, void *userdata);
+void net_write_service_guard(FILE *out, void *userdata);
+
+/* Finds the host's public addresses. Return: 1 if service_address is there and ours, 0, -errno. */
+int net_look_at_addresses(Net *net) _must_check_;
+/* Puts service_address on the host if an app has a service, takes it away if none has. */
+int net_update_service_address(Net *net) _must_check_;
+int net_remove_service_address(Net *net);
+/* The tc half of public_ports, after net_look_at_addresses(). */
+int net_open_public(Net *net) _must_check_;
+/* The host's addresses changed. */
+int net_refresh_services(Net *net) _must_check_;
 
 /* ---- net_dyno.c ---- */
 

@@ -10,16 +10,25 @@
 #include "sandbox/net_internal.h"
 #include "sandbox/net_policy.h"
 
-static LaunchPolicy *find(const Net *net, uint32_t app_number) {
+static NetPolicy *find(const Net *net, uint32_t app_number) {
         for (size_t i = 0; i < net->n_policies; i++)
-                if (net->policies[i].app_number == app_number)
+                if (net->policies[i].said.app_number == app_number)
                         return &net->policies[i];
         return NULL;
 }
 
 const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
+        const NetPolicy *policy;
+
         assert(net);
-        return find(net, app_number);
+        policy = find(net, app_number);
+        return policy ? &policy->said : NULL;
+}
+
+bool net_policy_source_is_gone(const Net *net, uint32_t app_number) {
+        const NetPolicy *policy = find(net, app_number);
+
+        return policy && policy->source_is_gone;
 }
 
 bool net_policy_equal(const LaunchPolicy *a, const LaunchPolicy *b) {
@@ -30,8 +39,7 @@ bool net_policy_equal(const LaunchPolicy *a, const LaunchPolicy *b) {
 }
 
 static int reserve(Net *net) {
-        LaunchPolicy *policies =
-                reallocarray(net->policies, net->n_policies + 1, sizeof(*policies));
+        NetPolicy *policies = reallocarray(net->policies, net->n_policies + 1, sizeof(*policies));
 
         if (!policies)
                 return -ENOMEM;
@@ -41,12 +49,12 @@ static int reserve(Net *net) {
 
 /* There is room for one more. */
 static void keep(Net *net, const LaunchPolicy *policy) {
-        LaunchPolicy *known = find(net, policy->app_number);
+        NetPolicy *known = find(net, policy->app_number);
 
         if (!known && policy->serial != 0)
                 known = &net->policies[net->n_policies++];
         if (known && policy->serial != 0)
-                *known = *policy;
+                *known = (NetPolicy){.said = *policy};
         else if (known)
                 *known = net->policies[--net->n_policies];
 }
@@ -73,15 +81,15 @@ static bool is_published(const LaunchPolicy *policy, uint16_t port) {
 
 /* Only ports that the app does not have already: nothing else can listen on those. */
 static int check_published(Net *net, const LaunchPolicy *policy) {
-        const LaunchPolicy *before = find(net, policy->app_number);
+        const LaunchPolicy *before = net_policy_find(net, policy->app_number);
 
         for (size_t i = 0; i < policy->n_published; i++) {
                 uint16_t port = policy->published[i].port;
                 int r;
 
                 for (size_t k = 0; k < net->n_policies; k++)
-                        if (net->policies[k].app_number != policy->app_number &&
-                            is_published(&net->policies[k], port))
+                        if (net->policies[k].said.app_number != policy->app_number &&
+                            is_published(&net->policies[k].said, port))
                                 return -EADDRINUSE;
                 if (before && is_published(before, port))
                         continue;
@@ -92,16 +100,21 @@ static int check_published(Net *net, const LaunchPolicy *policy) {
         return 0;
 }
 
+static int has_source(Net *net, const LaunchPolicy *policy, bool *ret) {
+        *ret = true;
+        if (policy->fixed_source == 0)
+                return 0;
+        return net_host_is_local(net->host, (struct in_addr){.s_addr = policy->fixed_source}, ret);
+}
+
 int net_policy_check(Net *net, const LaunchPolicy *policy) {
-        bool local = true;
-        int r = 0;
+        bool local;
+        int r;
 
         assert(net);
         assert(policy);
 
-        if (policy->fixed_source != 0)
-                r = net_host_is_local(
-                        net->host, (struct in_addr){.s_addr = policy->fixed_source}, &local);
+        r = has_source(net, policy, &local);
         if (r < 0)
                 return r;
         return local ? check_published(net, policy) : -EADDRNOTAVAIL;
@@ -147,7 +160,7 @@ static void write_published(FILE *out, const Net *net) {
         const char *before = "elements = {";
 
         for (size_t i = 0; i < net->n_policies; i++) {
-                const LaunchPolicy *policy = &net->policies[i];
+                const LaunchPolicy *policy = &net->policies[i].said;
                 char chain[POLICY_NAME_SIZE];
 
                 policy_part_name(policy->app_number, POLICY_PUBLISH, chain);
@@ -198,7 +211,12 @@ static void write_spread(FILE *out, const Net *net, const LaunchPolicy *policy) 
 }
 
 static void write_app(FILE *out, const Net *net, const LaunchPolicy *policy) {
-        policy_rules_write(out, policy, net->service_address);
+        const PolicyHost host = {
+                .service_address = net->service_address,
+                .source_is_gone = net_policy_source_is_gone(net, policy->app_number),
+        };
+
+        policy_rules_write(out, policy, &host);
         write_spread(out, net, policy);
 }
 
@@ -206,10 +224,17 @@ void net_write_apps(FILE *out, void *userdata) {
         const Net *net = userdata;
 
         for (size_t i = 0; i < net->n_policies; i++)
-                write_app(out, net, &net->policies[i]);
+                write_app(out, net, &net->policies[i].said);
 }
 
 void net_note_rules(Net *net) {
+        for (size_t i = 0; i < net->n_policies; i++) {
+                bool local = false;
+
+                /* Not known is as good as gone. */
+                net->policies[i].source_is_gone =
+                        has_source(net, &net->policies[i].said, &local) < 0 || !local;
+        }
         for (uint32_t slot = 0; slot < net->n_slots; slot++)
                 net->slots[slot].ruled =
                         net->slots[slot].ifindex > 0 && find(net, net->slots[slot].dyno.app_number);
@@ -270,6 +295,31 @@ static int load_change(Net *net, const LaunchPolicy *policy) {
         if (r >= 0)
                 r = write_change(out, net, policy);
         return r < 0 ? r : net_rules_load(net, out, false);
+}
+
+/*
+ * Without its address the app's packets would leave with one that may be another host's
+ * by now. Its dynos reach nothing until it is back.
+ */
+int net_refresh_policies(Net *net) {
+        for (size_t i = 0; i < net->n_policies; i++) {
+                NetPolicy *policy = &net->policies[i];
+                bool before = policy->source_is_gone, local;
+                int r;
+
+                r = has_source(net, &policy->said, &local);
+                if (r < 0)
+                        return r;
+                if (before == !local)
+                        continue;
+                policy->source_is_gone = !local;
+                r = load_change(net, &policy->said);
+                if (r != 0) {
+                        policy->source_is_gone = before;
+                        return r < 0 ? r : -EIO;
+                }
+        }
+        return 0;
 }
 
 /* ---- services: the tc half ---- */
@@ -375,7 +425,7 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
         r = reserve(net);
         if (r < 0)
                 return r;
-        known = find(net, policy->app_number);
+        known = net_policy_find(net, policy->app_number);
         if (!known && policy->serial == 0)
                 return 0;
         is_new = !known;
@@ -385,11 +435,14 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
         keep(net, policy);
         if (is_new)
                 set_ruled(net, policy->app_number, true);
-        r = put_in_force(net, &before, policy);
+        r = net_update_service_address(net);
+        if (r == 0)
+                r = put_in_force(net, &before, policy);
         if (r == 0)
                 return 0;
 
         keep(net, &before);
+        (void)!net_update_service_address(net); /* as it was */
         if (is_new)
                 set_ruled(net, policy->app_number, false);
         return r;

@@ -129,6 +129,9 @@ int net_purge(Net *net) {
         /* The table knows what to turn off again, so it is asked before it goes. */
         result = net_disable_uplinks(net);
 
+        r = net_remove_service_address(net);
+        if (r < 0 && result == 0)
+                result = r;
         r = remove_links(net);
         if (r < 0 && result == 0)
                 result = r;

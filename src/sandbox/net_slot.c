@@ -19,6 +19,7 @@
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 #include "sandbox/tc_filter.h"
+#include "sandbox/tc_shaper.h"
 
 /* Between walks that can wait: a hundredth of the time at most goes into them. */
 #define FORGET_PAUSE 100
@@ -131,6 +132,8 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
         if (r >= 0)
                 r = net_link_add_address(dyno, ifindex, a.dyno, NET_DYNO_PREFIX);
         if (r >= 0)
+                r = tc_shaper_set(dyno, ifindex, 0);
+        if (r >= 0)
                 r = net_link_up(dyno, ifindex);
         if (r < 0)
                 return r;
@@ -167,6 +170,8 @@ static int wire(Net *net, uint32_t slot, int *netns_fd) {
         r = filter_link(net, slot, ifindex);
         if (r >= 0)
                 r = pin_source(net, slot);
+        if (r >= 0)
+                r = tc_shaper_set(net->host, ifindex, 0);
         if (r >= 0)
                 r = set_up_host_end(net, slot, ifindex);
         if (r >= 0)

@@ -117,6 +117,11 @@ int net_refresh(Net *net) {
         r = net_find_overlaps(net);
         if (r < 0)
                 return r;
+        r = net_refresh_policies(net);
+        if (r >= 0)
+                r = net_refresh_services(net);
+        if (r < 0)
+                return r;
         before = net->own_uplinks;
         r = net_find_uplinks(net);
         if (r < 0)

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
-#include <stdbool.h>
 
 #include "sandbox/policy_rules.h"
 
@@ -73,8 +72,10 @@ static void write_rule(FILE *out, const NetworkRule *rule) {
         (void)fputs(rule->allow ? "accept\n" : "drop\n", out);
 }
 
-static void write_out(FILE *out, const LaunchPolicy *policy) {
+static void write_out(FILE *out, const LaunchPolicy *policy, bool nothing) {
         begin(out, policy, POLICY_OUT);
+        if (nothing)
+                (void)fputs("drop\n", out);
         for (size_t i = 0; i < policy->n_rules; i++)
                 write_rule(out, &policy->rules[i]);
         if (policy->egress_closed)
@@ -154,15 +155,16 @@ static void declare_web(FILE *out, uint32_t app_number) {
                 POLICY_BUCKETS);
 }
 
-void policy_rules_write(FILE *out, const LaunchPolicy *policy, struct in_addr service_address) {
+void policy_rules_write(FILE *out, const LaunchPolicy *policy, const PolicyHost *host) {
         char web[POLICY_NAME_SIZE];
 
         assert(out);
         assert(policy);
+        assert(host);
 
         declare_web(out, policy->app_number);
-        write_out(out, policy);
-        write_host(out, policy, service_address);
+        write_out(out, policy, host->source_is_gone);
+        write_host(out, policy, host->service_address);
         write_source(out, policy);
         write_in(out, policy);
 

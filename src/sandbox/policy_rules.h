@@ -15,6 +15,7 @@
  */
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -37,8 +38,13 @@ typedef enum PolicyPart {
 
 void policy_part_name(uint32_t app_number, PolicyPart part, char ret[POLICY_NAME_SIZE]);
 
+typedef struct PolicyHost {
+        struct in_addr service_address;
+        bool source_is_gone; /* the fixed source is no address of the host: nothing leaves */
+} PolicyHost;
+
 /* Inside of a "table … {" block: all parts, the chains with their rules, the map empty. */
-void policy_rules_write(FILE *out, const LaunchPolicy *policy, struct in_addr service_address);
+void policy_rules_write(FILE *out, const LaunchPolicy *policy, const PolicyHost *host);
 
 /* Inside of a "table … {" block: all parts, empty. Parts that are there stay as they are. */
 void policy_rules_declare(FILE *out, uint32_t app_number);

@@ -9,6 +9,9 @@
 
 #include "sandbox/tc_shaper.h"
 
+/* Bytes a second that no link has. */
+#define NO_LIMIT UINT64_C(1000000000000)
+
 /* Bytes that may go at once: what the kernel hands over in one piece (GSO), and a header. */
 #define BURST_MIN (65536U + 256U)
 /* Or what goes in 20 ms: timers of a busy host are late. */
@@ -54,21 +57,15 @@ static int put_bucket(struct nl_msg *msg, uint64_t rate) {
         return 0;
 }
 
-int tc_shaper_set(NetRtnl *rtnl, int ifindex, uint64_t bytes_per_second) {
+int tc_shaper_set(NetRtnl *rtnl, int ifindex, uint64_t rate) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = NULL;
-        int r;
 
         assert(rtnl);
         assert(ifindex > 0);
 
-        if (bytes_per_second == 0) {
-                msg = qdisc_message(RTM_DELQDISC, 0, ifindex);
-                r = net_rtnl_request(rtnl, msg);
-                return r == -ENOENT || r == -EINVAL ? 0 : r; /* there is none of anybody's */
-        }
-
+        /* With these flags a bucket is changed, and anything else replaced. */
         msg = qdisc_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, ifindex);
-        if (!msg || put_bucket(msg, bytes_per_second) < 0)
+        if (!msg || put_bucket(msg, rate > 0 && rate < NO_LIMIT ? rate : NO_LIMIT) < 0)
                 return -ENOMEM;
         return net_rtnl_request(rtnl, msg);
 }
@@ -110,8 +107,10 @@ int tc_shaper_get(NetRtnl *rtnl, int ifindex, uint64_t *ret) {
         /* A dump is of all links. What is told of one goes to listeners, and to us as an echo. */
         msg = qdisc_message(RTM_GETQDISC, NLM_F_ECHO, ifindex);
         r = net_rtnl_query(rtnl, msg, take_rate, &search);
-        if (r < 0 && r != -ENOENT && r != -EINVAL)
-                return r; /* those say: only what the kernel puts on every link */
-        *ret = search.rate;
+        if (r < 0)
+                return r;
+        if (search.rate == 0)
+                return -ENOENT; /* only what the kernel puts on every link */
+        *ret = search.rate < NO_LIMIT ? search.rate : 0;
         return 0;
 }

@@ -11,8 +11,18 @@
 #include "base/cleanup.h"
 #include "sandbox/net_rtnl.h"
 
-/* @bytes_per_second: 0 takes the limit away. 0 or a negative errno. */
-int tc_shaper_set(NetRtnl *rtnl, int ifindex, uint64_t bytes_per_second) _must_check_;
+/**
+ * tc_shaper_set() - limit a link's bandwidth
+ * @rtnl:     of the namespace that it is in
+ * @ifindex:  the link
+ * @rate:     bytes a second; 0: more than any link has
+ *
+ * A link gets its bucket before it is up: on one that is, the kernel would wait for RCU.
+ * Changing the rate of a bucket that is there is cheap.
+ *
+ * Return: 0 or a negative errno.
+ */
+int tc_shaper_set(NetRtnl *rtnl, int ifindex, uint64_t rate) _must_check_;
 
-/* The limit in force, 0: none. 0 or a negative errno. */
+/* The rate as it was set. 0, -ENOENT if the link has no bucket, or a negative errno. */
 int tc_shaper_get(NetRtnl *rtnl, int ifindex, uint64_t *ret) _must_check_;

@@ -27,7 +27,9 @@ static const ReasonText reason_texts[_UNPACK_REASON_MAX] = {
         [UNPACK_THROUGH_LINK] =
                 {DYNOD_ERROR_BAD_ARCHIVE, "has an entry that passes through a link", true},
         [UNPACK_STACK_DIR_IS_LINK] =
-                {DYNOD_ERROR_BAD_ARCHIVE, "has a link where a stack needs a folder", true},
+                {DYNOD_ERROR_BAD_ARCHIVE,
+                 "has a link or a file where a stack needs a folder",
+                 true},
         [UNPACK_SLUG_APP_IS_LINK] =
                 {DYNOD_ERROR_BAD_ARCHIVE, "has a link where a slug needs the folder app", true},
         [UNPACK_SPECIAL_FILE] =

@@ -282,6 +282,33 @@ static void on_applied(const LaunchMessage *msg, void *userdata) {
         manager_poke(app->manager);
 }
 
+/*
+ * Before root hears of a first policy: should we die before it is stored, the next supervisor
+ * knows from this that root may have one, and tells it that there is none.
+ */
+static int note_first(App *app) {
+        Policy policy = {.serial = 1};
+        int r;
+
+        if (app->network.policy.serial != 0)
+                return 0;
+        r = store_set_policy(app->manager->store, app->row.id, &policy);
+        if (r == 0)
+                app->network.policy.serial = policy.serial;
+        return r;
+}
+
+static int send_call(App *app, PolicyCall *call) {
+        int r = note_first(app);
+
+        if (r < 0)
+                return r;
+        call->policy.serial = app->network.policy.serial + 1;
+        r = send_policy(app, &call->policy, on_applied);
+        call->sent = r == 0;
+        return r;
+}
+
 /* Begins the first call. Return: whether it is under way, else it was answered. */
 static bool begin_call(App *app) {
         PolicyCall *call = app->network.calls;
@@ -294,12 +321,10 @@ static bool begin_call(App *app) {
         if (r == 0 && changed && call->change.kind == POLICY_PUBLISH)
                 r = check_port(app, (uint16_t)call->change.number, &error);
         if (r == 0 && changed) {
-                call->policy.serial++;
-                call->sent = true;
-                r = send_policy(app, &call->policy, on_applied);
+                r = send_call(app, call);
                 if (r == 0)
                         return true;
-                (void)refuse_errno(&error, r, "the launcher cannot be asked");
+                (void)refuse_errno(&error, r, "the network policy cannot be changed");
         }
 
         finish_call(app, r == 0 ? NULL : &error, false);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """firewall, trusted-ips, ps:publish, services, as an operator types them: each changes what
-real dynos reach and who reaches them, exactly that, and it stays so."""
+real dynos reach and who reaches them, exactly that, and it stays so. What differs by kernel
+runs in the VM, too."""
 
 import ast
 import contextlib
@@ -21,6 +22,7 @@ HOST, HOST_TOO = "10.99.77.1", "10.99.77.9"  # of this host, on the link to outs
 NEAR, OTHER = "10.99.77.2", "10.99.77.3"  # outside
 FAR = "198.51.100.77"  # behind it
 PORT = 5432
+TIMEOUT = 0.7 * time_factor()  # s; links here answer in µs
 
 # Tries all at once, inside a dyno: "tcp ADDRESS PORT" to "ok PEER" or why not.
 PROBE = """
@@ -45,7 +47,7 @@ TARGETS = [f"tcp {NEAR} {PORT}", f"tcp {NEAR} {PORT + 1}", f"udp {NEAR} {PORT}",
 
 def tried(daemon, app, dyno, targets):
     """Those of @targets that a dyno reaches: target to the address that it was seen with."""
-    done = daemon.exec(app, dyno, "python3", "-c", PROBE % (1.0 * time_factor(), targets))
+    done = daemon.exec(app, dyno, "python3", "-c", PROBE % (TIMEOUT, targets))
     assert done.returncode == 0, done.stdout + done.stderr
     answers = ast.literal_eval(done.stdout)
     return {target: answer[3:] for target, answer in answers.items() if answer.startswith("ok")}
@@ -123,13 +125,14 @@ def test_closed_but_for_one_port_and_it_stays_so(daemon, apps, shop):
     daemon.ok("ps:restart", "-a", shop, timeout=90)
     daemon.ok("ps:wait", "-a", shop, timeout=90)
     assert reached(daemon, shop) == exactly, "a dyno that the new dynod started"
-    one_off = daemon.run(shop, "python3", "-c", PROBE % (1.0 * time_factor(), TARGETS))
+    one_off = daemon.run(shop, "python3", "-c", PROBE % (TIMEOUT, TARGETS))
     assert one_off.stdout.count("'ok") == 1, one_off.stdout + one_off.stderr
 
     daemon.ok("firewall:reset", "-a", shop)
     assert reached(daemon, shop) == sorted(TARGETS)
 
 
+@pytest.mark.native
 def test_what_is_said_last_counts(daemon, shop):
     daemon.ok("firewall:deny", "10.99.77.0/24", "-a", shop)
     assert reached(daemon, shop) == [f"tcp {FAR} {PORT}"]
@@ -144,6 +147,7 @@ def test_what_is_said_last_counts(daemon, shop):
     assert reached(daemon, shop) == sorted(TARGETS)
 
 
+@pytest.mark.native
 def test_no_rule_opens_the_host_or_another_dyno(daemon, apps, shop):
     other = daemon.dyno(apps[1], "web.1")
     daemon.ok("firewall:allow", "10.99.77.0/24", f"{other['address']}/32", "any:1-65535/tcp", "-a", shop)
@@ -154,6 +158,7 @@ def test_no_rule_opens_the_host_or_another_dyno(daemon, apps, shop):
     assert "link-local" in daemon.refused("firewall:allow", "169.254.169.254", "-a", shop)
 
 
+@pytest.mark.native
 def test_source_address_is_what_the_peer_sees(daemon, apps, shop):
     target = f"tcp {NEAR} {PORT}"
     assert tried(daemon, shop, "web.1", [target]) == {target: HOST}
@@ -180,7 +185,7 @@ GET = ("import http.client, json, sys\n"
 
 def get(outside, address, port, source=NEAR):
     """Which dyno answers an HTTP request from outside, or "no: …"."""
-    return outside.run(f'{sys.executable} -c "{GET}" {address} {port} {source} {1.0 * time_factor()}').strip()
+    return outside.run(f'{sys.executable} -c "{GET}" {address} {port} {source} {TIMEOUT}').strip()
 
 
 def test_published_port_leads_to_all_web_dynos_of_the_app(daemon, apps, shop, outside):
@@ -231,6 +236,7 @@ def test_only_trusted_addresses_connect(daemon, apps, shop, outside):
     assert get(outside, HOST, 18080, OTHER) == "web.1"
 
 
+@pytest.mark.native
 def test_port_that_is_taken_is_refused_naming_who_has_it(daemon, apps, shop, outside):
     daemon.ok("ps:publish", "18080", "-a", apps[1])
     try:
@@ -247,6 +253,7 @@ def test_port_that_is_taken_is_refused_naming_who_has_it(daemon, apps, shop, out
 
 # ---- around it ----
 
+@pytest.mark.native
 def test_rename_keeps_the_policy_and_destroy_frees_it(daemon, stack, apps, outside, slug):
     name = "gone-net"
     daemon.ok("apps:create", name, "--stack", stack)
@@ -269,6 +276,7 @@ def test_rename_keeps_the_policy_and_destroy_frees_it(daemon, stack, apps, outsi
     daemon.ok("ps:unpublish", "18080", "-a", apps[1])
 
 
+@pytest.mark.native
 def test_wrong_spellings_are_refused_with_the_right_one(daemon, shop):
     for arguments, right in ((["firewall:allow", "10.1.2.3/8"], "10.0.0.0/8"),
                              (["firewall:allow", "example.com:443"], "names are not looked up"),
@@ -284,6 +292,7 @@ def test_wrong_spellings_are_refused_with_the_right_one(daemon, shop):
     assert daemon.json("firewall", "-a", shop)["rules"] == []
 
 
+@pytest.mark.native
 def test_completion_knows_rules_services_and_ports(daemon, shop):
     daemon.ok("firewall:allow", "10.0.0.0/8", "192.0.2.7", "-a", shop)
     daemon.ok("ps:publish", "18080", "-a", shop)

@@ -112,7 +112,7 @@ class Driver:
     """net_driver in the host's namespace: the launcher's part."""
 
     def __init__(self, host, instance="t1", network="172.16.0.0/12", uid_base=UID_BASE,
-                 resolver=OUTSIDE, run_dir=None):
+                 resolver=OUTSIDE, run_dir=None, public=()):
         run_dir = run_dir or host.run_dir(instance)
         self.process = host.popen(
             [
@@ -124,6 +124,7 @@ class Driver:
                 str(SOURCE / "profiles"),
                 run_dir,
                 resolver,
+                *public,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,7 +4,7 @@
  * Drives the network room for the tests: one command per line on stdin, one answer per
  * line on stdout. Run in the network namespace that plays the host.
  *
- *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR RUN_DIR [RESOLVER]
+ *   net_driver INSTANCE NETWORK/PREFIX UID_BASE LIBEXEC_DIR DATA_DIR RUN_DIR RESOLVER [PROTOCOL:PORT ...]
  *
  *   start [SLOT:PORT:PID[:APP] ...]   PID 0: no namespace at hand; APP: it is a dyno's
  *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
@@ -370,6 +370,12 @@ int main(int argc, char **argv) {
         if (r >= 0 && argc > 7) {
                 r = parse_ipv4(argv[7], &config.resolvers[0]);
                 config.n_resolvers = 1;
+        }
+        for (int i = 8; i < argc; i++) {
+                ConfigPort *port = &config.public_ports[config.n_public_ports++];
+
+                port->protocol = strncmp(argv[i], "udp:", 4) == 0 ? IPPROTO_UDP : IPPROTO_TCP;
+                port->port = (uint16_t)strtoul(argv[i] + 4, NULL, 10);
         }
         if (r >= 0)
                 r = parse_ipv4("172.16.0.1", &config.service_address);

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lab import HOST, KEEPERS, OUTSIDE, Driver, address
+from lab import HOST, HOST_LAN, KEEPERS, OUTSIDE, UPLINK, Driver, address
 
 PORT = 7000
 FAR = "198.51.100.7"  # behind the gateway
@@ -239,8 +239,8 @@ def test_a_destroyed_dyno_leaves_nothing_on_its_slot(net):
     dyno = dyno_of(net, 0, 2)
     with net.outside.serve("tcp", "0.0.0.0", PORT):
         assert dyno.ask("tcp", OUTSIDE, PORT).startswith("ok")
-    assert "tbf" not in dyno.run("tc qdisc show dev eth0")
-    assert "tbf" not in net.host.run("tc qdisc show dev t1-0")
+    assert "rate 8Tbit" in dyno.run("tc qdisc show dev eth0")
+    assert "rate 8Tbit" in net.host.run("tc qdisc show dev t1-0")
 
 
 def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
@@ -265,3 +265,351 @@ def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
         result, detail = net.driver.check(slot)
         assert result == 1 and texts[slot] in detail, (slot, detail)
     assert spaces
+
+
+# ---- ports of the host ----
+
+SERVICE = "172.16.0.1"
+PG = 5432
+
+
+def without(net, layers, slots=(0,)):
+    """Takes a layer away; @layers stay."""
+    if layers == "tc":
+        net.nft_off()
+        net.rule_off()  # or its drop would be taken for the filter's
+    if layers == "nft":
+        for slot in slots:
+            net.tc_off(slot)
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_a_service_is_open_to_its_app_and_nothing_else_is(net, proto):
+    net.driver.ok(f"policy 1 1 closed service={proto}:{PG}")
+    one, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    wrong = "udp" if proto == "tcp" else "tcp"
+    net.host.run("ip addr add 203.0.113.9/32 dev lo")
+    with net.host.serve(proto, SERVICE, PG):
+        assert one.ask(proto, SERVICE, PG) == f"ok {address(0)[1]}"
+    attempts = [(one, proto, SERVICE, PG + 1), (one, wrong, SERVICE, PG), (other, proto, SERVICE, PG)]
+    attempts += [(one, proto, target, PG) for target in
+                 (HOST, HOST_LAN, "203.0.113.9", address(0)[0], address(1)[0])]
+    for who, *attempt in attempts:
+        with net.host.serve(*attempt):
+            assert who.ask(*attempt) == "timeout", attempt
+    with net.host.serve(proto, SERVICE, PG):
+        net.driver.ok("policy 1 2 closed")
+        assert not one.ask(proto, SERVICE, PG).startswith("ok")
+
+
+@pytest.mark.parametrize("layers", ["nft", "tc"])
+def test_each_layer_alone_keeps_what_is_beside_a_service_closed(net, layers):
+    net.driver.ok(f"policy 1 1 service=tcp:{PG} service=udp:{PG}")
+    one, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    attempts = [(one, "tcp", SERVICE, PG + 1), (one, "udp", SERVICE, PG + 1), (other, "tcp", SERVICE, PG),
+                (one, "tcp", HOST, PG), (one, "udp", address(0)[0], PG)]
+    without(net, layers, (0, 1))
+    for who, proto, target, port in attempts:
+        with net.host.serve(proto, target, port):
+            assert who.ask(proto, target, port) == "timeout", (who, proto, target, port)
+    if layers == "tc":  # what is open passes this layer, and the attempts work without both
+        net.tc_off(0)
+        with net.host.serve("tcp", HOST, PG):
+            assert one.ask("tcp", HOST, PG).startswith("ok")
+
+
+def test_fragments_reach_no_service(net):
+    net.driver.ok(f"policy 1 1 service=udp:{PG}")
+    dyno = dyno_of(net, 0, 1)
+    send = ("python3 -c \"import socket; s = socket.socket(2, 2); s.settimeout(0.5); "
+            "s.sendto(b'x' * {1}, ('{0}', 5432)); print(s.recv(99))\" 2>&1 | tail -1")
+    with net.host.serve("udp", SERVICE, PG):
+        assert "timed out" in dyno.run(send.format(SERVICE, 4000))
+        assert address(0)[1] in dyno.run(send.format(SERVICE, 1000))
+
+
+def test_the_service_address_is_for_dynos_and_the_host_alone(net):
+    before = net.host.run("ip addr show lo")
+    net.driver.ok(f"policy 1 1 service=tcp:{PG}")
+    net.outside.run(f"ip route add {SERVICE} via {HOST}")
+    dyno = dyno_of(net, 0, 1)
+    with net.host.serve("tcp", SERVICE, PG):
+        assert net.host.ask("tcp", SERVICE, PG).startswith("ok")
+        assert dyno.ask("tcp", SERVICE, PG).startswith("ok")
+        assert net.outside.ask("tcp", SERVICE, PG) == "timeout"
+        net.host.run(f"ip addr del {SERVICE}/32 dev lo")
+        net.driver.ok("watch")
+        assert dyno.ask("tcp", SERVICE, PG).startswith("ok"), "the address does not come back"
+    net.driver.ok("policy 1 2")
+    assert net.host.run("ip addr show lo") == before
+    net.driver.ok(f"policy 1 3 service=tcp:{PG}")
+    net.driver.ok("purge")
+    assert net.host.run("ip addr show lo") == before
+
+
+def test_an_address_that_the_host_has_anyway_stays_as_it_is(lab):
+    lab.host.run(f"ip addr add {SERVICE}/32 dev {UPLINK}")
+    lab.outside.run(f"ip route add {SERVICE} via {HOST}")
+    lab.start()
+    lab.driver.ok(f"policy 1 1 service=tcp:{PG}")
+    dyno = dyno_of(lab, 0, 1)
+    with lab.host.serve("tcp", SERVICE, PG):
+        assert dyno.ask("tcp", SERVICE, PG).startswith("ok")
+        assert lab.outside.ask("tcp", SERVICE, PG).startswith("ok")
+    lab.driver.ok("purge")
+    assert SERVICE in lab.host.run(f"ip addr show {UPLINK}")
+
+
+@pytest.mark.two_kernels
+def test_public_ports_are_open_at_public_addresses_alone(lab):
+    lab.start(public=("tcp:443", "udp:443"))
+    dyno, closed = dyno_of(lab, 0, 1), dyno_of(lab, 1, 2)
+    lab.driver.ok("policy 2 1 closed")
+    for proto in ("tcp", "udp"):
+        with lab.host.serve(proto, HOST, 443):
+            assert dyno.ask(proto, HOST, 443).startswith("ok")
+            assert closed.ask(proto, HOST, 443) == "timeout"
+        for target, port in ((HOST, 444), (HOST_LAN, 443), (address(0)[0], 443)):
+            with lab.host.serve(proto, target, port):
+                assert dyno.ask(proto, target, port) == "timeout", (target, port)
+    lab.driver.ok(f"policy 2 2 closed +{HOST}/32:tcp:443-443")
+    with lab.host.serve("tcp", "0.0.0.0", 443):
+        assert closed.ask("tcp", HOST, 443).startswith("ok")
+    # An address that comes later.
+    lab.host.run(f"ip addr add 203.0.113.20/32 dev {UPLINK}")
+    lab.driver.ok("watch")
+    with lab.host.serve("tcp", "0.0.0.0", 443):
+        assert dyno.ask("tcp", "203.0.113.20", 443).startswith("ok")
+        lab.driver.ok("reload")
+        assert dyno.ask("tcp", "203.0.113.20", 443).startswith("ok")
+        for layers in ("nft", "tc"):
+            without(lab, layers, (0,))
+            with lab.host.serve("tcp", "0.0.0.0", 444):
+                assert dyno.ask("tcp", HOST, 444) == "timeout"
+            lab.driver.ok("reload")
+
+
+# ---- published ports ----
+
+def answering(namespace, word, port=5000):
+    """A server that answers with its own name."""
+    script = (f"import socket\nl = socket.create_server(('', {port})); print('ready', flush=True)\n"
+              "while True:\n c, _ = l.accept()\n"
+              f" try: c.recv(9); c.sendall(b'{word}'); c.close()\n except OSError: pass")
+    p = namespace.popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    KEEPERS.append(p)
+    assert p.stdout.readline() == b"ready\n"
+    return p
+
+
+def names(namespace, target, port, n):
+    """Who answers @n connections, sorted; "no" for none."""
+    script = ("import socket\n"
+              f"for _ in range({n}):\n"
+              " try:\n"
+              f"  s = socket.create_connection(('{target}', {port}), 0.5); s.settimeout(0.5)\n"
+              "  s.sendall(b'x'); print(s.recv(9).decode())\n"
+              " except OSError as e: print('no')\n")
+    return sorted(namespace.run(f"{sys.executable} -c \"{script}\"").split())
+
+
+@pytest.mark.two_kernels
+def test_a_published_port_leads_to_the_apps_web_dynos_that_listen(net):
+    net.driver.ok("policy 1 1 publish=8080")
+    one, two = dyno_of(net, 0, 1, web=5000), dyno_of(net, 1, 1, web=5000)
+    other = dyno_of(net, 2, 2, web=5000)
+    for slot, dyno in enumerate((one, two, other)):
+        answering(dyno, f"dyno{slot}")
+    for client, target in ((net.outside, HOST), (net.host, HOST), (net.outside, HOST_LAN)):
+        assert names(client, target, 8080, 8) == ["dyno0"] * 4 + ["dyno1"] * 4, (client, target)
+    # Its own ports, also the web port itself, stay what they were.
+    assert names(net.outside, HOST, 5000, 1) == ["no"]
+    assert names(net.outside, HOST, 8081, 1) == ["no"]
+    assert names(net.host, "127.0.0.1", 8080, 1) == ["no"]
+    # No dyno gets to another through the host's address.
+    assert names(other, HOST, 8080, 1) == ["no"]
+    assert names(one, HOST, 8080, 1) == ["no"]
+
+    net.driver.ok("listens 0 0")
+    assert names(net.outside, HOST, 8080, 4) == ["dyno1"] * 4
+    net.driver.ok("destroy 1")
+    assert names(net.outside, HOST, 8080, 1) == ["no"]
+    net.driver.ok("listens 0 1")
+    assert names(net.outside, HOST, 8080, 4) == ["dyno0"] * 4
+    net.host.run("nft flush ruleset")
+    net.driver.ok("reload")
+    assert names(net.outside, HOST, 8080, 4) == ["dyno0"] * 4
+    net.driver.ok("policy 1 2")
+    assert names(net.outside, HOST, 8080, 1) == ["no"]
+
+
+@pytest.mark.two_kernels
+def test_only_trusted_networks_open_a_published_port(net):
+    net.outside.run("ip addr add 10.77.0.9/32 dev lo; ip addr add 10.77.0.130/32 dev lo")
+    net.driver.ok("policy 1 1 publish=8080 trust=10.77.0.0/28 trust=10.77.0.0/25")
+    dyno = dyno_of(net, 0, 1, web=5000)
+    with dyno.serve("tcp", "0.0.0.0", 5000):
+        assert net.outside.ask("tcp", HOST, 8080, "10.77.0.9") == "ok 10.77.0.9"
+        assert not net.outside.ask("tcp", HOST, 8080, "10.77.0.130").startswith("ok")
+        assert net.host.ask("tcp", HOST, 8080).startswith("ok"), "the host itself may"
+        net.driver.ok("policy 1 2 publish=8080")
+        assert net.outside.ask("tcp", HOST, 8080, "10.77.0.130") == "ok 10.77.0.130"
+
+
+@pytest.mark.two_kernels
+def test_who_is_no_longer_trusted_is_cut_off_at_once(net):
+    net.driver.ok("policy 1 1 closed publish=8080")
+    dyno = dyno_of(net, 0, 1, web=5000)
+    talk = Talk(dyno, net.outside, HOST, 8080, listen=5000)
+    assert talk.say("one") == "one", "a closed app answers whom it may be reached by"
+    net.driver.ok("policy 1 2 closed publish=8080 trust=192.0.2.0/24")
+    assert talk.say("two") == "silence"
+
+
+def test_a_connection_to_a_dyno_that_is_gone_reaches_no_other_app(net):
+    """Its address becomes another app's, and the host still knows the connection."""
+    net.driver.ok("policy 1 1 publish=8080")
+    net.driver.ok("policy 2 1 publish=9090")
+    dyno_of(net, 0, 1, web=5000)
+    with net.outside.serve("tcp", OUTSIDE, PORT):
+        first = net.outside.run(  # a SYN that nobody answers is not kept; so a half-open one is made
+            "python3 -c \"import socket; s = socket.socket(); s.setsockopt(1, 2, 1); "
+            f"s.bind(('{OUTSIDE}', 40000)); s.settimeout(0.3); print(s.connect_ex(('{HOST}', 8080)))\"")
+    assert first.strip() != "0"
+    net.driver.ok("destroy 0")
+    net.driver.ok("start")
+    stranger = dyno_of(net, 0, 2, web=5000)
+    with stranger.serve("tcp", "0.0.0.0", 5000):
+        assert not net.outside.run(
+            "python3 -c \"import socket; s = socket.socket(); s.setsockopt(1, 2, 1); "
+            f"s.bind(('{OUTSIDE}', 40000)); s.settimeout(0.5); print(s.connect_ex(('{HOST}', 8080)))\""
+        ).strip() == "0"
+        assert net.outside.ask("tcp", HOST, 9090).startswith("ok")
+
+
+def test_a_port_that_is_taken_is_not_published(net):
+    taken = "error Address already in use"
+    net.driver.ok("policy 1 1 publish=8080")
+    assert net.driver.say("policy 2 1 publish=8080") == taken
+    for proto, where in (("tcp", "0.0.0.0"), ("tcp", "127.0.0.1"), ("tcp6", "::")):
+        with net.host.serve(proto, where, 8081):
+            assert net.driver.say("policy 2 1 publish=8081") == taken
+    with net.host.serve("udp", "0.0.0.0", 8081):
+        net.driver.ok("policy 2 1 publish=8081")
+    net.driver.ok("policy 1 2")
+    net.driver.ok("policy 2 2 publish=8080 publish=8081")
+
+
+# ---- source, limits ----
+
+@pytest.mark.two_kernels
+def test_a_fixed_source_is_the_only_one(net):
+    net.host.run(f"ip addr add 10.77.0.50/24 dev {UPLINK}")
+    net.driver.ok("policy 1 1 source=10.77.0.50")
+    dyno, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    seen = counter(net, f"ip saddr {HOST} udp dport {PORT}")
+    with net.outside.serve("tcp", "0.0.0.0", PORT), net.outside.serve("udp", "0.0.0.0", PORT):
+        assert dyno.ask("tcp", OUTSIDE, PORT) == "ok 10.77.0.50"
+        assert other.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}"
+        # It vanishes: nothing leaves with another one.
+        net.host.run(f"ip addr del 10.77.0.50/24 dev {UPLINK}")
+        net.driver.ok("watch")
+        assert dyno.ask("udp", OUTSIDE, PORT) == "timeout"
+        assert net.driver.check(0)[1].endswith("the fixed source is no address of the host")
+        net.driver.ok("reload")
+        assert dyno.ask("udp", OUTSIDE, PORT) == "timeout"
+        assert seen() == 0
+        net.host.run(f"ip addr add 10.77.0.50/24 dev {UPLINK}")
+        net.driver.ok("watch")
+        assert dyno.ask("udp", OUTSIDE, PORT) == "ok 10.77.0.50"
+
+
+def syns(namespace, target, n, port=7001):
+    """@n connection attempts at once, which nobody answers."""
+    namespace.run(f"{sys.executable} -c \"import socket\nk = []\nfor i in range({n}):\n"
+                  " s = socket.socket(); s.setblocking(False); k.append(s)\n"
+                  f" s.connect_ex(('{target}', {port}))\"")
+
+
+def tracked(net, match):
+    return int(net.host.run(f"grep -c '{match}' /proc/net/nf_conntrack || true").strip())
+
+
+@pytest.mark.two_kernels
+def test_new_connections_are_limited_per_second_in_both_directions(net):
+    net.driver.ok("policy 1 1 publish=8080")
+    dyno, other = dyno_of(net, 0, 1, limits="0 0 20", web=5000), dyno_of(net, 1, 2)
+    out = counter(net, "tcp dport 7001")
+    syns(dyno, FAR, 200)
+    assert 20 <= out() < 60
+    before = out()
+    syns(other, FAR, 200)
+    assert out() - before >= 200, "another dyno is limited with it"
+    # The other way: what arrives in the dyno.
+    dyno.run("nft 'add table ip c; add chain ip c c { type filter hook prerouting priority 0; }; "
+             "add rule ip c c tcp flags syn tcp dport 5000 counter'")
+    syns(net.outside, HOST, 200, 8080)
+    arrived = int(dyno.run("nft list chain ip c c").split("packets ")[1].split()[0])
+    assert arrived < 60
+
+
+@pytest.mark.two_kernels
+def test_a_dyno_has_its_number_of_tracked_connections_and_no_more(net):
+    dyno, other = dyno_of(net, 0, 1, limits="0 40 0"), dyno_of(net, 1, 2)
+    seen = counter(net, "udp dport 7001")
+    send = (f"{sys.executable} -c \"import socket\nk = []\nfor i in range(200):\n"
+            f" s = socket.socket(2, 2); k.append(s); s.sendto(b'x', ('{FAR}', 7001))\"")
+    dyno.run(send)
+    assert seen() == 32, "the class of 40 is 32"
+    before = seen()
+    other.run(send)
+    assert seen() - before == 200
+    # A flow that nobody answers is one connection, however many packets it has.
+    third = dyno_of(net, 2, 3, limits="0 4 4")
+    before = seen()
+    third.run(f"{sys.executable} -c \"import socket\ns = socket.socket(2, 2)\nfor i in range(200):\n"
+              f" s.sendto(b'x', ('{FAR}', 7001))\"")
+    assert seen() - before == 200
+    # The next dyno on the slot begins with none.
+    net.driver.ok("destroy 2")
+    net.driver.ok("start")
+    again = dyno_of(net, 2, 3, limits="0 4 0")
+    before = seen()
+    again.run(send)
+    assert seen() - before == 4
+
+
+@pytest.mark.two_kernels
+def test_bandwidth_is_limited_in_both_directions_and_by_nobody_inside(net):
+    """20 Mbit/s; the wire alone does gigabits."""
+    dyno = dyno_of(net, 0, 1, limits="2500000")
+    for namespace, link in ((dyno, "eth0"), (net.host, "t1-0")):
+        assert "rate 20Mbit" in namespace.run(f"tc qdisc show dev {link} root")
+    sink = ("import socket, sys, time\nl = socket.create_server(('', 7003)); print('ready', flush=True)\n"
+            "while True:\n c, _ = l.accept(); n = 0; t = time.monotonic()\n"
+            " way = c.recv(1)\n"
+            " if way == b'r':\n"
+            "  c.sendall(bytes(5000000)); c.close(); continue\n"
+            " while d := c.recv(65536): n += len(d)\n"
+            " c.close()\n")
+    p = net.outside.popen([sys.executable, "-c", sink], stdout=subprocess.PIPE)
+    KEEPERS.append(p)
+    assert p.stdout.readline() == b"ready\n"
+    client = ("import socket, time, sys\ns = socket.create_connection(('%s', 7003)); t = time.monotonic()\n"
+              "if sys.argv[1] == 'r':\n"
+              " s.sendall(b'r'); n = 0\n"
+              " while d := s.recv(65536): n += len(d)\n"
+              "else:\n"
+              " s.sendall(b'w' + bytes(5000000)); s.shutdown(1); s.recv(1)\n"
+              "print(time.monotonic() - t)" % OUTSIDE)
+    for way in ("r", "w"):
+        took = float(subprocess.run(
+            ["nsenter", f"--net={dyno.path}", sys.executable, "-c", client, way],
+            capture_output=True, text=True, timeout=60, check=True).stdout)
+        assert took > 1.5, f"5 MB in {took} s: not limited"
+    # What holds it back is put back where somebody took it away.
+    net.host.run("tc qdisc del dev t1-0 root")
+    assert net.driver.check(0)[0] == 1
+    net.driver.ok("reload")
+    assert net.driver.check(0)[0] == 0

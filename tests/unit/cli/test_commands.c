@@ -505,6 +505,8 @@ static void test_network_changes_in_json_and_refused(void **state) {
         assert_int_equal(json.status, 0);
         assert_string_equal(json.err, "");
         assert_non_null(strstr(json.out, "\"changed\": true"));
+        assert_non_null(strstr(json.out, "\"source\": null"));
+        assert_non_null(strstr(json.out, "\"covered_by\": null"));
         run(&refused, "firewall:allow 10.1.2.3/8 -a shop");
         assert_int_equal(refused.status, DYNOD_EXIT_FAILED);
         assert_string_equal(

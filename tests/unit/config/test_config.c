@@ -174,6 +174,7 @@ static void test_memfd_carries_every_value(void **state) {
                 read_text(
                         &config,
                         USERS "network = 10.9.0.0/16\nresolvers = 9.9.9.9, 1.1.1.1\n"
+                              "public_ports = 80, 443/tcp 443/udp\n"
                               "allow_missing = tc apparmor\nstop_grace = 1500ms\n"
                               "[size Tiny]\nmemory = 64M\nmemory_kill = 96M\nprocesses = 32\n",
                         &error),
@@ -184,6 +185,11 @@ static void test_memfd_carries_every_value(void **state) {
         assert_int_equal(copy->network.s_addr, config->network.s_addr);
         assert_int_equal(copy->network_prefix, 16);
         assert_int_equal(copy->n_resolvers, 2);
+        assert_int_equal(copy->n_public_ports, 3);
+        assert_int_equal(copy->public_ports[0].port, 80);
+        assert_int_equal(copy->public_ports[1].protocol, IPPROTO_TCP);
+        assert_int_equal(copy->public_ports[2].port, 443);
+        assert_int_equal(copy->public_ports[2].protocol, IPPROTO_UDP);
         assert_int_equal(copy->allow_missing, config->allow_missing);
         assert_int_equal(copy->stop_grace_usec, 1500 * USEC_PER_MSEC);
         assert_int_equal(copy->supervisor_gid, 70001);

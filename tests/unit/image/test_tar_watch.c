@@ -142,7 +142,84 @@ static void test_pax_size_leads_to_the_next_header(void **state) {
         expect(&tar, "a\0b", 3);
 }
 
-static void test_lost_way_ends_the_watch(void **state) {
+/* The way @tar is: refused without a name. */
+static void expect_damage(const Tar *tar) {
+        _cleanup_(tar_watch_freep) TarWatch *watch = NULL;
+        size_t size = 1;
+
+        assert_int_equal(tar_watch_new(&watch), 0);
+        assert_int_equal(tar_watch_feed(watch, tar->data, tar->size), -EBADMSG);
+        assert_null(tar_watch_name(watch, &size));
+}
+
+static void test_unreadable_records_are_damage(void **state) {
+        static const char *const records[] = {
+                "99 path=x\n",
+                "x path=y\n",
+                "0 path=x\n",
+                "9 pathxyz\n",
+                "10 path=xy",
+                "3 =",
+                "9999999999999999999999 path=x\n",
+                "12 size=x1y\n",
+                "13 mtime=nan\n",
+                "9 mtime=\n",
+                "25 GNU.sparse.map=-512,1\n"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+                Tar tar = {0};
+
+                add(&tar, 'x', records[i], strlen(records[i]));
+                add(&tar, '0', "x", 1);
+                expect_damage(&tar);
+        }
+}
+
+static void test_two_minds_are_damage(void **state) {
+        Tar body = {0}, label = {0}, sized = {0}, twice = {0}, mixed = {0}, global = {0};
+
+        (void)state;
+        add(&body, '1', "body of a hard link", 19);
+        expect_damage(&body);
+        add(&label, 'V', "body of a label", 15);
+        expect_damage(&label);
+        add_record(&sized, "size", "512", 3);
+        add(&sized, '5', "", 0);
+        expect_damage(&sized);
+        add_record(&twice, "path", "a", 1);
+        add_record(&twice, "path", "b", 1);
+        expect_damage(&twice);
+        add_record(&mixed, "path", "a", 1);
+        add(&mixed, 'L', "b", 2);
+        expect_damage(&mixed);
+        add(&global, 'g', "10 path=x\n", 10);
+        expect_damage(&global);
+}
+
+static void test_harmless_records_pass(void **state) {
+        Tar tar = {0};
+
+        (void)state;
+        add(&tar, 'g', "16 comment=abcd\n", 16);
+        add_record(&tar, "mtime", "-12.5", 5);
+        add(&tar, '0', "x", 1);
+        add_record(&tar, "GNU.sparse.map", "0,512,1024,5", 12);
+        add(&tar, '0', "x", 1);
+        expect(&tar, NULL, 0);
+}
+
+static void test_header_out_of_place_is_damage(void **state) {
+        Tar tar = {0};
+
+        (void)state;
+        add(&tar, '0', "x", 1);
+        add(&tar, '0', "y", 1);
+        tar.data[(size_t)2 * BLOCK] ^= 1;
+        expect_damage(&tar);
+}
+
+static void test_what_is_no_tar_is_not_watched(void **state) {
         Tar tar = {0};
 
         (void)state;
@@ -160,7 +237,11 @@ int main(void) {
                 cmocka_unit_test(test_nul_in_long_name_is_found),
                 cmocka_unit_test(test_content_is_not_taken_for_headers),
                 cmocka_unit_test(test_pax_size_leads_to_the_next_header),
-                cmocka_unit_test(test_lost_way_ends_the_watch),
+                cmocka_unit_test(test_unreadable_records_are_damage),
+                cmocka_unit_test(test_two_minds_are_damage),
+                cmocka_unit_test(test_harmless_records_pass),
+                cmocka_unit_test(test_header_out_of_place_is_damage),
+                cmocka_unit_test(test_what_is_no_tar_is_not_watched),
         };
 
         return cmocka_run_group_tests_name("image/tar_watch", tests, NULL, NULL);

@@ -75,7 +75,7 @@ static void test_change_is_applied_then_stored_then_answered(void **state) {
         assert_int_equal(start.start.policy, 0);
         change(w, &answer, "shop", "allow", "10.0.0.0/8:5432/tcp", NULL);
         msg = world_expect(w, LAUNCH_POLICY);
-        assert_int_equal(msg.policy.serial, 1);
+        assert_int_equal(msg.policy.serial, 2);
         assert_int_equal(msg.policy.app_number, start.start.app_number);
         assert_int_equal(answer.n, 0);
         assert_int_equal(stored(w, "shop").n_rules, 0); /* root has not said yes yet */
@@ -123,7 +123,7 @@ static void test_refusal_of_root_changes_nothing(void **state) {
         assert_true(answer.failed);
         assert_non_null(
                 strstr(answer.error.message, "203.0.113.5, its fixed source, is no address"));
-        assert_int_equal(stored(w, "shop").serial, 0);
+        assert_int_equal(stored(w, "shop").source, 0);
 
         /* and the next one begins where it was */
         msg = change_ok(w, &answer, "shop", "deny", "any", NULL);
@@ -161,7 +161,7 @@ static void test_changes_of_an_app_come_one_after_the_other(void **state) {
         assert_int_equal(first.n, 1);
         assert_int_equal(second.n, 0);
         msg = world_expect(w, LAUNCH_POLICY);
-        assert_int_equal(msg.policy.serial, 2);
+        assert_int_equal(msg.policy.serial, 3);
         assert_int_equal(msg.policy.n_rules, 2);
         world_reply(w, &msg, LAUNCH_REPLY, 0);
         assert_int_equal(second.n, 1);
@@ -179,7 +179,7 @@ static void test_start_names_the_policy_and_waits_while_one_is_under_way(void **
         world_expect_nothing(w);
         world_reply(w, &msg, LAUNCH_REPLY, 0);
         start = world_expect(w, LAUNCH_START);
-        assert_int_equal(start.start.policy, 1);
+        assert_int_equal(start.start.policy, 2);
         world_started(w, &start);
 }
 
@@ -199,13 +199,30 @@ static void test_next_supervisor_tells_root_before_any_start(void **state) {
         world_hello(w);
         world_ready(w);
         msg = world_expect(w, LAUNCH_POLICY);
-        assert_int_equal(msg.policy.serial, 1);
+        assert_int_equal(msg.policy.serial, 2);
         assert_int_equal(msg.policy.egress_closed, 0);
         assert_int_equal(msg.policy.n_rules, 1);
         world_expect_nothing(w);
         world_reply(w, &msg, LAUNCH_REPLY, 0);
         start = world_expect(w, LAUNCH_START);
-        assert_int_equal(start.start.policy, 1);
+        assert_int_equal(start.start.policy, 2);
+}
+
+static void test_first_change_that_was_not_stored_is_taken_back(void **state) {
+        World *w = *state;
+        Answer answer = {0};
+        LaunchMessage msg;
+
+        world_make_app(w, "shop");
+        change(w, &answer, "shop", "publish", "8080", NULL);
+        msg = world_expect(w, LAUNCH_POLICY);
+        assert_int_equal(msg.policy.n_published, 1);
+        world_kill_supervisor(w);
+        world_hello(w);
+        world_ready(w);
+        msg = world_expect(w, LAUNCH_POLICY);
+        assert_int_equal(msg.policy.serial, 0);
+        assert_int_equal(msg.policy.n_published, 0);
 }
 
 /* Its running dynos, which root may have lost sight of, need it without any START. */
@@ -261,7 +278,7 @@ static void test_stale_start_is_sent_again_after_the_policy(void **state) {
                 start = world_expect(w, LAUNCH_START);
                 world_start_fails(w, &start, -ESTALE, LAYER_NETWORK, "another policy");
                 msg = world_expect(w, LAUNCH_POLICY);
-                assert_int_equal(msg.policy.serial, 1);
+                assert_int_equal(msg.policy.serial, 2);
                 world_expect_nothing(w);
                 world_reply(w, &msg, LAUNCH_REPLY, 0);
         }
@@ -390,6 +407,7 @@ int main(void) {
                 WORLD_TEST(test_changes_of_an_app_come_one_after_the_other),
                 WORLD_TEST(test_start_names_the_policy_and_waits_while_one_is_under_way),
                 WORLD_TEST(test_next_supervisor_tells_root_before_any_start),
+                WORLD_TEST(test_first_change_that_was_not_stored_is_taken_back),
                 WORLD_TEST(test_next_supervisor_tells_the_policy_of_an_idle_app),
                 WORLD_TEST(test_policy_that_root_refuses_lets_no_dyno_start),
                 WORLD_TEST(test_stale_start_is_sent_again_after_the_policy),

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bombs.h"
+
+static char block[1 << 20];
+
+static void fill_one_file(int number, int sync_it) {
+        char path[64];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/tmp/fill.%d.%d", (int)getpid(), number);
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return;
+        for (int i = 0; i < 64; i++)
+                if (write(fd, block, sizeof(block)) < (ssize_t)sizeof(block)) {
+                        going();
+                        break;
+                }
+        if (sync_it)
+                (void)fsync(fd);
+        (void)close(fd);
+}
+
+/* Fills, and keeps it full; where memory is the disk, the kernel may kill for it. */
+static void disk(void) {
+        memset(block, 'd', sizeof(block));
+        for (int n = 0;; n++) {
+                fill_one_file(n % 512, 0);
+                if (n == 24)
+                        going(); /* a large quota need not be reached to be in the way */
+        }
+}
+
+static void sync_disk(void) {
+        for (int n = 0;; n++) {
+                int fd = open("/tmp/sync", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+                for (int i = 0; i < 16; i++) {
+                        (void)!write(fd, block, 4096);
+                        (void)fsync(fd);
+                }
+                (void)close(fd);
+                fill_one_file(n % 4, 1);
+        }
+}
+
+static void syncs(void) {
+        keep_spreading(4, sync_disk);
+}
+
+static void inodes(void) {
+        char path[64];
+
+        for (unsigned n = 0;; n++) {
+                int fd;
+
+                (void)snprintf(path, sizeof(path), "/tmp/inodes.%u", n / 10000);
+                (void)mkdir(path, 0700);
+                (void)snprintf(path, sizeof(path), "/tmp/inodes.%u/%u", n / 10000, n);
+                fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+                if (fd < 0 || n == 20000)
+                        going();
+                if (fd >= 0)
+                        (void)close(fd);
+        }
+}
+
+/* Names that are not there: each leaves an entry in the kernel's cache. */
+static void missing_names(void) {
+        char path[64];
+
+        for (unsigned n = 0;; n++) {
+                (void)snprintf(path, sizeof(path), "/tmp/%x.%d", n, (int)getpid());
+                (void)access(path, F_OK);
+        }
+}
+
+static void dentries(void) {
+        keep_spreading(4, missing_names);
+}
+
+static void deep(void) {
+        for (;;) {
+                if (mkdir("d", 0700) < 0 && errno != EEXIST)
+                        going();
+                if (chdir("d") < 0)
+                        (void)chdir("/tmp");
+        }
+}
+
+/* Directories in each other, deeper than any path can say. */
+static void depth(void) {
+        (void)chdir("/tmp");
+        spread(1, deep);
+        going();
+        deep();
+}
+
+static void rename_here(void) {
+        char a[32], b[32];
+
+        (void)chdir("/tmp");
+        (void)snprintf(a, sizeof(a), "a.%d", (int)getpid());
+        (void)snprintf(b, sizeof(b), "b.%d", (int)getpid());
+        (void)mkdir(a, 0700);
+        for (;;) {
+                (void)rename(a, b);
+                (void)rename(b, a);
+        }
+}
+
+static void renames(void) {
+        keep_spreading(4, rename_here);
+}
+
+static void take_locks(void) {
+        int fd = open("/tmp/locks", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        for (long n = 0;; n++) {
+                struct flock lock = {.l_type = F_WRLCK, .l_start = n * 2, .l_len = 1};
+
+                if (fcntl(fd, F_SETLK, &lock) < 0 || n == 3000)
+                        going();
+        }
+}
+
+static void read_accounts(void) {
+        static const char *const paths[] = {
+                "/sys/fs/cgroup/memory.stat",
+                "/sys/fs/cgroup/cpu.stat",
+                "/sys/fs/cgroup/io.stat",
+                "/sys/fs/cgroup/memory.numa_stat",
+                "/proc/self/smaps",
+                "/proc/self/mountinfo",
+                "/proc/stat",
+                "/proc/meminfo",
+                "/proc/net/tcp",
+        };
+        static char text[65536];
+
+        for (unsigned n = 0;; n++) {
+                int fd = open(paths[n % (sizeof(paths) / sizeof(paths[0]))], O_RDONLY | O_CLOEXEC);
+
+                if (fd < 0)
+                        continue;
+                while (read(fd, text, sizeof(text)) > 0)
+                        ;
+                (void)close(fd);
+        }
+}
+
+/* Files that the kernel makes up when they are read, some of them under one lock for all. */
+static void accounts(void) {
+        keep_spreading(8, read_accounts);
+}
+
+/* Lines as fast as anybody takes them. */
+static void log_flood(void) {
+        static char lines[8192];
+
+        for (size_t i = 0; i < sizeof(lines); i++)
+                lines[i] = i % 128 == 127 ? '\n' : 'L';
+        going();
+        for (;;)
+                (void)!write(STDOUT_FILENO, lines, sizeof(lines));
+}
+
+static void short_lines(void) {
+        going();
+        for (;;)
+                (void)!write(STDOUT_FILENO, "\n", 1);
+}
+
+const Bomb bombs_file[] = {
+        {"disk", "bytes of scratch", disk},
+        {"syncs", "the disk's attention", syncs},
+        {"inodes", "inodes of scratch", inodes},
+        {"dentries", "the cache of names", dentries},
+        {"depth", "depth of directories", depth},
+        {"renames", "the lock of renames", renames},
+        {"locks", "file locks", take_locks},
+        {"accounts", "locks of the kernel's accounts", accounts},
+        {"log", "the logger, by volume", log_flood},
+        {"log-lines", "the logger, by lines", short_lines},
+        {NULL, NULL, NULL},
+};

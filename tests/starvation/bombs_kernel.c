@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mqueue.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bombs.h"
+
+static void open_all(void) {
+        for (;;) {
+                if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+                        (void)usleep(1000);
+        }
+}
+
+/* As many descriptors in as many processes as there can be. */
+static void descriptors(void) {
+        spread(64, open_all);
+        for (;;)
+                if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+                        going();
+}
+
+static void fill_pipes(void) {
+        static char block[65536];
+
+        for (;;) {
+                int fds[2];
+
+                if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
+                        going();
+                        (void)usleep(1000);
+                        continue;
+                }
+                (void)fcntl(fds[1], F_SETPIPE_SZ, 1 << 20);
+                while (write(fds[1], block, sizeof(block)) > 0)
+                        ;
+        }
+}
+
+static void fill_sockets(void) {
+        static char block[65536];
+
+        for (unsigned n = 0;; n++) {
+                const int size = 1 << 30;
+                int fds[2];
+
+                if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0) {
+                        (void)usleep(1000);
+                        continue;
+                }
+                if (n == 100)
+                        going(); /* it is memory that ends this */
+                (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+                while (send(fds[0], block, sizeof(block), 0) > 0)
+                        ;
+        }
+}
+
+static int send_fds(int socket_fd, int fd) {
+        char data = 'x';
+        struct iovec iov = {.iov_base = &data, .iov_len = 1};
+        union {
+                char bytes[CMSG_SPACE(sizeof(int) * 200)];
+                struct cmsghdr align;
+        } control = {0};
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = control.bytes,
+                .msg_controllen = sizeof(control.bytes),
+        };
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * 200);
+        for (int i = 0; i < 200; i++)
+                memcpy(CMSG_DATA(c) + sizeof(int) * (size_t)i, &fd, sizeof(fd));
+        return sendmsg(socket_fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* Sockets in flight inside each other: the kernel has to look for circles. */
+static void in_flight(void) {
+        for (;;) {
+                int fds[2];
+
+                if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+                        continue;
+                while (send_fds(fds[0], fds[1]) == 0)
+                        ;
+                going();
+                (void)close(fds[0]);
+                (void)close(fds[1]);
+        }
+}
+
+static void watches(void) {
+        int fd = inotify_init1(IN_CLOEXEC);
+        char path[64];
+
+        for (unsigned n = 0;; n++) {
+                int other = inotify_init1(IN_CLOEXEC);
+
+                if (other < 0)
+                        going();
+                (void)snprintf(path, sizeof(path), "/tmp/w.%u", n % 20000);
+                (void)close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+                (void)inotify_add_watch(fd, path, IN_ALL_EVENTS);
+        }
+}
+
+static void epolls(void) {
+        int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+
+        for (;;) {
+                struct epoll_event ev = {.events = EPOLLIN};
+                int fd = eventfd(0, EFD_CLOEXEC);
+
+                if (fd < 0) {
+                        going();
+                        (void)usleep(1000);
+                        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+                        continue;
+                }
+                (void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+        }
+}
+
+static void mqueues(void) {
+        static char message[8192];
+        char name[32];
+
+        for (unsigned n = 0;; n++) {
+                mqd_t q;
+
+                (void)snprintf(name, sizeof(name), "/bomb.%u", n % 4096);
+                q = mq_open(name, O_RDWR | O_CREAT | O_NONBLOCK, 0600, NULL);
+                if (q < 0) {
+                        going();
+                        continue;
+                }
+                while (mq_send(q, message, sizeof(message), 0) == 0)
+                        ;
+                (void)mq_close(q);
+        }
+}
+
+static void signals(void) {
+        sigset_t all;
+
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, NULL);
+        for (;;)
+                if (sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}) < 0)
+                        going();
+}
+
+static void timers(void) {
+        for (;;) {
+                struct sigevent event = {.sigev_notify = SIGEV_NONE};
+                struct itimerspec fast = {
+                        .it_interval = {.tv_nsec = 1000},
+                        .it_value = {.tv_nsec = 1000},
+                };
+                timer_t timer;
+
+                if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
+                        going();
+                        continue;
+                }
+                (void)timer_settime(timer, 0, &fast, NULL);
+        }
+}
+
+static void ptys(void) {
+        for (;;)
+                if (open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC) < 0)
+                        going();
+}
+
+static void sysv(void) {
+        for (unsigned n = 0;; n++) {
+                int shm = shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
+                int msg = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+                int sem = semget(IPC_PRIVATE, 250, IPC_CREAT | 0600);
+
+                if (n == 100 || (shm < 0 && msg < 0 && sem < 0))
+                        going();
+                if (shm >= 0) {
+                        char *p = shmat(shm, NULL, 0);
+
+                        if (p != (void *)-1) {
+                                memset(p, 1, 1 << 20);
+                                (void)shmdt(p);
+                        }
+                }
+        }
+}
+
+const Bomb bombs_kernel[] = {
+        {"descriptors", "open files", descriptors},
+        {"pipes", "memory in pipes", fill_pipes},
+        {"sockets", "memory in sockets", fill_sockets},
+        {"in-flight", "descriptors in flight", in_flight},
+        {"watches", "inotify instances and watches", watches},
+        {"epolls", "epoll watches", epolls},
+        {"mqueues", "POSIX message queues", mqueues},
+        {"signals", "pending signals", signals},
+        {"timers", "timers, and the interrupts that they make", timers},
+        {"ptys", "pseudo terminals", ptys},
+        {"sysv", "System V IPC", sysv},
+        {NULL, NULL, NULL},
+};

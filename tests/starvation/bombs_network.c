@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bombs.h"
+
+/* 203.0.113.0/24 is for documentation: nobody answers, wherever the test runs. */
+static struct sockaddr_in somewhere(uint32_t n) {
+        return (struct sockaddr_in){
+                .sin_family = AF_INET,
+                .sin_addr.s_addr = htonl(0xcb007100U | (n & 0xff)),
+                .sin_port = htons((uint16_t)(1024 + n % 60000)),
+        };
+}
+
+/* Connections that nobody answers: each is an entry of the host's connection table. */
+static void open_connections(void) {
+        for (uint32_t n = (uint32_t)getpid();; n++) {
+                struct sockaddr_in to = somewhere(n);
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+                if (fd < 0)
+                        continue;
+                (void)connect(fd, (struct sockaddr *)&to, sizeof(to));
+                (void)close(fd);
+        }
+}
+
+static void connections(void) {
+        keep_spreading(4, open_connections);
+}
+
+static void send_datagrams(void) {
+        static char datagram[64];
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        for (uint32_t n = (uint32_t)getpid() * 7919;; n++) {
+                struct sockaddr_in to = somewhere(n);
+
+                (void)sendto(fd, datagram, sizeof(datagram), 0, (struct sockaddr *)&to, sizeof(to));
+        }
+}
+
+static void datagrams(void) {
+        keep_spreading(4, send_datagrams);
+}
+
+static void send_large(void) {
+        static char datagram[60000];
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        for (uint32_t n = 0;; n++) {
+                struct sockaddr_in to = somewhere(1);
+
+                (void)sendto(fd, datagram, sizeof(datagram), 0, (struct sockaddr *)&to, sizeof(to));
+        }
+}
+
+static void bandwidth(void) {
+        keep_spreading(2, send_large);
+}
+
+/* Its own loopback: softirqs are nobody's time unless they are counted. */
+static void loop(void) {
+        struct sockaddr_in to = {
+                .sin_family = AF_INET,
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                .sin_port = htons(9),
+        };
+        static char datagram[1024];
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        for (;;)
+                (void)sendto(fd, datagram, sizeof(datagram), 0, (struct sockaddr *)&to, sizeof(to));
+}
+
+static void loopback(void) {
+        keep_spreading(4, loop);
+}
+
+static void bind_ports(void) {
+        for (uint16_t port = 1024;; port++) {
+                struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                if (fd < 0) {
+                        going();
+                        continue;
+                }
+                if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+                        (void)listen(fd, 4096);
+        }
+}
+
+const Bomb bombs_network[] = {
+        {"connections", "the connection table, by TCP", connections},
+        {"datagrams", "the connection table, by UDP", datagrams},
+        {"bandwidth", "the uplink", bandwidth},
+        {"loopback", "time of softirqs", loopback},
+        {"ports", "ports and listening sockets", bind_ports},
+        {NULL, NULL, NULL},
+};

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Requests at fixed times, one connection each, whether or not earlier ones were
+ * answered. Latency counts from the time that the request was due: a server that stalls is not
+ * spared by a client that waits for it.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bombs.h"
+
+#define PATIENCE_USEC UINT64_C(30000000) /* after the last was due; what is open then has failed */
+
+typedef struct Request {
+        uint64_t due_usec, latency_usec; /* UINT64_MAX: failed */
+        int fd;
+} Request;
+
+typedef struct Load {
+        struct sockaddr_in to;
+        Request *requests;
+        unsigned count, sent, open;
+        int epoll_fd;
+} Load;
+
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void finish(Load *l, Request *r, int ok) {
+        (void)close(r->fd);
+        r->fd = -1;
+        r->latency_usec = ok ? now_usec() - r->due_usec : UINT64_MAX;
+        l->open--;
+}
+
+static void begin(Load *l, Request *r) {
+        struct epoll_event ev = {.events = EPOLLOUT, .data.ptr = r};
+
+        l->open++;
+        r->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (r->fd < 0 ||
+            (connect(r->fd, (struct sockaddr *)&l->to, sizeof(l->to)) < 0 &&
+             errno != EINPROGRESS) ||
+            epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, r->fd, &ev) < 0)
+                finish(l, r, 0);
+}
+
+static void handle(Load *l, Request *r, uint32_t events) {
+        static const char get[] = "GET / HTTP/1.0\r\n\r\n";
+        struct epoll_event ev = {.events = EPOLLIN, .data.ptr = r};
+        char answer[512];
+
+        if (r->fd < 0)
+                return;
+        if (events & EPOLLERR) {
+                finish(l, r, 0);
+        } else if (events & EPOLLIN) {
+                finish(l, r, read(r->fd, answer, sizeof(answer)) > 0);
+        } else if (events & EPOLLOUT) {
+                if (write(r->fd, get, sizeof(get) - 1) != sizeof(get) - 1 ||
+                    epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, r->fd, &ev) < 0)
+                        finish(l, r, 0);
+        } else {
+                finish(l, r, 0);
+        }
+}
+
+static void run(Load *l, uint64_t begin_usec, uint64_t interval_usec) {
+        struct epoll_event events[128];
+
+        while (l->sent < l->count || l->open > 0) {
+                uint64_t now = now_usec(), due = begin_usec + l->sent * interval_usec;
+                int wait_ms = 100, n;
+
+                if (l->sent == l->count && now > due + PATIENCE_USEC)
+                        return;
+                while (l->sent < l->count && due <= now) {
+                        l->requests[l->sent].due_usec = due;
+                        begin(l, &l->requests[l->sent++]);
+                        due += interval_usec;
+                }
+                if (l->sent < l->count)
+                        wait_ms = (int)((due - now + 999) / 1000);
+                n = epoll_wait(l->epoll_fd, events, 128, wait_ms);
+                for (int i = 0; i < n; i++)
+                        handle(l, events[i].data.ptr, events[i].events);
+        }
+}
+
+static int compare(const void *a, const void *b) {
+        const Request *x = a, *y = b;
+
+        return (x->latency_usec > y->latency_usec) - (x->latency_usec < y->latency_usec);
+}
+
+int load(const char *address, unsigned short port, unsigned count, unsigned rate) {
+        Load l = {.to = {.sin_family = AF_INET, .sin_port = htons(port)}, .count = count};
+        unsigned failed = 0;
+
+        l.requests = calloc(count, sizeof(*l.requests));
+        l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (!l.requests || l.epoll_fd < 0 || count < 100 || rate == 0 ||
+            inet_pton(AF_INET, address, &l.to.sin_addr) != 1)
+                return 2;
+        for (unsigned i = 0; i < count; i++)
+                l.requests[i].latency_usec = UINT64_MAX;
+
+        run(&l, now_usec(), 1000000 / rate);
+        qsort(l.requests, count, sizeof(*l.requests), compare);
+        for (unsigned i = 0; i < count; i++)
+                failed += l.requests[i].latency_usec == UINT64_MAX;
+        printf("{\"count\":%u,\"failed\":%u,\"p50_usec\":%llu,\"p99_usec\":%llu}\n",
+               count,
+               failed,
+               (unsigned long long)l.requests[count / 2].latency_usec,
+               (unsigned long long)l.requests[count * 99 / 100].latency_usec);
+        return 0;
+}
