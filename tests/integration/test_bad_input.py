@@ -9,12 +9,17 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tarfile
 import threading
 
 import pytest
 
-from dynod_testing import WEB_SLUG, make_slug
+from dynod_testing import WEB_SLUG, make_slug, wait_until
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "image"))
+
+from hostile_archives import CASES, DEFAULT_LIMITS  # noqa: E402
 
 PROCFILE = "web: true\n"
 
@@ -55,6 +60,39 @@ def test_not_an_archive_is_refused(daemon, kept, tmp_path):
     path.write_bytes(os.urandom(4096))
     error = daemon.refused("deploy", path, "-a", kept)
     assert "slug.tgz" in error and "archive" in error
+
+
+SENTENCES = {
+    "NOT_AN_ARCHIVE": "is not a tar archive", "CORRUPT": "is truncated or damaged",
+    "NAME_DOTDOT": "has an entry with .. in its name", "NAME_NUL": "has an entry with a NUL",
+    "NAME_TOO_LONG": "has an entry whose name is too long",
+    "HARDLINK_OUTSIDE": "has a hard link to no earlier entry",
+    "THROUGH_LINK": "has an entry that passes through a link",
+    "SLUG_APP_IS_LINK": "has a link where a slug needs the folder app",
+    "SPECIAL_FILE": "has a device, socket or FIFO outside /dev", "TOO_LARGE": "is too large",
+    "PROCFILE": "Procfile"}
+NAMED = {"NAME_DOTDOT", "NAME_NUL", "HARDLINK_OUTSIDE", "THROUGH_LINK", "SPECIAL_FILE"}
+
+
+def test_hostile_archives_are_refused_by_name(daemon, kept, tmp_path):
+    """Some of each kind of the corpus: the sentence, the entry, and a store that is clean."""
+    imports = daemon.state_dir / "tmp"
+    per_reason = {}
+    for case in CASES:
+        if case.kind != "slug" or case.reason not in SENTENCES or case.limits != DEFAULT_LIMITS:
+            continue
+        if per_reason.setdefault(case.reason, 0) == 4 and "terminal" not in case.name:
+            continue
+        per_reason[case.reason] += 1
+        path = tmp_path / "hostile.tgz"
+        path.write_bytes(case.make())
+        error = daemon.refused("deploy", path, "-a", kept)
+        assert SENTENCES[case.reason] in error and "Nothing was changed." in error, case.name
+        if case.reason in NAMED and case.entry.isprintable():
+            assert case.entry in error, case.name
+        assert all(c.isprintable() or c == "\n" for c in error), case.name
+    assert set(per_reason) == set(SENTENCES)
+    wait_until(lambda: not os.listdir(imports), "nothing of them is left")
 
 
 def test_truncated_archive_is_refused(daemon, kept, slug, tmp_path):

@@ -18,6 +18,7 @@ from tar_blocks import (END, base256, cpio_of, file, folder, gnu_sparse, gzip_wi
                         header, long_name, octal, padded, pax, pax_sparse_0_0, pax_sparse_0_1,
                         pax_sparse_1_0, symlink, zip_of)
 
+DEFAULT_LIMITS = (1 << 30, 10_000, 1000)  # bytes, entries, ratio
 OUTSIDE = b"/tmp/dynod-must-not-be-made"  # no archive writes here
 APP = folder(b"./app")
 BASE = APP + file(b"./app/Procfile", b"web: x\n")
@@ -31,7 +32,7 @@ class Case:
     entry: str = ""        # that the refusal names
     changes: dict = field(default_factory=dict)
     kind: str = "slug"
-    limits: tuple = (1 << 30, 10_000, 1000)
+    limits: tuple = DEFAULT_LIMITS
     unlike: str = ""       # why the tree is not compared with GNU tar's
     holds: dict = field(default_factory=dict)  # files of the tree, None: not there
 
