@@ -4,9 +4,12 @@
  * Any bytes as an archive, extracted into a folder of our own: it is refused with a reason,
  * or there is a tree, and the folder can be emptied again. Without the process's
  * confinement, so run it as nobody: what it must not do, it then cannot.
+ * fuzz_tar_mutator.c knows what a tar is.
  *
  * Covers: image/extract.c image/archive_source.c image/tar_watch.c image/tree_writer.c
  *          image/entry_name.c image/slug_finish.c image/stack_finish.c image/gzip_stream.c
+ *          image/procfile.c
+ * Options: -max_len=16384
  */
 
 #include <assert.h>
@@ -17,7 +20,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
+#include "fuzz_folder.h"
 #include "image/extract.h"
 #include "image/slug_finish.h"
 #include "image/stack_finish.h"
@@ -48,16 +51,17 @@ static void extract(int archive_fd, int target_fd, ExtractKind kind) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        char path[] = "/tmp/dynod-fuzz.XXXXXX";
-        _cleanup_close_ int archive_fd = -EBADF, target_fd = -EBADF;
+        static char path[FUZZ_PATH_SIZE];
+        static int target_fd = -EBADF;
+        _cleanup_close_ int archive_fd = -EBADF;
 
-        (void)setlocale(LC_CTYPE, "C.UTF-8");
-        (void)umask(0);
-        archive_fd = memfd_create("archive", MFD_CLOEXEC);
-        if (archive_fd < 0 || write_all(archive_fd, data, size) < 0 || !mkdtemp(path))
-                return 0;
-        target_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
+        if (target_fd < 0) {
+                (void)setlocale(LC_CTYPE, "C.UTF-8");
+                (void)umask(0);
+                fuzz_folder(path);
+                target_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        }
+        archive_fd = fuzz_memfd(data, size);
         for (int kind = EXTRACT_STACK; kind <= EXTRACT_SLUG; kind++) {
                 if (lseek(archive_fd, 0, SEEK_SET) < 0)
                         abort();
@@ -65,7 +69,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 if (tree_remove(target_fd) < 0)
                         abort();
         }
-        if (rmdir(path) < 0)
-                abort();
         return 0;
 }
