@@ -85,6 +85,9 @@ int render_firewall(const Output *output, struct json_object *network) {
         r = print_rules(output, network);
         if (r < 0)
                 return r;
+        if (json_length(json_get(network, "rules")) > 0)
+                (void)fprintf(
+                        output->out, "\nThe first that fits decides; a new rule goes first.\n");
         print_openings(output, network);
         print_problem(output, network);
         return 0;

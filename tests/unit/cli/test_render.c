@@ -239,6 +239,7 @@ static void test_firewall_shows_its_rules_in_order(void **state) {
                 "1  allow  10.0.0.0/8:5432/tcp\n"
                 "2  deny   10.0.0.7:5432/tcp    (rule 1 decides before)\n"
                 "-  deny   everything else\n"
+                "\nThe first that fits decides; a new rule goes first.\n"
                 "\nSource address: 203.0.113.5\n"
                 "Also open, by services:add: dns 172.16.0.1:53/udp, postgres "
                 "172.16.0.1:5432/tcp\n");
