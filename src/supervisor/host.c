@@ -287,6 +287,27 @@ static void check_firewall(
         info->checks[info->n_checks - 1].fix = fix;
 }
 
+/* An opening for all dynos: whoever looks after the host should see it. */
+static void check_public_ports(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+        const Config *config = manager->config;
+        size_t used = 0;
+
+        if (config->n_public_ports == 0)
+                return;
+        for (size_t i = 0; i < config->n_public_ports && used < size; i++)
+                used += (size_t)snprintf(
+                        text + used,
+                        size - used,
+                        "%s%u%s",
+                        i > 0 ? ", " : "",
+                        config->public_ports[i].port,
+                        config->public_ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
+        if (used < size)
+                (void)snprintf(
+                        text + used, size - used, ": all dynos reach them at public addresses");
+        add_check(info, "public ports", true, "warning", text);
+}
+
 static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
         unsigned n = 0;
 
@@ -303,7 +324,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
         Manager *manager = call->manager;
         char kernel[80], memory[160], disk[400], firewall[2048], resolvers[80], stacks[80],
-                policies[300];
+                policies[300], public_ports[240];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
 
@@ -328,6 +349,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         check_resolvers(manager, &info, resolvers, sizeof(resolvers));
         check_stacks(manager, &info, stacks, sizeof(stacks));
         check_policies(manager, &info, policies, sizeof(policies));
+        check_public_ports(manager, &info, public_ports, sizeof(public_ports));
         call->done(NULL, &info, call->userdata);
         free(call);
 }

@@ -252,6 +252,35 @@ def test_port_that_is_taken_is_refused_naming_who_has_it(daemon, apps, shop, out
         assert f"Port {port} is taken on this host" in daemon.refused("ps:publish", port, "-a", shop)
 
 
+# ---- ports of the host ----
+
+def test_service_opens_one_port_of_the_host_to_one_app(daemon, apps, shop):
+    address = daemon.json("firewall", "-a", shop)["service_address"]
+    with socket.create_server(("", 0)) as service, socket.create_server(("", 0)) as beside:
+        service.listen()
+        port, other = service.getsockname()[1], beside.getsockname()[1]
+        everywhere = [f"tcp {where} {p}" for where in (address, HOST) for p in (port, other)]
+
+        def connects(app):
+            """Targets that accept; nobody answers there, so the probe only times out."""
+            code = (f"import socket\nfor t in {everywhere!r}:\n s = socket.socket(); s.settimeout({TIMEOUT})\n"
+                    " try: s.connect((t.split()[1], int(t.split()[2]))); print(t)\n except OSError: pass")
+            return daemon.exec(app, "web.1", "python3", "-c", code).stdout.splitlines()
+
+        assert connects(shop) == []
+        daemon.ok("firewall:deny", "any", "-a", shop)  # a service is open all the same
+        answer = daemon.ctl("services:add", "postgres", port, "-a", shop).stderr
+        assert f"reach it at {address}:{port}, applied to 1 dyno" in answer
+        assert connects(shop) == [f"tcp {address} {port}"]
+        assert connects(apps[1]) == []
+        layers = daemon.json("ps:inspect", "web.1", "-a", shop)["layers"]
+        assert f"service postgres:{port}" in next(x["detail"] for x in layers if x["layer"] == "network")
+        daemon.kill_process("dynod")
+        assert connects(shop) == [f"tcp {address} {port}"]
+        daemon.ok("services:remove", "postgres", "-a", shop)
+        assert connects(shop) == []
+
+
 # ---- around it ----
 
 @pytest.mark.native
