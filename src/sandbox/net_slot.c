@@ -352,13 +352,13 @@ int net_web_forbid(Net *net, uint32_t slot) {
         return result < 0 ? result : r;
 }
 
-/* What is missing of a slot, or NULL; a negative errno in *@r when that cannot be told. */
-static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r) {
-        struct in_addr dyno = net_plan_address(net->network, slot).dyno, pinned;
-        FirewallKey key = firewall_key_link(name, dyno);
+/*
+ * What is missing, or NULL; a negative errno in *@r when that cannot be told. First the
+ * link itself, then what the table has of it, then its filters.
+ */
+static const char *
+find_link_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, int *r) {
         NetOwnLink link = {.ifindex = 0};
-        const char *fault;
-        uint32_t web_port;
         bool forwards;
         int way;
 
@@ -375,8 +375,12 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
                 *r = net_host_way_to(net->host, dyno, &way);
         if (*r >= 0 && way != link.ifindex)
                 return "no route goes there";
-        if (*r < 0)
-                return NULL;
+        return NULL;
+}
+
+static const char *
+find_table_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, int *r) {
+        FirewallKey key = firewall_key_link(name, dyno);
 
         *r = firewall_check(net->firewall, FIREWALL_SET_LINKS, &key);
         if (*r == -ENOENT)
@@ -387,22 +391,33 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
                 if (*r == -ENOENT)
                         return "web port is not in the nftables table";
         }
-        if (*r < 0)
-                return NULL;
-        fault = net_dyno_fault(net, slot, r);
-        if (fault)
-                return fault;
-        if (*r < 0 || net->tc_error < 0)
-                return NULL;
+        return *r < 0 ? NULL : net_dyno_fault(net, slot, r);
+}
 
-        *r = tc_filter_check(net->host, link.ifindex, &net->tc);
+static const char *find_filter_fault(Net *net, uint32_t slot, struct in_addr dyno, int *r) {
+        int ifindex = net->slots[slot].ifindex;
+        struct in_addr pinned;
+        uint32_t web_port;
+
+        *r = tc_filter_check(net->host, ifindex, &net->tc);
         if (*r == -ENOENT)
                 return "tc filter is gone";
         if (*r >= 0)
-                *r = tc_program_get(&net->tc, link.ifindex, &pinned, &web_port);
+                *r = tc_program_get(&net->tc, ifindex, &pinned, &web_port);
         if (*r == -ENOENT || (*r >= 0 && pinned.s_addr != dyno.s_addr))
                 return "tc filter does not know the link";
         return NULL;
+}
+
+static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r) {
+        struct in_addr dyno = net_plan_address(net->network, slot).dyno;
+        const char *fault = find_link_fault(net, slot, name, dyno, r);
+
+        if (!fault && *r >= 0)
+                fault = find_table_fault(net, slot, name, dyno, r);
+        if (!fault && *r >= 0 && net->tc_error >= 0)
+                fault = find_filter_fault(net, slot, dyno, r);
+        return fault;
 }
 
 int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) {
