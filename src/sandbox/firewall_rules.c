@@ -2,14 +2,20 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/parse.h"
 #include "sandbox/firewall_rules.h"
 
 #define PROGRAM "dynod-firewall"
+
+/* The largest ruleset takes seconds; nobody else is served meanwhile. */
+#define LOAD_TIMEOUT_USEC (30 * USEC_PER_SEC)
 
 static const FirewallPlaceholder *
 find_placeholder(const FirewallPlaceholder *values, const char *name, size_t len) {
@@ -84,6 +90,23 @@ static int spawn(const char *path, int rules_fd, pid_t *ret) {
         return -r;
 }
 
+/* 0 when it has ended, or -ETIMEDOUT. */
+static int wait_for(pid_t pid) {
+        _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        struct pollfd end = {.fd = fd, .events = POLLIN};
+        uint64_t until = clock_boottime_usec() + LOAD_TIMEOUT_USEC, now;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        do {
+                now = clock_boottime_usec();
+                r = poll(&end, 1, now < until ? (int)((until - now) / USEC_PER_MSEC) : 0);
+        } while (r < 0 && errno == EINTR);
+
+        return r > 0 ? 0 : r < 0 ? -errno : -ETIMEDOUT;
+}
+
 int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) {
         _cleanup_free_ char *path = NULL;
         int status = 0, r;
@@ -105,9 +128,14 @@ int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) {
         if (r < 0)
                 return r;
         *ret_pid = pid;
+        r = wait_for(pid);
+        if (r < 0)
+                (void)kill(pid, SIGKILL); /* Safe: ours, and not waited for yet. */
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;
+        if (r < 0)
+                return r;
 
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
 }

@@ -43,6 +43,7 @@ int firewall_rules_render(
  *
  * Waits for the child. What the kernel or the parser says is on stderr.
  *
- * Return: 0, 1 if the ruleset was refused, or a negative errno: the child could not run.
+ * Return: 0, 1 if the ruleset was refused, or a negative errno: the child could not run, or
+ * (-ETIMEDOUT) was ended, and what it did is not known.
  */
 int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) _must_check_;

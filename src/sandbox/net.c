@@ -319,6 +319,11 @@ int net_rules_load(Net *net, FILE *rules, bool whole) {
                 return -errno;
         r = firewall_rules_load(net->libexec_dir, fileno(rules), &loader);
         watched = net_watch_tables(net, loader, whole);
+        if (r == -ETIMEDOUT)
+                (void)snprintf(
+                        net->watch.table_damage,
+                        sizeof(net->watch.table_damage),
+                        "a change of the nftables table did not come to its end");
         if (watched < 0 && r == 0)
                 r = watched;
         return r > 0 ? NET_E_FIREWALL : r;

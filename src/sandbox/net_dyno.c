@@ -184,22 +184,6 @@ void net_write_count_classes(FILE *out, void *userdata) {
         }
 }
 
-/* What a link's connections were counted in: the next dyno on it begins with none. */
-static void forget_count(Net *net, uint32_t slot) {
-        uint32_t connections = net->slots[slot].dyno.connections;
-        char link[IFNAMSIZ], set[FIREWALL_CHAIN_SIZE];
-        FirewallKey key;
-
-        if (connections == 0)
-                return;
-        net_plan_link_name(net->instance, slot, link);
-        key = firewall_key_uplink(link);
-        (void)snprintf(set, sizeof(set), "count-%" PRIu32, count_class(connections));
-        /* A transaction that fails waits for RCU, and most have counted nothing lately. */
-        if (firewall_check(net->firewall, set, &key) == 0)
-                (void)firewall_remove(net->firewall, set, &key);
-}
-
 /* ---- bandwidth ---- */
 
 /*
@@ -341,7 +325,6 @@ int net_dyno_end(Net *net, uint32_t slot) {
         if (r < 0 && r != -ENOENT && result == 0)
                 result = r;
 
-        forget_count(net, slot);
 
         policy = net_policy_find(net, s->dyno.app_number);
         if (policy)

@@ -118,6 +118,8 @@ void net_close_services(Net *net, uint32_t slot, const LaunchPolicy *policy);
 
 /* The host's addresses changed: apps whose fixed source went, or came back. */
 int net_refresh_policies(Net *net) _must_check_;
+/* "reaches the Internet", "closed but for 3 rules, services 5432, published 8080" */
+void net_policy_describe(const Net *net, uint32_t app_number, char *text, size_t size);
 bool net_policy_source_is_gone(const Net *net, uint32_t app_number);
 
 /* ---- net_service.c ---- */

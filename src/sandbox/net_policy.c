@@ -447,3 +447,53 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
                 set_ruled(net, policy->app_number, false);
         return r;
 }
+
+/* ---- for people ---- */
+
+static void say_egress(FILE *out, const LaunchPolicy *policy) {
+        const char *s = policy->n_rules == 1 ? "" : "s";
+
+        if (policy->egress_closed && policy->n_rules > 0)
+                (void)fprintf(out, "closed but for %u rule%s", policy->n_rules, s);
+        else if (policy->egress_closed)
+                (void)fputs("closed", out);
+        else if (policy->n_rules > 0)
+                (void)fprintf(out, "reaches the Internet but for %u rule%s", policy->n_rules, s);
+        else
+                (void)fputs("reaches the Internet", out);
+}
+
+static void say_ports(FILE *out, const char *what, const NetworkPort *ports, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                (void)fprintf(
+                        out,
+                        "%s%u%s",
+                        i == 0 ? what : " ",
+                        ports[i].port,
+                        ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
+}
+
+void net_policy_describe(const Net *net, uint32_t app_number, char *text, size_t size) {
+        static const LaunchPolicy none = {.serial = 0};
+        const LaunchPolicy *policy = net_policy_find(net, app_number);
+        _cleanup_fclose_ FILE *out = NULL;
+        char source[INET_ADDRSTRLEN];
+
+        assert(size > 0);
+
+        text[0] = '\0';
+        out = fmemopen(text, size, "w");
+        if (!out)
+                return;
+        if (!policy)
+                policy = &none;
+        say_egress(out, policy);
+        if (policy->fixed_source != 0) {
+                (void)inet_ntop(AF_INET, &policy->fixed_source, source, sizeof(source));
+                (void)fprintf(out, " as %s", source);
+        }
+        say_ports(out, ", services ", policy->services, policy->n_services);
+        say_ports(out, ", published ", policy->published, policy->n_published);
+        (void)fflush(out);
+        text[size - 1] = '\0'; /* what does not fit is left out */
+}

@@ -421,7 +421,7 @@ static const char *find_fault(Net *net, uint32_t slot, const char *name, int *r)
 }
 
 int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) {
-        char name[IFNAMSIZ], address[INET_ADDRSTRLEN];
+        char name[IFNAMSIZ], address[INET_ADDRSTRLEN], policy[NET_DETAIL_SIZE] = "";
         struct in_addr dyno;
         const char *fault;
         int r;
@@ -440,13 +440,17 @@ int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) {
                 return r;
         }
 
+        if (net->slots[slot].dyno.app_number > 0)
+                net_policy_describe(net, net->slots[slot].dyno.app_number, policy, sizeof(policy));
         (void)snprintf(
                 detail,
                 size,
-                "%s on %s, source pinned by nftables%s",
+                "%s on %s, source pinned by nftables%s%s%s",
                 address,
                 name,
-                net->tc_error < 0 ? ", no tc filter" : " and tc");
+                net->tc_error < 0 ? ", no tc filter" : " and tc",
+                policy[0] != '\0' ? "; " : "",
+                policy);
         return 0;
 }
 

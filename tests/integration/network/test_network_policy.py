@@ -175,6 +175,23 @@ def test_a_change_never_passes_what_both_policies_deny(net):
     assert sent > 1000 and arrived in (sent, sent + 1), (sent, arrived)
 
 
+def test_inspection_says_what_a_dyno_reaches(net):
+    dyno_of(net, 0, 1, limits="1000000 100 50")
+
+    def said():
+        result, detail = net.driver.check(0)
+        assert result == 0 and detail.startswith("172.16.0.30 on t1-0, source pinned by nftables and tc; ")
+        return detail.split("; ")[1]
+    assert said() == "reaches the Internet"
+    net.driver.ok(f"policy 1 1 closed source={HOST} +10.0.0.0/8 service=tcp:5432 service=udp:53 publish=80")
+    assert said() == f"closed but for 1 rule as {HOST}, services 5432 53/udp, published 80"
+    net.driver.ok("policy 1 2 -10.0.0.0/8 -192.168.0.0/16")
+    assert said() == "reaches the Internet but for 2 rules"
+    net.driver.ok("policy 1 3 " + " ".join(f"publish={port}" for port in range(60001, 60017))
+                  + "".join(f" service=tcp:{port}" for port in range(40001, 40033)))
+    assert len(net.driver.check(0)[1]) < 160
+
+
 def test_a_policy_that_is_refused_changes_nothing(net):
     dyno = dyno_of(net, 0, 1)
     net.driver.ok(f"policy 1 1 closed +{OUTSIDE}/32:tcp:{PORT}-{PORT}")
@@ -305,18 +322,27 @@ def test_a_service_is_open_to_its_app_and_nothing_else_is(net, proto):
 
 @pytest.mark.parametrize("layers", ["nft", "tc"])
 def test_each_layer_alone_keeps_what_is_beside_a_service_closed(net, layers):
+    """What arrives at the host counts: without the table no answer would come back."""
     net.driver.ok(f"policy 1 1 service=tcp:{PG} service=udp:{PG}")
     one, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    net.host.run("nft 'add table ip count; add chain ip count c { type filter hook input priority 300; }'")
+
+    def arrives(who, *attempt):
+        net.host.run("nft 'flush chain ip count c; add rule ip count c iifname \"t1-*\" counter'")
+        with net.host.serve(*attempt):
+            who.ask(*attempt)
+        return "packets 0 " not in net.host.run("nft list chain ip count c")
+
     attempts = [(one, "tcp", SERVICE, PG + 1), (one, "udp", SERVICE, PG + 1), (other, "tcp", SERVICE, PG),
                 (one, "tcp", HOST, PG), (one, "udp", address(0)[0], PG)]
     without(net, layers, (0, 1))
-    for who, proto, target, port in attempts:
-        with net.host.serve(proto, target, port):
-            assert who.ask(proto, target, port) == "timeout", (who, proto, target, port)
-    if layers == "tc":  # what is open passes this layer, and the attempts work without both
+    for attempt in attempts:
+        assert not arrives(*attempt), attempt
+    for proto in ("tcp", "udp"):
+        assert arrives(one, proto, SERVICE, PG)
+    if layers == "tc":  # the attempts themselves work where there is no layer
         net.tc_off(0)
-        with net.host.serve("tcp", HOST, PG):
-            assert one.ask("tcp", HOST, PG).startswith("ok")
+        assert arrives(*attempts[0]) and arrives(*attempts[3])
 
 
 def test_fragments_reach_no_service(net):
@@ -572,8 +598,8 @@ def test_a_dyno_has_its_number_of_tracked_connections_and_no_more(net):
               f" s.sendto(b'x', ('{FAR}', 7001))\"")
     assert seen() - before == 200
     # The next dyno on the slot begins with none.
+    third.run(send)
     net.driver.ok("destroy 2")
-    net.driver.ok("start")
     again = dyno_of(net, 2, 3, limits="0 4 0")
     before = seen()
     again.run(send)
