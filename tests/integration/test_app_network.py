@@ -215,6 +215,7 @@ def test_published_port_leads_to_all_web_dynos_of_the_app(daemon, apps, shop, ou
     assert daemon.dyno(shop, "web.1")["published"] == []
 
 
+@pytest.mark.native
 def test_only_trusted_addresses_connect(daemon, apps, shop, outside):
     daemon.ok("ps:publish", "18080", "-a", shop)
     assert get(outside, HOST, 18080, OTHER) == "web.1"
