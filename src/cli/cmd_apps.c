@@ -164,6 +164,8 @@ static void append_count(char *text, size_t size, uint64_t n, const char *what) 
 }
 
 static void end_destroy(Action *action, struct json_object *facts) {
+        uint64_t dynos = json_number(facts, "dynos"), slugs = json_number(facts, "slugs");
+        uint64_t releases = json_number(facts, "releases");
         char size[TEXT_NUMBER_SIZE], network[128] = "";
 
         text_bytes(size, json_number(facts, "bytes"));
@@ -171,10 +173,14 @@ static void end_destroy(Action *action, struct json_object *facts) {
         append_count(network, sizeof(network), json_number(facts, "published"), "published port");
         action_end(
                 action,
-                "done: %" PRIu64 " dynos stopped, %" PRIu64 " releases, %" PRIu64 " slugs (%s)%s",
-                json_number(facts, "dynos"),
-                json_number(facts, "releases"),
-                json_number(facts, "slugs"),
+                "done: %" PRIu64 " dyno%s stopped, %" PRIu64 " release%s, %" PRIu64
+                " slug%s (%s)%s",
+                dynos,
+                dynos == 1 ? "" : "s",
+                releases,
+                releases == 1 ? "" : "s",
+                slugs,
+                slugs == 1 ? "" : "s",
                 size,
                 network);
 }

@@ -33,7 +33,7 @@ static void fill_layers(const LaunchInspected *inspected, LayerInfo layers[_LAYE
                 };
 }
 
-/* Root's own words, then what it knows only as numbers: the services' names. */
+/* Root's own words, then what it knows only as numbers: "(service postgres:5432)". */
 static void name_policy(const App *app, const LaunchInspected *inspected, char *buf, size_t size) {
         const Policy *policy = &app->network.policy;
         size_t used = (size_t)snprintf(buf, size, "%s", inspected->layers[LAYER_NETWORK].detail);
@@ -44,13 +44,12 @@ static void name_policy(const App *app, const LaunchInspected *inspected, char *
                 used += (size_t)snprintf(
                         buf + used,
                         size - used,
-                        "%s %s:%u%s",
-                        i > 0      ? ","
-                        : used > 0 ? "; service"
-                                   : "service",
+                        "%s%s:%u%s%s",
+                        i > 0 ? ", " : " (service ",
                         policy->services[i].name,
                         policy->services[i].port.port,
-                        policy->services[i].port.protocol == IPPROTO_UDP ? "/udp" : "");
+                        policy->services[i].port.protocol == IPPROTO_UDP ? "/udp" : "",
+                        i + 1 == policy->n_services ? ")" : "");
 }
 
 static void on_inspected(const LaunchMessage *msg, void *userdata) {

@@ -230,7 +230,7 @@ static void refuse_by_root(const PolicyCall *call, int result, ManagerError *ret
                         "Port %u is taken on this host: something listens there. Nothing was "
                         "changed.",
                         call->change.number);
-                (void)refuse_hint(reterr, "ss -ltnp 'sport = :%u'", call->change.number);
+                (void)refuse_hint(reterr, "See: ss -ltnp 'sport = :%u'", call->change.number);
                 return;
         }
 
@@ -241,7 +241,7 @@ static void refuse_by_root(const PolicyCall *call, int result, ManagerError *ret
                 "Not possible: %s. Nothing was changed.",
                 why);
         if (result == -EADDRNOTAVAIL)
-                (void)refuse_hint(reterr, "ip -4 -brief address");
+                (void)refuse_hint(reterr, "See: ip -4 -brief address");
 }
 
 static void on_applied(const LaunchMessage *msg, void *userdata) {
