@@ -338,8 +338,10 @@ static bool undo(Start *s) {
             (poll(&p, 1, UNDO_WAIT_MSEC) <= 0 ||
              waitid(P_PIDFD, (id_t)s->dyno.pidfd, &(siginfo_t){0}, WEXITED | WNOHANG) < 0))
                 return false;
-        if (s->dyno.cgroup_fd >= 0)
-                (void)!cgroup_remove(s->host->cgroup_root_fd, s->launch->start->id);
+        /* A process that was waited for may still be on its way out of the group. */
+        if (s->dyno.cgroup_fd >= 0 &&
+            cgroup_remove(s->host->cgroup_root_fd, s->launch->start->id) == -EBUSY)
+                return false;
         /* What cannot be discarded now will be at the next start of dynod. */
         (void)!scratch_discard(&s->host->scratch, s->launch->start->id);
         sandbox_dyno_clear(&s->dyno);

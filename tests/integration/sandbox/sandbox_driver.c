@@ -190,6 +190,19 @@ static int wait_end(SandboxDyno *dyno, int out_fd) {
         return si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
 }
 
+/* A process that was waited for may still be on its way out of the group, for a moment. */
+static int remove_group(Driver *d) {
+        int r;
+
+        for (int i = 0; i < 500; i++) {
+                r = cgroup_remove(d->cgroup_fd, DYNO_ID);
+                if (r != -EBUSY)
+                        break;
+                (void)poll(NULL, 0, 10);
+        }
+        return r;
+}
+
 static void end(Driver *d, SandboxDyno *dyno) {
         int r;
 
@@ -198,7 +211,7 @@ static void end(Driver *d, SandboxDyno *dyno) {
                 die("cgroup_kill", r);
         printf("killed=%d\n", wait_end(dyno, d->app_fd));
         sandbox_dyno_clear(dyno);
-        r = cgroup_remove(d->cgroup_fd, DYNO_ID);
+        r = remove_group(d);
         printf("removed=%d\n", r);
 }
 
@@ -212,7 +225,7 @@ static int run(Driver *d, const char *spec) {
                 printf("phase_%s=%u\n", launch_phase_to_string((LaunchPhase)i), dyno.phase_usec[i]);
         printf("populated=%d\n", cgroup_is_populated(events_fd));
         sandbox_dyno_clear(&dyno);
-        printf("removed=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        printf("removed=%d\n", remove_group(d));
         return 0;
 }
 
@@ -258,7 +271,7 @@ static int app(Driver *d, const char *command) {
                 die_of("launch", &error);
         printf("exit=%d\n", wait_app(d, &dyno));
         sandbox_dyno_clear(&dyno);
-        printf("removed=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
+        printf("removed=%d\n", remove_group(d));
         free(copy);
         return 0;
 }
@@ -381,6 +394,10 @@ static int sabotage(Driver *d, const char *what) {
         printf("launch=%s\n", r < 0 ? strerrorname_np(-r) : "0");
         if (r == 0)
                 end(d, &dyno);
+        else if (dyno.cgroup_fd >= 0) { /* ours to end: not all of it had gone */
+                (void)remove_group(d);
+                sandbox_dyno_clear(&dyno);
+        }
         printf("layer=%s\n", launch_layer_to_string(error.layer));
         printf("detail=%s\n", error.detail);
         printf("left=%d\n", cgroup_remove(d->cgroup_fd, DYNO_ID));
@@ -422,7 +439,7 @@ static int bench(Driver *d, const char *count) {
                         phases[k] += dyno.phase_usec[k];
                 (void)wait_end(&dyno, -1);
                 sandbox_dyno_clear(&dyno);
-                (void)!cgroup_remove(d->cgroup_fd, DYNO_ID);
+                (void)!remove_group(d);
                 if (i == 0)
                         fds = count_fds();
 
