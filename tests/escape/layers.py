@@ -85,8 +85,10 @@ class LayerLab(Lab):
             env["CONFINE"] = "1"
         # Where a namespace is off, the dyno has the driver's, which is not the machine's.
         done = subprocess.run(
-            ["unshare", "--net", "--ipc", "--uts", self.build / "tests/escape/escape_layers",
-             self.work / "dynod.conf", self.work, self.cgroup, "app", "/app/escape run all"],
+            ["unshare", "--net", "--ipc", "--uts", "sh", "-c",
+             'ip link set lo up && ip link add eth0 type bridge && ip link set eth0 up && exec "$@"', "-",
+             self.build / "tests/escape/escape_layers", self.work / "dynod.conf", self.work, self.cgroup,
+             "app", "/app/escape run all"],
             capture_output=True, text=True, timeout=120 * time_factor(), check=False, env=env)
         assert done.returncode == 0, f"{layer}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
         assert "exit=0" in done.stdout and "removed=0" in done.stdout, f"{layer}: {done.stdout[-1000:]}"
