@@ -38,11 +38,13 @@ LAYERS = {
     "keyring": "a session keyring of its own",
     "descriptors": "that descriptors of dynod close at the exec of dyno-init",
     "init-descriptors": "that dyno-init closes its own before the app starts",
-    "dumpable": "that dyno-init is not dumpable",
+    "init-flag": "that dyno-init sets itself not dumpable",
+    "init-mode": "that dyno-init is a file that its user may not read, and so not dumpable",
+    "dumpable": "both: dyno-init is dumpable",
 }
 
 # Who starts dyno-init with the layers of its own off.
-INITS = {"dumpable": "dyno-init-dumpable", "init-descriptors": "dyno-init-descriptors", "pid": "dyno-init-pid"}
+INITS = {"dumpable": "dyno-init-dumpable", "init-flag": "dyno-init-dumpable", "init-descriptors": "dyno-init-descriptors", "pid": "dyno-init-pid"}
 WITHOUT_OWN_FILTER = {"own-filter", "filters"}
 
 
@@ -76,10 +78,11 @@ class LayerLab(Lab):
         init.unlink()
         shutil.copy(self.build / "tests/escape" / INITS[layer] if layer in INITS else
                     self.build / "bin/dyno-init", init)
-        init.chmod(0o755 if layer == "dumpable" else 0o711)
-        # What an earlier dyno had the kernel load must not be there already.
-        for module in ("squashfs", "sctp", "rxrpc") if shutil.which("modprobe") else ():
-            subprocess.run(["modprobe", "--remove", "--quiet", module], check=False)
+        init.chmod(0o755 if layer in ("dumpable", "init-mode") else 0o711)
+        # What an earlier dyno had the kernel load must not be there already; TLS is where it is used.
+        for words in (["--remove", "squashfs"], ["--remove", "sctp"], ["--remove", "rxrpc"], ["tls"]):
+            if shutil.which("modprobe"):
+                subprocess.run(["modprobe", "--quiet", *words], check=False)
         env = os.environ | {"ESCAPE_LAYER_OFF": layer}
         if layer not in WITHOUT_OWN_FILTER:
             env["CONFINE"] = "1"
@@ -143,7 +146,8 @@ Each attempt of `tests/escape` was made in a dyno with all layers and in dynos w
 off each. An answer is an errno, "killed" (by the filter), "nothing" (the call worked and
 reached nothing of anybody else), "absent" (what to attack is not in there) or **through**.
 The archives' own layer, the unpacker, is off in all of them: set-id bits and file
-capabilities are in the trees.
+capabilities are in the trees. The two halves of the firewall have tests of their own with
+either one off, in `tests/integration/network`.
 
 ## Layers
 

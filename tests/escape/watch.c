@@ -10,6 +10,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "escape.h"
 #include "watch.h"
 
 #define WATCH_MAX 64
@@ -87,13 +88,12 @@ int lock_files(char *const *paths) {
         for (; *paths; paths++) {
                 int fd = open(*paths, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-                if (fd < 0 || (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK)) {
-                        perror(*paths);
-                        return 1;
-                }
-                if (errno == EWOULDBLOCK)
+                int r = fd < 0 ? -errno : attempt_result(flock(fd, LOCK_EX | LOCK_NB));
+
+                if (r == -EWOULDBLOCK)
                         (void)printf("busy %s\n", *paths);
-                errno = 0;
+                else if (r < 0) /* AppArmor takes it for writing */
+                        (void)printf("refused %s\n", *paths);
         }
         (void)printf("ready\n");
         (void)fflush(stdout);

@@ -7,7 +7,8 @@
  * watch_files() prints "saw PATH" for whatever happens to one; at an "o" from standard input
  * it opens all of them itself, behind a line "own".
  *
- * lock_files() locks them, and prints "busy PATH" for each that another one has locked.
+ * lock_files() locks them, and prints "busy PATH" for each that another one has locked and
+ * "refused PATH" for each that it may not lock.
  */
 int watch_files(char *const *paths);
 int lock_files(char *const *paths);

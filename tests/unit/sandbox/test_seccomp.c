@@ -180,6 +180,10 @@ static void test_sockets_of_a_dyno(void **state) {
         assert_int_equal(ask("socket", 10, 2, 17), 0);
         assert_int_equal(ask("socket", 2, 5, 132), EPROTONOSUPPORT); /* SCTP */
         assert_int_equal(ask("socket", 16, 3, 12), EPROTONOSUPPORT); /* netfilter */
+        assert_int_equal(ask("socket", 2, 5, 0), EPERM);             /* SCTP, where it is loaded */
+        assert_int_equal(ask("socket", 10, 6, 0), EPERM);            /* has DCCP loaded */
+        assert_int_equal(ask("socket", 2, 0x80802, 17), 0);          /* NONBLOCK, CLOEXEC */
+        assert_int_equal(ask("socket", 1, 5, 0), 0);
         assert_int_equal(ask("socketpair", 1, 1, 0), 0);
         assert_int_equal(ask("socketpair", 2, 1, 0), EAFNOSUPPORT);
 }
@@ -237,11 +241,14 @@ static void test_dynods_own_filter_kills_nobody(void **state) {
 /* Whatever dynod refuses, no dyno may be allowed by its own policy: the same answer twice. */
 static void test_dynod_refuses_nothing_that_a_dyno_may_do(void **state) {
         static const char *const calls[] = {
-                "read", "mmap", "execve", "clone", "socket", "prctl", "seccomp", "personality"};
+                "read", "mmap", "execve", "clone", "prctl", "seccomp", "personality"};
 
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
                 assert_int_equal(ask(calls[i], 0, 0, 0), 0);
+        assert_int_equal(ask("socket", 1, 1, 0), 0);
+        assert_int_equal(ask("socket", 2, 2, 17), 0);
+        assert_int_equal(ask("socket", 16, 3, 0), 0);
 }
 
 static void test_unknown_names_are_refused(void **state) {
