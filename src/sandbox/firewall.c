@@ -360,8 +360,8 @@ int firewall_remove(Firewall *firewall, const char *set, const FirewallKey *key)
 }
 
 int firewall_refill(
-        Firewall *firewall, const char *name, const FirewallElement *elements, size_t n) {
-        _cleanup_(set_putp) struct nftnl_set *nothing = NULL, *set = NULL;
+        Firewall *firewall, const char *set, const FirewallElement *elements, size_t n) {
+        _cleanup_(set_putp) struct nftnl_set *nothing = NULL, *filled = NULL;
         Batch b = {.batch = NULL};
         _cleanup_(batch_stopp) struct mnl_nlmsg_batch *batch = NULL;
         int r;
@@ -373,11 +373,11 @@ int firewall_refill(
                 return r;
         batch = b.batch; /* NOLINT(clang-analyzer-deadcode.DeadStores): the cleanup reads it */
 
-        nothing = set_of(firewall->table, name, NULL, 0); /* no list of elements: all */
+        nothing = set_of(firewall->table, set, NULL, 0); /* no list of elements: all */
         r = batch_put(firewall, &b, NFT_MSG_DELSETELEM, nothing);
         if (r == 0 && n > 0) {
-                set = set_of(firewall->table, name, elements, n);
-                r = batch_put(firewall, &b, NFT_MSG_NEWSETELEM, set);
+                filled = set_of(firewall->table, set, elements, n);
+                r = batch_put(firewall, &b, NFT_MSG_NEWSETELEM, filled);
         }
         return r < 0 ? r : batch_send(firewall, &b);
 }

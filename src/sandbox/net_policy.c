@@ -372,13 +372,13 @@ static bool has_service(const LaunchPolicy *policy, const NetworkPort *service) 
         return false;
 }
 
-/* What @policy opens and @other does not. */
-static LaunchPolicy services_beyond(const LaunchPolicy *policy, const LaunchPolicy *other) {
-        LaunchPolicy beyond = {.app_number = policy->app_number};
+/* What @opens does and @known does not. */
+static LaunchPolicy services_beyond(const LaunchPolicy *opens, const LaunchPolicy *known) {
+        LaunchPolicy beyond = {.app_number = opens->app_number};
 
-        for (size_t i = 0; i < policy->n_services; i++)
-                if (!has_service(other, &policy->services[i]))
-                        beyond.services[beyond.n_services++] = policy->services[i];
+        for (size_t i = 0; i < opens->n_services; i++)
+                if (!has_service(known, &opens->services[i]))
+                        beyond.services[beyond.n_services++] = opens->services[i];
         return beyond;
 }
 
