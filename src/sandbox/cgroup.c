@@ -108,6 +108,15 @@ static int write_limits(int cgroup_fd, uint32_t controllers, const CgroupLimits 
                 r = write_number(cgroup_fd, "cpu.weight", limits->cpu_weight);
         if (r == 0 && (controllers & CGROUP_PIDS))
                 r = write_number(cgroup_fd, "pids.max", limits->pids_max);
+        /*
+         * The share of the disk's time is that of the processor. No io.max: how many requests
+         * are too many depends on the device, and an idle one is nobody's loss.
+         */
+        if (r == 0 && (controllers & CGROUP_IO)) {
+                r = write_number(cgroup_fd, "io.weight", limits->cpu_weight);
+                if (r == -ENOENT || r == -EOPNOTSUPP) /* a kernel without io.cost */
+                        r = 0;
+        }
 
         return r;
 }

@@ -19,7 +19,7 @@
 typedef struct CgroupLimits {
         uint64_t memory_quota; /* bytes */
         uint64_t memory_kill;  /* bytes, at least memory_quota */
-        uint32_t cpu_weight;   /* 1 to 10000 */
+        uint32_t cpu_weight;   /* 1 to 10000; of io too */
         uint32_t pids_max;     /* processes and threads, dyno-init and ps:exec included */
         bool swap;             /* the host has swap */
 } CgroupLimits;

@@ -34,6 +34,9 @@ def test_limits_of_the_size_are_set(daemon, web):
     assert read("memory.high") == "max"
     assert read("memory.oom.group") == "1"
     assert read("cpu.weight") == "100"
+    # Of a kernel with io.cost or BFQ; whether a device uses it is the operator's choice.
+    weight = next((name for name in ("io.weight", "io.bfq.weight") if (folder / name).exists()), None)
+    assert weight != "io.weight" or read(weight) == "default 100"
     assert int(read("pids.max")) >= 257
 
 
