@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The logger between tenants who write anything, a supervisor that sends anything, clients
+ * that read or do not, and a disk on which a crash has left anything. Its steps are taken
+ * where it would wait for events.
+ *
+ * Whatever they are: what a client reads are whole records that pass its check, and no
+ * descriptor is left open.
+ *
+ * Covers: logs/app_log.c logs/capture.c logs/dynos.c logs/framing.c logs/history.c
+ *          logs/logger.c logs/records.c logs/requests.c logs/spool.c logs/stream.c
+ *          ipc/log_proto.c
+ * Options: -max_len=4096
+ */
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "fuzz_folder.h"
+#include "fuzz_input.h"
+#include "ipc/channel.h"
+#include "ipc/launch_proto.h"
+#include "logs/logger_internal.h"
+
+#define STEPS_MAX 150
+#define STREAMS 4
+
+typedef struct World {
+        char folder[FUZZ_PATH_SIZE];
+        Logger *logger;
+        Input in;
+        int steps;
+        int channel; /* the supervisor's end */
+        int streams[STREAMS];
+        char left[STREAMS][sizeof(LogRecord) + LOG_TEXT_MAX]; /* of a record that is not whole */
+        size_t n_left[STREAMS];
+} World;
+
+static World *world;
+
+static const char *const apps[] = {"shop", "other", "third"};
+static const char *const ids[] = {"web.1-7f3a9c", "web.2-000000", "run.7-abcdef"};
+
+#define PATH_SIZE 256
+
+/* FOLDER/TOP/NAME/FILE; an empty part ends it. */
+static const char *path_of(const char *top, const char *name, const char *file) {
+        static char path[PATH_SIZE];
+
+        (void)snprintf(
+                path,
+                sizeof(path),
+                "%s/%s%s%s%s%s",
+                world->folder,
+                top,
+                *name ? "/" : "",
+                name,
+                *file ? "/" : "",
+                file);
+        return path;
+}
+
+/* ---- clients ---- */
+
+static void check_records(size_t i, const char *data, size_t size) {
+        while (size > 0) {
+                LogRecord record;
+                size_t want = sizeof(record), have = world->n_left[i], n;
+
+                if (have >= sizeof(record)) {
+                        memcpy(&record, world->left[i], sizeof(record));
+                        assert(log_record_check(&record) == 0);
+                        want += record.text_size;
+                }
+                n = want - have < size ? want - have : size;
+                memcpy(world->left[i] + have, data, n);
+                world->n_left[i] += n;
+                data += n;
+                size -= n;
+                if (world->n_left[i] < sizeof(record))
+                        return;
+                memcpy(&record, world->left[i], sizeof(record));
+                assert(log_record_check(&record) == 0);
+                if (world->n_left[i] == sizeof(record) + record.text_size)
+                        world->n_left[i] = 0;
+        }
+}
+
+static void read_stream(size_t i) {
+        static char buf[65536];
+        ssize_t n;
+
+        while (world->streams[i] >= 0 &&
+               (n = recv(world->streams[i], buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+                check_records(i, buf, (size_t)n);
+}
+
+static int new_stream(size_t i) {
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+                abort();
+        (void)safe_close(world->streams[i]);
+        world->streams[i] = pair[0];
+        world->n_left[i] = 0;
+        return pair[1];
+}
+
+/* ---- the supervisor ---- */
+
+static void step_message(Input *in) {
+        static LogLine line;
+        LogStream stream = {.type = LOG_STREAM};
+        LogApp app = {.type = LOG_FORGET};
+        uint8_t how = input_byte(in);
+        const char *name = apps[input_pick(in, ARRAY_SIZE(apps))];
+        size_t size;
+        const uint8_t *text;
+        int fd = -EBADF;
+
+        switch (how % 4) {
+        case 0:
+        case 1:
+                memset(&line, 0, offsetof(LogLine, text));
+                line.type = LOG_LINE;
+                line.record = (LogRecord){
+                        .magic = LOG_RECORD_MAGIC,
+                        .source = 1 + (how >> 4) % 2,
+                        .usec = (uint64_t)input_byte(in) << 40,
+                };
+                strcpy(line.record.app, name);
+                strcpy(line.record.procid, "api");
+                text = input_bytes(in, 4, LOG_TEXT_MAX, &size);
+                memcpy(line.text, text, size);
+                line.record.text_size = (uint16_t)size;
+                size += offsetof(LogLine, text);
+                if (how >= 0xf0) /* damaged */
+                        ((uint8_t *)&line)[input_u32(in) % size] = input_byte(in);
+                (void)!channel_send(world->channel, &line, size, NULL, 0);
+                return;
+        case 2:
+                strcpy(stream.app, (how & 0x10) != 0 ? name : "");
+                stream.follow = (how & 0x20) != 0;
+                fd = (how & 0x40) != 0 ? new_stream(input_pick(in, STREAMS))
+                                       : open("/dev/null", O_RDWR | O_CLOEXEC);
+                (void)!channel_send(world->channel, &stream, sizeof(stream), &fd, 1);
+                (void)close(fd);
+                return;
+        default:
+                strcpy(app.app, name);
+                if ((how & 0x10) != 0) {
+                        app.type = LOG_RENAME;
+                        strcpy(app.new_name, apps[input_pick(in, ARRAY_SIZE(apps))]);
+                }
+                (void)!channel_send(world->channel, &app, sizeof(app), NULL, 0);
+        }
+}
+
+/* ---- dynos ---- */
+
+static void step_new_dyno(Input *in) {
+        const char *id = ids[input_pick(in, ARRAY_SIZE(ids))];
+        uint8_t how = input_byte(in);
+        LaunchDynoFacts facts = {.header.type = LAUNCH_DYNO};
+        char hidden[PATH_SIZE], file[PATH_SIZE], name[DYNO_ID_SIZE + 1];
+        int fd;
+
+        strcpy(facts.start.id, id);
+        strcpy(facts.start.app, apps[how % ARRAY_SIZE(apps)]);
+        if (how >= 0xf0)
+                ((uint8_t *)&facts)[input_u32(in) % sizeof(facts)] = input_byte(in);
+
+        (void)snprintf(name, sizeof(name), ".%s", id);
+        (void)snprintf(hidden, sizeof(hidden), "%s", path_of("dynos", name, ""));
+        if (mkdir(hidden, 0700) < 0)
+                return;
+        (void)snprintf(file, sizeof(file), "%.200s/app", hidden);
+        (void)mkfifo(file, 0600);
+        (void)snprintf(file, sizeof(file), "%.200s/log", hidden);
+        (void)mkfifo(file, 0600);
+        (void)snprintf(file, sizeof(file), "%.200s/state", hidden);
+        fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, &facts, sizeof(facts) - (how == 0xef)) < 0)
+                abort();
+        (void)close(fd);
+        if (rename(hidden, path_of("dynos", id, "")) < 0)
+                fuzz_remove_tree(hidden);
+}
+
+/* As dyno-init and root keep it: open for both, so that a write never fails for want of a reader. */
+static void step_write(Input *in, const char *name, size_t unit) {
+        int fd =
+                open(path_of("dynos", ids[input_pick(in, ARRAY_SIZE(ids))], name),
+                     O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        static char many[65536];
+        size_t size;
+        const uint8_t *data = input_bytes(in, unit, 4096, &size);
+
+        if (fd < 0)
+                return;
+        if (size > 2 && data[0] == 0xff) { /* a flood */
+                memset(many, data[1], sizeof(many));
+                (void)!write(fd, many, sizeof(many) / 256 * (data[2] + 1U));
+        } else
+                (void)!write(fd, data, size);
+        (void)close(fd);
+}
+
+static void step_end_dyno(Input *in) {
+        char gone[256];
+        const char *path = path_of("dynos", ids[input_pick(in, ARRAY_SIZE(ids))], "");
+
+        (void)snprintf(gone, sizeof(gone), "%.240s.gone", path);
+        if (rename(path, gone) == 0)
+                fuzz_remove_tree(gone);
+}
+
+/* ---- the disk ---- */
+
+static bool pick_file(Input *in, const char *folder, char *ret, size_t size) {
+        struct dirent **entries;
+        int n = scandir(folder, &entries, NULL, alphasort), wanted;
+
+        if (n < 0)
+                return false;
+        wanted = input_byte(in);
+        for (int i = 0; i < n; i++) {
+                if (n > 2 && i == 2 + wanted % (n - 2))
+                        (void)snprintf(ret, size, "%.120s/%.100s", folder, entries[i]->d_name);
+                free(entries[i]);
+        }
+        free(entries);
+        return n > 2;
+}
+
+/* Overwritten, cut, or longer: in one file of one app. */
+static void damage_disk(Input *in) {
+        char folder[256], path[256];
+        size_t size;
+        const uint8_t *data;
+        uint8_t how;
+        int fd;
+
+        (void)snprintf(
+                folder,
+                sizeof(folder),
+                "%s",
+                path_of("logs", apps[input_pick(in, ARRAY_SIZE(apps))], ""));
+        if (!pick_file(in, folder, path, sizeof(path)))
+                return;
+        how = input_byte(in);
+        fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0)
+                return;
+        data = input_bytes(in, 1, 255, &size);
+        if ((how & 1) != 0)
+                (void)!ftruncate(fd, lseek(fd, 0, SEEK_END) * input_byte(in) / 255);
+        if ((how & 2) != 0)
+                (void)!pwrite(
+                        fd,
+                        data,
+                        size,
+                        (how & 4) != 0 ? lseek(fd, 0, SEEK_END)
+                                       : input_byte(in) * (off_t)(how >> 3));
+        (void)close(fd);
+}
+
+/* ---- steps ---- */
+
+static void step(Input *in) {
+        switch (input_pick(in, 9)) {
+        case 0:
+                step_new_dyno(in);
+                break;
+        case 1:
+        case 2:
+                step_write(in, "app", 8);
+                break;
+        case 3:
+                step_write(in, "log", 1);
+                break;
+        case 4:
+        case 5:
+                step_message(in);
+                break;
+        case 6:
+                step_end_dyno(in);
+                break;
+        case 7:
+                if ((input_byte(in) & 1) != 0)
+                        read_stream(input_pick(in, STREAMS));
+                else {
+                        size_t i = input_pick(in, STREAMS);
+
+                        world->streams[i] = safe_close(world->streams[i]);
+                }
+                break;
+        default:
+                world->logger->stop = true; /* it is started anew */
+        }
+}
+
+int __real_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
+int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout) {
+        int r = __real_epoll_wait(fd, events, n, 0);
+
+        if (r != 0 || timeout == 0)
+                return r;
+        if (world->in.size == 0 || world->steps++ >= STEPS_MAX)
+                world->logger->stop = true;
+        else
+                step(&world->in);
+        return 0;
+}
+
+static void run_once(void) {
+        char logs[256], dynos[256];
+        int pair[2];
+
+        (void)snprintf(logs, sizeof(logs), "%s", path_of("logs", "", ""));
+        (void)snprintf(dynos, sizeof(dynos), "%s", path_of("dynos", "", ""));
+        if (channel_pair(&pair[0], &pair[1]) < 0 ||
+            logger_new(&world->logger, logs, dynos, pair[0]) < 0)
+                abort();
+        world->channel = pair[1];
+        (void)!logger_run(world->logger);
+        world->logger = logger_free(world->logger);
+        world->channel = safe_close(world->channel);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static char base[FUZZ_PATH_SIZE];
+        static unsigned n;
+        unsigned before;
+
+        if (base[0] == '\0')
+                fuzz_folder(base);
+        world = calloc(1, sizeof(*world));
+        if (!world)
+                return 0;
+        before = fuzz_count_fds();
+        world->in = (Input){data, size};
+        (void)snprintf(world->folder, sizeof(world->folder), "%.60s/%u", base, n++);
+        (void)mkdir(world->folder, 0700);
+        fuzz_mkdir(world->folder, "logs");
+        fuzz_mkdir(world->folder, "dynos");
+        memset(world->streams, 0xff, sizeof(world->streams));
+
+        do {
+                run_once();
+                if (world->in.size > 0 && (input_byte(&world->in) & 1) != 0)
+                        damage_disk(&world->in);
+        } while (world->in.size > 0 && world->steps++ < STEPS_MAX);
+
+        for (size_t i = 0; i < STREAMS; i++) {
+                read_stream(i);
+                (void)safe_close(world->streams[i]);
+        }
+        fuzz_remove_tree(world->folder);
+        free(world);
+        assert(fuzz_count_fds() == before);
+        return 0;
+}
