@@ -108,6 +108,7 @@ int cli_main_on(int argc, char **argv, Output *output, int fd) {
         r = parse_command_line(&invocation, argc, argv, &failure);
         output->json = option_is_set(&invocation, OPT_JSON);
         output->quiet = option_is_set(&invocation, OPT_QUIET);
+        json_clean_texts(output->out_terminal && !output->json);
         if (option_is_set(&invocation, OPT_NO_COLOR))
                 output->color = false;
         invocation.output = output;

@@ -27,7 +27,7 @@ int cmd_config(Invocation *invocation, Failure *reterr) {
                 return 0;
         if (option_is_set(invocation, OPT_SHELL))
                 return render_config_shell(invocation->output, config);
-        if (json_object_object_length(config) == 0) {
+        if (json_members(config) == 0) {
                 (void)fprintf(
                         invocation->output->out,
                         "No config vars on %s. Set one: herokuctl config:set NAME=VALUE -a %s\n",

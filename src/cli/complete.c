@@ -89,7 +89,7 @@ static void complete_releases(Completion *c) {
 static void complete_config(Completion *c) {
         _cleanup_json_ struct json_object *config = ask(c, "GetConfig", c->invocation.app);
 
-        if (!config)
+        if (json_members(config) == 0)
                 return;
         json_object_object_foreach(config, name, value) {
                 (void)value;

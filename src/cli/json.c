@@ -6,10 +6,27 @@
 #include <string.h>
 
 #include "cli/json.h"
+#include "cli/text.h"
 
 #define JSON_DEPTH_MAX 16 /* nested values of one answer; ours have four */
 
+static bool texts_are_cleaned;
+
 static int read_value(struct json_object **ret, sd_bus_message *m, unsigned depth);
+
+void json_clean_texts(bool on) {
+        texts_are_cleaned = on;
+}
+
+static char *copy_text(const char *text) {
+        return texts_are_cleaned ? text_clean(text, strlen(text)) : strdup(text);
+}
+
+static struct json_object *new_text(const char *text) {
+        _cleanup_free_ char *copy = copy_text(text);
+
+        return copy ? json_object_new_string(copy) : NULL;
+}
 
 static int read_basic(struct json_object **ret, sd_bus_message *m, char type) {
         union {
@@ -62,7 +79,7 @@ static int read_basic(struct json_object **ret, sd_bus_message *m, char type) {
         case SD_BUS_TYPE_STRING:
         case SD_BUS_TYPE_OBJECT_PATH:
         case SD_BUS_TYPE_SIGNATURE:
-                *ret = json_object_new_string(v.s);
+                *ret = new_text(v.s);
                 break;
         default: /* a descriptor */
                 *ret = NULL;
@@ -72,6 +89,7 @@ static int read_basic(struct json_object **ret, sd_bus_message *m, char type) {
 }
 
 static int read_entry(struct json_object *object, sd_bus_message *m, unsigned depth) {
+        _cleanup_free_ char *copy = NULL;
         struct json_object *value = NULL;
         const char *key, *contents;
         char type;
@@ -89,8 +107,8 @@ static int read_entry(struct json_object *object, sd_bus_message *m, unsigned de
         r = read_value(&value, m, depth);
         if (r < 0)
                 return r;
-        r = json_object_object_add(object, key, value);
-        if (r < 0) {
+        copy = copy_text(key);
+        if (!copy || json_object_object_add(object, copy, value) < 0) {
                 (void)json_object_put(value);
                 return -ENOMEM;
         }
@@ -212,6 +230,12 @@ bool json_has(struct json_object *object, const char *key) {
 
 size_t json_length(struct json_object *list) {
         return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
+
+size_t json_members(struct json_object *object) {
+        return json_object_is_type(object, json_type_object)
+                       ? (size_t)json_object_object_length(object)
+                       : 0;
 }
 
 struct json_object *json_at(struct json_object *list, size_t i) {

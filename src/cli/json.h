@@ -24,6 +24,12 @@ static inline void json_freep(struct json_object **object) {
 }
 #define _cleanup_json_ _cleanup_(json_freep)
 
+/*
+ * For answers that go to a terminal: from now on json_from_message() makes every text and
+ * key harmless, as text_clean() does. Whoever prints needs not to know who wrote what.
+ */
+void json_clean_texts(bool on);
+
 /**
  * json_from_message() - the next complete value of a message
  * @ret:      owned by the caller
@@ -44,6 +50,8 @@ bool json_flag(struct json_object *object, const char *key);
 bool json_has(struct json_object *object, const char *key); /* there, not null, not "" */
 struct json_object *json_get(struct json_object *object, const char *key);
 size_t json_length(struct json_object *list);
+/* Look before json_object_object_foreach(): it takes nothing but objects. 0: none, or no object. */
+size_t json_members(struct json_object *object);
 struct json_object *json_at(struct json_object *list, size_t i);
 /* A list of strings as "web, worker"; owned by the caller, NULL without memory. */
 char *json_join(struct json_object *list, const char *separator) _must_check_;

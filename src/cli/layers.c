@@ -88,8 +88,7 @@ static void print_timing(const Output *output, struct json_object *timing) {
         uint64_t before = 0;
 
         (void)fprintf(output->out, "\n=== Start, from the request on\n\n");
-        if (!json_object_is_type(timing, json_type_object) ||
-            json_object_object_length(timing) == 0) {
+        if (json_members(timing) == 0) {
                 (void)fprintf(output->out, "Not known: this dyno was started before dynod was.\n");
                 return;
         }

@@ -181,6 +181,7 @@ uint64_t action_duration(const Action *action) {
 
 void action_progress(Action *action, const char *text) {
         uint64_t now = clock_boottime_usec();
+        _cleanup_free_ char *clean = NULL;
 
         if (!action->title || !action->output->err_terminal || action_is_silent(action))
                 return;
@@ -189,11 +190,13 @@ void action_progress(Action *action, const char *text) {
                 return;
 
         action->drawn_usec = now;
-        (void)fprintf(action->output->err, "\r\033[K%s... %s", action->title, text);
+        clean = text_clean(text, strlen(text));
+        (void)fprintf(action->output->err, "\r\033[K%s... %s", action->title, clean ?: "");
         (void)fflush(action->output->err);
 }
 
 void action_end(Action *action, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL, *clean = NULL;
         va_list ap;
 
         if (!action->title)
@@ -206,9 +209,11 @@ void action_end(Action *action, const char *fmt, ...) {
                 else if (action->drawn_usec > 0)
                         (void)fprintf(err, "\r\033[K%s... ", action->title);
                 va_start(ap, fmt);
-                (void)vfprintf(err, fmt, ap);
+                if (vasprintf(&text, fmt, ap) < 0)
+                        text = NULL;
                 va_end(ap);
-                (void)fputc('\n', err);
+                clean = text ? text_clean(text, strlen(text)) : NULL;
+                (void)fprintf(err, "%s\n", clean ?: "");
                 (void)fflush(err);
         }
         free(TAKE_PTR(action->title));

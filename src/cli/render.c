@@ -216,8 +216,7 @@ int render_releases(const Output *output, struct json_object *releases, const ch
 static int render_processes(const Output *output, struct json_object *processes) {
         Table table;
 
-        if (!json_object_is_type(processes, json_type_object) ||
-            json_object_object_length(processes) == 0)
+        if (json_members(processes) == 0)
                 return 0;
         (void)fputc('\n', output->out);
         table_heading(output, "Process types");
@@ -259,15 +258,19 @@ int render_config(const Output *output, struct json_object *config, const char *
 
         table_heading(output, "%s Config Vars", app);
         table_begin(&table);
+        if (json_members(config) == 0)
+                return table_print(&table, output);
         json_object_object_foreach(config, name, value)
                 table_info(&table, name, "%s", json_object_get_string(value));
         return table_print(&table, output);
 }
 
 int render_config_shell(const Output *output, struct json_object *config) {
+        if (json_members(config) == 0)
+                return 0;
         json_object_object_foreach(config, name, value) {
                 _cleanup_free_ char *quoted = NULL;
-                int r = text_append_quoted(&quoted, json_object_get_string(value));
+                int r = text_append_quoted(&quoted, json_object_get_string(value) ?: "");
 
                 if (r < 0)
                         return r;

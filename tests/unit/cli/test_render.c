@@ -8,7 +8,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -516,8 +518,54 @@ static void test_log_filters(void **state) {
         failure_clear(&failure);
 }
 
+/* What a daemon that was taken over may answer. */
+static void test_no_shape_of_an_answer_crashes(void **state) {
+        static const char *const answers[] = {"null", "[]", "7", "\"text\"", "{\"processes\":7}"};
+
+        for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+                _cleanup_json_ struct json_object *facts = json_tokener_parse(answers[i]);
+                Rendered r;
+
+                begin(&r, true, 80);
+                assert_int_equal(render_config(&r.output, facts, "shop"), 0);
+                assert_int_equal(render_config_shell(&r.output, facts), 0);
+                assert_int_equal(render_release_info(&r.output, facts, "shop"), 0);
+                (void)fclose(r.output.out);
+                free(r.text);
+        }
+}
+
+/* A bus that is not used, for messages. */
+static void test_answers_for_a_terminal_are_cleaned(void **state) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_json_ struct json_object *facts = NULL, *raw = NULL;
+        sd_bus *bus = NULL;
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_true(sd_bus_new(&bus) >= 0);
+        assert_true(sd_bus_set_fd(bus, pair[0], pair[0]) >= 0);
+        assert_true(sd_bus_start(bus) >= 0);
+        assert_true(sd_bus_message_new_signal(bus, &m, "/a", "a.b", "c") >= 0);
+        assert_true(sd_bus_message_append(m, "a{ss}", 1, "K\033[2J", "v\033]0;t\007\tw\177") >= 0);
+        assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
+
+        json_clean_texts(true);
+        assert_int_equal(json_from_message(&facts, m), 0);
+        json_clean_texts(false);
+        assert_string_equal(json_text(facts, "K"), "v\tw?");
+
+        assert_true(sd_bus_message_rewind(m, true) >= 0);
+        assert_int_equal(json_from_message(&raw, m), 0);
+        assert_string_equal(json_text(raw, "K\033[2J"), "v\033]0;t\007\tw\177");
+        (void)sd_bus_close_unref(bus);
+        (void)close(pair[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_no_shape_of_an_answer_crashes),
+                cmocka_unit_test(test_answers_for_a_terminal_are_cleaned),
                 cmocka_unit_test(test_ps_without_a_terminal),
                 cmocka_unit_test(test_ps_on_a_terminal_cuts_the_command_not_the_state),
                 cmocka_unit_test(test_inspect_puts_the_failure_first),
