@@ -163,6 +163,8 @@ int policies_set(Launcher *launcher, const LaunchPolicy *policy) {
         if (found)
                 before = *found;
 
+        /* What is changed must be there: somebody may just have flushed the table. */
+        network_make_whole(launcher);
         r = net_policy_check(launcher->net, policy);
         if (r < 0)
                 return r;

@@ -88,6 +88,10 @@ def test_who_keeps_flushing_does_not_keep_dynod_busy(daemon, web):
     assert len(said(daemon, "; restored.")) == before + 1
     assert len(said(daemon, "it is restored in")) == waiting + 1
     assert http_get(web)[0] == 200
+    # Nor is a policy changed in a table that is not there.
+    flush(daemon)
+    daemon.ok("firewall:deny", "any", "-a", web["app"])
+    assert "closed" in network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["detail"]
 
 
 @pytest.mark.vm  # it stops everybody's forwarding for a moment
