@@ -116,6 +116,7 @@ typedef struct LaunchStart {
         char app[APP_NAME_SIZE];
         char type[PROCESS_TYPE_SIZE];
         char size[SIZE_NAME_SIZE];
+        /* New ones here, and zero is what was so before: ipc/dyno_state.h. */
 } LaunchStart;
 
 typedef enum SignalTarget {
@@ -242,7 +243,7 @@ typedef struct LaunchHello {
         char padding[6];
 } LaunchHello;
 
-/* What is fixed for the life of one dyno. Also what /run/dynod/dynos/ID/state begins with. */
+/* What is fixed for the life of one dyno. In its state file: ipc/dyno_state.h. */
 typedef struct LaunchDynoFacts {
         LaunchHeader header;
         LaunchStart start;     /* as it was asked for */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "ipc/dyno_state.h"
 #include "launcher/dynos_internal.h"
 
 #define FOLDER_NAME_SIZE (DYNO_ID_SIZE + 1) /* with the dot */
@@ -92,7 +93,7 @@ int dyno_folder_publish(Dyno *dyno, bool complete) {
         const Launcher *launcher = dyno->launcher;
         const char *id = dyno->facts.start.id;
         _cleanup_close_ int dir_fd = -EBADF;
-        char name[FOLDER_NAME_SIZE];
+        char name[FOLDER_NAME_SIZE], state[DYNO_STATE_SIZE_MAX];
         int r;
 
         hidden_name(id, name);
@@ -100,7 +101,12 @@ int dyno_folder_publish(Dyno *dyno, bool complete) {
                 launcher->dynos_dir_fd, complete ? name : id, O_RDONLY | O_DIRECTORY, &dir_fd);
         if (r == 0)
                 r = file_replace_at(
-                        dir_fd, "state", &dyno->facts, sizeof(dyno->facts), 0444, FILE_SYNC_NONE);
+                        dir_fd,
+                        "state",
+                        state,
+                        dyno_state_write(state, &dyno->facts),
+                        0444,
+                        FILE_SYNC_NONE);
         if (r == 0 && complete &&
             renameat(launcher->dynos_dir_fd, name, launcher->dynos_dir_fd, id) < 0)
                 r = -errno;
@@ -130,7 +136,7 @@ void dyno_folder_remove(const Launcher *launcher, const char *name) {
 
 int dyno_folder_read_facts(const Launcher *launcher, const char *id, LaunchDynoFacts *ret) {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
-        LaunchMessage msg = {0};
+        char state[DYNO_STATE_SIZE_MAX];
         ssize_t n;
         int r;
 
@@ -140,15 +146,8 @@ int dyno_folder_read_facts(const Launcher *launcher, const char *id, LaunchDynoF
         if (r < 0)
                 return r;
 
-        n = read(fd, &msg, sizeof(msg));
-        if (n < 0)
-                return -errno;
-        if (launch_message_check(&msg, (size_t)n, 0, LAUNCH_FROM_LAUNCHER) < 0 ||
-            msg.header.type != LAUNCH_DYNO || strcmp(msg.facts.start.id, id) != 0)
-                return -EBADMSG;
-
-        *ret = msg.facts;
-        return 0;
+        n = read(fd, state, sizeof(state));
+        return n < 0 ? -errno : dyno_state_read(state, (size_t)n, id, ret);
 }
 
 bool dyno_read_status(const Dyno *dyno, StatusRecord *ret) {

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "ipc/dyno_state.h"
 #include "launcher/dynos_internal.h"
 #include "launcher/slots.h"
 #include "launcher/sweep.h"
@@ -51,7 +52,7 @@ static int adopt_one(Launcher *launcher, const char *id) {
         if (!dyno)
                 return -ENOMEM;
         r = dyno_folder_read_facts(launcher, id, &dyno->facts);
-        if (r < 0)
+        if (r != 0)
                 return r;
 
         slot = dyno->facts.uid - (config->uid_base + CONFIG_UID_DYNOS);
@@ -150,6 +151,13 @@ int dynos_adopt(Launcher *launcher) {
                 if (!dyno_id_is_valid(name))
                         continue;
                 r = adopt_one(launcher, name);
+                if (r == DYNO_STATE_E_NEWER) {
+                        log_error(
+                                "%s was started by a newer dynod, which it needs to be kept "
+                                "under. Install that again, or stop all dynos: dynod --purge",
+                                name);
+                        return -EPROTONOSUPPORT;
+                }
                 if (r < 0) {
                         (void)log_error_errno(r, "Cannot adopt %s, stopping it: %m", name);
                         remove_leftover(launcher, name, name);

@@ -39,7 +39,7 @@ int dyno_folder_publish(Dyno *dyno, bool complete) _must_check_;
 int dyno_folder_watch(Dyno *dyno) _must_check_;
 /* Removes the folder NAME with all that we put into it. */
 void dyno_folder_remove(const Launcher *launcher, const char *name);
-/* Reads the facts of "ID". Return: 0, -EBADMSG if they are damaged, or a negative errno. */
+/* Reads the facts of "ID". Return: as dyno_state_read(), or another negative errno. */
 int dyno_folder_read_facts(const Launcher *launcher, const char *id, LaunchDynoFacts *ret)
         _must_check_;
 /* The record as dyno-init wrote it: a tenant's word. False if there is none that makes sense. */

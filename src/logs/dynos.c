@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
-#include "ipc/launch_proto.h"
+#include "ipc/dyno_state.h"
 #include "logs/logger_internal.h"
 
 static Capture *find_capture(const Logger *logger, const char *id) {
@@ -79,20 +79,18 @@ void logger_reap(Logger *logger) {
 /* The facts that root wrote down about a dyno, as far as they are used here. */
 static int read_facts(int dir_fd, const char *id, LaunchDynoFacts *ret) {
         _cleanup_close_ int fd = -EBADF;
+        char state[DYNO_STATE_SIZE_MAX];
         ssize_t n;
+        int r;
 
         fd = openat(dir_fd, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return -errno;
-        n = pread(fd, ret, sizeof(*ret), 0);
+        n = pread(fd, state, sizeof(state), 0);
         if (n < 0)
                 return -errno;
-        if (n != sizeof(*ret) || ret->header.type != LAUNCH_DYNO ||
-            !field_is_clean(ret->start.id, sizeof(ret->start.id)) ||
-            !field_is_clean(ret->start.app, sizeof(ret->start.app)) ||
-            strcmp(ret->start.id, id) != 0 || !app_name_is_valid(ret->start.app))
-                return -EBADMSG;
-        return 0;
+        r = dyno_state_read(state, (size_t)n, id, ret);
+        return r > 0 ? -EBADMSG : r; /* a newer one: root does not start over that either */
 }
 
 static int attach(Logger *logger, const char *id) {

@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import struct
 import subprocess
 import threading
 
@@ -40,6 +41,39 @@ def test_dyno_whose_address_is_no_longer_ours_is_stopped(daemon, idle):
         drop_in.unlink()
         daemon.restart()
     assert daemon.dyno(idle, "idle.1")["id"] != before["id"]
+
+
+def state_file(daemon, dyno):
+    return daemon.run_dir / "dynos" / dyno["id"] / "state"
+
+
+def test_dyno_of_an_older_dynod_is_adopted(daemon, idle):
+    """Its state file lacks the last field of today's, which is filled up with zeroes."""
+    before = daemon.dyno(idle, "idle.1")
+    daemon.stop()
+    path = state_file(daemon, before)
+    data = bytearray(path.read_bytes())
+    data[8:12] = struct.pack("=I", struct.unpack("=I", data[8:12])[0] - 16)
+    path.write_bytes(data[:-16])
+    daemon.start()
+    assert daemon.dyno(idle, "idle.1")["pid"] == before["pid"]
+    daemon.ok("ps:inspect", "idle.1", "-a", idle)
+
+
+def test_dyno_of_a_newer_dynod_is_left_alone(daemon, idle):
+    before = daemon.dyno(idle, "idle.1")
+    daemon.stop()
+    path = state_file(daemon, before)
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + struct.pack("=I", 99) + data[8:])
+    try:
+        done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=20, check=False)
+    finally:
+        path.write_bytes(data)
+        daemon.start()
+    assert done.returncode == 1
+    assert f"{before['id']} was started by a newer dynod" in done.stderr
+    assert daemon.dyno(idle, "idle.1")["pid"] == before["pid"]
 
 
 def test_start_waits_for_a_lock_that_is_just_being_let_go(daemon):

@@ -17,7 +17,9 @@ LOGGER_UID = 61001
 DYNO_UID = 61002
 MAGIC = 0x44594C52
 RECORD = struct.Struct("=IHHQ32s80s")
-START = struct.Struct("=II6I2Q32s32s88s32s64s32s")  # LaunchStart
+# LaunchStart, and DynoStateHead of ipc/dyno_state.h
+START = struct.Struct("=II6I5Q2IQ2I32s32s88s32s64s32s")
+STATE_HEAD = struct.Struct("=4sI6IQ88s")
 LAUNCH_DYNO = 15  # checked against the header by the first test
 LINE, STREAM, FORGET, RENAME = 1, 2, 3, 4
 SOURCES = {1: "app", 2: "heroku"}
@@ -49,11 +51,11 @@ class Dyno:
             os.chown(hidden / name, DYNO_UID, LOGGER_UID)
             os.chmod(hidden / name, 0o240)
         kind, number = dyno_id.rsplit("-", 1)[0].split(".")
-        start = START.pack(0, 0, 0, int(number), 1, 0, 100, 256, 0, 0, bytes(32), bytes(32),
-                           dyno_id.encode(), app.encode(), kind.encode(), b"Standard-1X")
-        facts = struct.pack("=II", harness.launch_dyno, 0) + start
-        facts += struct.pack("=IIIIQ", 1, DYNO_UID, 0, 0, 1)
-        (hidden / "state").write_bytes(facts)
+        start = START.pack(0, 0, 0, int(number), 1, 0, 100, 256, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0,
+                           bytes(32), bytes(32), dyno_id.encode(), app.encode(), kind.encode(),
+                           b"Standard-1X")
+        head = STATE_HEAD.pack(b"dyst", 1, START.size, 2, DYNO_UID, 0, 0, 0, 1, dyno_id.encode())
+        (hidden / "state").write_bytes(head + start)
         (hidden / "state").chmod(0o444)
         self.fds = {name: os.open(hidden / name, os.O_RDWR) for name in ("app", "log")}
         hidden.rename(self.folder)
@@ -123,9 +125,9 @@ class Stream:
 
 
 class Harness:
-    def __init__(self, build, launch_dyno, disk=None):
+    def __init__(self, build, disk=None):
         """disk: size of a file system of its own for the logs, such as "2m"."""
-        self.launch_dyno, self.mounted = launch_dyno, False
+        self.mounted = False
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="dynod-logs-"))
         self.root.chmod(0o755)
         self.program = self.root / "dynod-logger"

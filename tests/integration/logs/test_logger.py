@@ -20,20 +20,12 @@ EXPECTED = re.compile("stream was refused|cannot go on: Bad message|No space lef
 SOURCE = pathlib.Path(__file__).resolve().parents[3] / "src"
 
 
-def launch_dyno():
-    """The value of LAUNCH_DYNO, counted in its header."""
-    text = (SOURCE / "ipc" / "launch_proto.h").read_text()
-    enum = re.search(r"typedef enum LaunchType \{(.*?)\} LaunchType;", text, re.S).group(1)
-    enum = re.sub(r"/\*.*?\*/", "", enum, flags=re.S)
-    return [name.strip() for name in enum.split(",")].index("LAUNCH_DYNO")
-
-
 @pytest.fixture
 def logger(request):
     build = os.environ.get("DYNOD_BUILD")
     if not build or os.geteuid() != 0:
         pytest.skip("needs root and DYNOD_BUILD")
-    harness = Harness(build, launch_dyno(), getattr(request, "param", None))
+    harness = Harness(build, getattr(request, "param", None))
     try:
         harness.start()
         yield harness
