@@ -19,7 +19,8 @@ int __wrap_prctl(int option, ...) {
         for (size_t i = 0; i < 4; i++)
                 arg[i] = va_arg(ap, unsigned long);
         va_end(ap);
-        if (option == PR_SET_DUMPABLE || option == PR_GET_DUMPABLE)
+        /* The child, whose own file it must be, sets the flag to 1. */
+        if ((option == PR_SET_DUMPABLE && arg[0] == 0) || option == PR_GET_DUMPABLE)
                 return 0;
         return __real_prctl(option, arg[0], arg[1], arg[2], arg[3]);
 }
