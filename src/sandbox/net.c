@@ -81,6 +81,9 @@ int net_open(Net **ret, const Config *config) {
         r = firewall_open(&net->firewall, net->instance);
         if (r < 0)
                 return r;
+        r = net_listen_open(&net->listen);
+        if (r < 0)
+                return r;
         r = conntrack_open(&net->conntrack);
         if (r < 0)
                 return r;
@@ -108,6 +111,7 @@ Net *net_free(Net *net) {
 
         tc_program_close(&net->tc);
         net->conntrack = conntrack_free(net->conntrack);
+        net->listen = net_listen_free(net->listen);
         net->firewall = firewall_free(net->firewall);
         net_watch_close(&net->watch);
         net->host_netns_fd = safe_close(net->host_netns_fd);

@@ -58,9 +58,6 @@ int net_host_is_local(NetRtnl *host, struct in_addr address, bool *ret) _must_ch
 /* Behind the table of local addresses (0), before everything that could route it out. */
 #define NET_RULE_PRIORITY 10U
 
-/* Does something in the current network namespace listen on TCP @port? 1, 0, or -errno. */
-int net_host_listens(uint16_t port) _must_check_;
-
 /* The rule "packets with @mark go nowhere", see sandbox/tc_program.h. Both are idempotent. */
 int net_host_add_rule(NetRtnl *host, uint32_t mark) _must_check_;
 int net_host_remove_rule(NetRtnl *host, uint32_t mark) _must_check_;

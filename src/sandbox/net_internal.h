@@ -8,6 +8,7 @@
 #include "sandbox/firewall.h"
 #include "sandbox/net.h"
 #include "sandbox/net_host.h"
+#include "sandbox/net_listen.h"
 #include "sandbox/net_rtnl.h"
 #include "sandbox/policy_rules.h"
 #include "sandbox/tc_program.h"
@@ -60,6 +61,7 @@ struct Net {
         NetRtnl *host;      /* in the host's network namespace, like @firewall */
         int host_netns_fd;  /* to come back to */
         NetWatch watch;     /* hears of changes to the host's network */
+        NetListen *listen;  /* asks for listeners of the host */
         Firewall *firewall; /* the instance's table */
         Conntrack *conntrack;
         uint32_t n_remembered; /* slots */

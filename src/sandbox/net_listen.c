@@ -10,19 +10,14 @@
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 
-#include "sandbox/net_host.h"
-
-static void socket_closep(struct mnl_socket **sock) {
-        if (*sock)
-                (void)mnl_socket_close(*sock);
-}
+#include "sandbox/net_listen.h"
 
 static int note_listener(const struct nlmsghdr *answer, void *userdata) {
         *(bool *)userdata = true;
         return MNL_CB_OK;
 }
 
-static int ask(struct mnl_socket *sock, uint8_t family, uint16_t port, bool *found) {
+static int ask(NetListen *sock, uint8_t family, uint16_t port, bool *found) {
         _Alignas(struct nlmsghdr) char buffer[8192];
         struct nlmsghdr *h = mnl_nlmsg_put_header(buffer);
         struct inet_diag_req_v2 *request;
@@ -52,16 +47,36 @@ static int ask(struct mnl_socket *sock, uint8_t family, uint16_t port, bool *fou
         return 0;
 }
 
-int net_host_listens(uint16_t port) {
-        _cleanup_(socket_closep) struct mnl_socket *sock = NULL;
+int net_listen_open(NetListen **ret) {
+        struct mnl_socket *sock = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+        int r;
+
+        assert(ret);
+
+        if (!sock)
+                return -errno;
+        if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+                r = -errno;
+                (void)mnl_socket_close(sock);
+                return r;
+        }
+        *ret = sock;
+        return 0;
+}
+
+NetListen *net_listen_free(NetListen *sock) {
+        if (sock)
+                (void)mnl_socket_close(sock);
+        return NULL;
+}
+
+int net_listen_check(NetListen *sock, uint16_t port) {
         bool found = false;
         int r;
 
+        assert(sock);
         assert(port > 0);
 
-        sock = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-        if (!sock || mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0)
-                return -errno;
         r = ask(sock, AF_INET, port, &found);
         if (r >= 0 && !found)
                 r = ask(sock, AF_INET6, port, &found); /* those take IPv4 as well, mostly */

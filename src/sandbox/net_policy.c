@@ -93,7 +93,7 @@ static int check_published(Net *net, const LaunchPolicy *policy) {
                                 return -EADDRINUSE;
                 if (before && is_published(before, port))
                         continue;
-                r = net_host_listens(port);
+                r = net_listen_check(net->listen, port);
                 if (r != 0)
                         return r < 0 ? r : -EADDRINUSE;
         }
