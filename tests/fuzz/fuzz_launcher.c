@@ -233,6 +233,7 @@ static void step_request(World *w, Input *in) {
         fill(in, &msg);
         if (how >= 0xf0) { /* damage one byte, or the size, or the descriptors */
                 ((uint8_t *)&msg)[input_u32(in) % size] = input_byte(in);
+                msg.header.seq = w->last_seq; /* answers are counted by it */
                 size -= how & 1;
                 n_fds = (how & 2) != 0 ? input_pick(in, CHANNEL_FDS_MAX + 1) : n_fds;
         } else if (msg.header.type == LAUNCH_START && msg.start.flags != 0)
