@@ -300,10 +300,8 @@ static int take_over(Launcher *launcher) {
         if (r < 0)
                 return log_error_errno(r, "Cannot read the network policies: %m");
         r = network_start(launcher);
-        if (r < 0) {
-                log_error("network: the firewall cannot be set up, so no dyno can start.");
-                return r;
-        }
+        if (r < 0)
+                return log_error_errno(r, "network: it cannot be set up, so no dyno can start: %m");
 
         log_info(
                 "%u %s kept running, adopted in %.2f s.",

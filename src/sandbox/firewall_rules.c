@@ -14,8 +14,12 @@
 
 #define PROGRAM "dynod-firewall"
 
-/* The largest ruleset takes seconds; nobody else is served meanwhile. */
-#define LOAD_TIMEOUT_USEC (30 * USEC_PER_SEC)
+/*
+ * The largest ruleset takes seconds, and nobody else is served meanwhile; but the first one
+ * after boot loads a dozen kernel modules, half a minute on a slow and busy machine. Less
+ * than systemd waits for a start (90 s).
+ */
+#define LOAD_TIMEOUT_USEC (80 * USEC_PER_SEC)
 
 static const FirewallPlaceholder *
 find_placeholder(const FirewallPlaceholder *values, const char *name, size_t len) {
