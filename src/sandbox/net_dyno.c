@@ -325,7 +325,6 @@ int net_dyno_end(Net *net, uint32_t slot) {
         if (r < 0 && r != -ENOENT && result == 0)
                 result = r;
 
-
         policy = net_policy_find(net, s->dyno.app_number);
         if (policy)
                 net_close_services(net, slot, policy);

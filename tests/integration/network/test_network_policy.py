@@ -147,7 +147,7 @@ def test_a_tighter_policy_cuts_running_connections_at_once(net):
 
 
 def test_a_change_never_passes_what_both_policies_deny(net):
-    """Sent without a pause while the policy changes to and fro: X under neither, Y under both."""
+    """Sent without a pause while the policy changes back and forth: X under neither, Y under both."""
     dyno = dyno_of(net, 0, 1)
     policies = [f"closed +{OUTSIDE}/32:udp:7100-7100", f"-{OUTSIDE}/32:udp:7200-7300 +{OUTSIDE}/32:udp"]
     net.driver.ok("policy 1 1 " + policies[0])
