@@ -13,7 +13,9 @@
 #include "image/store_internal.h"
 #include "ipc/unpack_proto.h"
 
-#define IMPORTS_MAX 64  /* at once: descriptors of root */
+#define IMPORTS_MAX 64 /* at once: descriptors of root */
+/* What was abandoned and is not yet cleared away: a descriptor and a folder each. */
+#define CLEARING_BACKLOG_MAX 256
 #define DISPATCH_MAX 64 /* events handled before the launcher's loop has its turn */
 
 int store_open(Store **ret, const StoreOptions *options) {
@@ -127,6 +129,11 @@ int store_remove(Store *store, ObjectKind kind, const uint8_t digest[DIGEST_SIZE
 
 /* --- requests --- */
 
+static bool has_room(const Store *store) {
+        return import_count(store, false) < IMPORTS_MAX &&
+               import_count(store, true) < IMPORTS_MAX + CLEARING_BACKLOG_MAX;
+}
+
 static int start_fetch(Store *store, Import *import, UnpackJob *job) {
         _cleanup_close_ int out_fd = -EBADF, write_fd = -EBADF;
         int fds[2];
@@ -158,11 +165,11 @@ int store_fetch(Store *store, uint32_t seq, uint32_t import_id, int report_fd, u
         Import *import = NULL;
         int r;
 
-        if (import_id == 0)
+        if (import_id == 0 || max_bytes == 0)
                 return -EINVAL;
         if (import_find(store, import_id))
                 return -EEXIST;
-        if (import_count(store) >= IMPORTS_MAX)
+        if (!has_room(store))
                 return -EBUSY;
 
         r = import_new(store, &import);
@@ -247,7 +254,7 @@ static int rebuild(Store *store, const StoreExtract *request, int report_fd) {
 
         if (is_rebuilding(store, request))
                 return -EALREADY;
-        if (import_count(store) >= IMPORTS_MAX)
+        if (!has_room(store))
                 return -EBUSY;
         r = open_archive(store, request->digest, &extract_fd);
         if (r == 0)
@@ -314,6 +321,17 @@ void store_abandon(Store *store, uint32_t import_id) {
         /* One that is being committed is past the point of return; its event follows. */
         if (import && import->state != IMPORT_COMMITTING)
                 import_discard(store, import);
+}
+
+void store_abandon_all(Store *store) {
+        Import *next;
+
+        for (Import *import = store->imports; import; import = next) {
+                next = import->next;
+                if (import->id != 0 && import->state != IMPORT_COMMITTING &&
+                    import->state != IMPORT_CLEARING)
+                        import_discard(store, import);
+        }
 }
 
 /* --- the end of children --- */

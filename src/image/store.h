@@ -115,7 +115,7 @@ int store_part_open(int object_fd, StorePart part, int *ret_fd) _must_check_;
  * @seq:         comes back in STORE_FETCHED
  * @import:      chosen by the supervisor, not 0; -EEXIST if it is taken
  * @report_fd:   borrowed; UnpackArchive waits in it
- * @max_bytes:   0 for no limit
+ * @max_bytes:   of the archive; 0 is -EINVAL
  *
  * Return: 0 (STORE_FETCHED follows), -EEXIST, -EBUSY if too many are under way, or a
  * negative errno.
@@ -153,6 +153,9 @@ int store_commit(Store *store, uint32_t seq, uint32_t import) _must_check_;
 
 /* LAUNCH_ABANDON: stop and forget an import, and clear away what it made. No event follows. */
 void store_abandon(Store *store, uint32_t import);
+
+/* All that are not being committed: whoever asked for them is gone. */
+void store_abandon_all(Store *store);
 
 /**
  * store_remove() - LAUNCH_REMOVE: take an object out of the store

@@ -32,11 +32,11 @@ Import *import_find(const Store *store, uint32_t id) {
         return NULL;
 }
 
-unsigned import_count(const Store *store) {
+unsigned import_count(const Store *store, bool clearing) {
         unsigned n = 0;
 
         for (const Import *import = store->imports; import; import = import->next)
-                n += import->state != IMPORT_CLEARING;
+                n += clearing || import->state != IMPORT_CLEARING;
         return n;
 }
 

@@ -87,7 +87,8 @@ struct Store {
 
 /* The import of that number that is not being cleared, or NULL. */
 Import *import_find(const Store *store, uint32_t id);
-unsigned import_count(const Store *store); /* without those that are being cleared */
+/* @clearing: with those that are being cleared away. */
+unsigned import_count(const Store *store, bool clearing);
 
 /* Makes a folder in tmp/. Return: 0 or a negative errno. */
 int import_new(Store *store, Import **ret) _must_check_;

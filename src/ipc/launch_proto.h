@@ -141,7 +141,7 @@ typedef struct LaunchFetch {
         LaunchHeader header;
         uint32_t import; /* chosen by the supervisor, unique among its imports */
         uint32_t reserved;
-        uint64_t max_bytes; /* of the archive as it is; 0 for none */
+        uint64_t max_bytes; /* of the archive as it is; root knows a limit too */
 } LaunchFetch;
 
 typedef struct LaunchFetched {

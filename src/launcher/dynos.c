@@ -81,6 +81,18 @@ Dyno *dyno_find_running(const Launcher *launcher, const char *id) {
         return dyno && dyno->exit_source ? dyno : NULL;
 }
 
+bool dynos_use(const Launcher *launcher, ObjectKind kind, const uint8_t digest[DIGEST_SIZE]) {
+        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next) {
+                const LaunchStart *start = &dyno->facts.start;
+
+                if (dyno->exit_source && memcmp(kind == OBJECT_STACK ? start->stack : start->slug,
+                                                digest,
+                                                DIGEST_SIZE) == 0)
+                        return true;
+        }
+        return false;
+}
+
 unsigned dynos_count(const Launcher *launcher) {
         unsigned n = 0;
 

@@ -77,6 +77,8 @@ void dynos_untell(Launcher *launcher);
 void dynos_announce(Launcher *launcher);
 
 /* How many run. */
+/* True if one that runs was made of that object. */
+bool dynos_use(const Launcher *launcher, ObjectKind kind, const uint8_t digest[DIGEST_SIZE]);
 unsigned dynos_count(const Launcher *launcher);
 
 /* inotify callback: some status record changed. */

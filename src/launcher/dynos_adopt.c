@@ -56,7 +56,7 @@ static int adopt_one(Launcher *launcher, const char *id) {
                 return r;
 
         slot = dyno->facts.uid - (config->uid_base + CONFIG_UID_DYNOS);
-        if (slot >= config->max_dynos ||
+        if (slot >= CONFIG_DYNOS_MAX ||
             net_plan_address(config->network, slot).dyno.s_addr != dyno->facts.address)
                 return -ERANGE; /* uid_base or network were changed under a running dyno */
         r = slots_mark_used(launcher->slots, slot);

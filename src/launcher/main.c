@@ -9,6 +9,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -125,6 +126,14 @@ static int read_config(Config **ret, const char *instance, const char *path) {
 
 /* ---- signals ---- */
 
+/* Of no running dyno, so they may change; root holds the supervisor to them. */
+static void take_import_limits(Config *config, const Config *from) {
+        config->import_max_entries = from->import_max_entries;
+        config->import_max_ratio = from->import_max_ratio;
+        config->stack_max_bytes = from->stack_max_bytes;
+        config->slug_max_bytes = from->slug_max_bytes;
+}
+
 static int reload(Launcher *launcher) {
         LaunchHeader reloaded = {.type = LAUNCH_RELOADED};
         _cleanup_(config_freep) Config *config = NULL;
@@ -140,6 +149,7 @@ static int reload(Launcher *launcher) {
         } else {
                 (void)safe_close(launcher->config_fd);
                 launcher->config_fd = TAKE_FD(fd);
+                take_import_limits(launcher->config, config);
                 link_send(launcher, &reloaded, sizeof(reloaded), &launcher->config_fd, 1);
                 log_info("Configuration reloaded.");
         }
@@ -277,12 +287,14 @@ static int open_sandbox(Launcher *launcher) {
 }
 
 static int take_over(Launcher *launcher) {
-        uint32_t max = launcher->config->max_dynos;
+        uint32_t max = launcher->config->max_dynos, room = net_slots(launcher->net);
         uint64_t begin = clock_boottime_usec();
         int r;
 
-        if (net_slots(launcher->net) < max)
-                max = net_slots(launcher->net);
+        if (room > CONFIG_DYNOS_MAX)
+                room = CONFIG_DYNOS_MAX;
+        if (room < max)
+                max = room;
         if (max == 0) {
                 log_error("The network in dynod.conf has no room for a dyno.");
                 return -ERANGE;
@@ -290,7 +302,7 @@ static int take_over(Launcher *launcher) {
         r = sweep_new(launcher);
         if (r < 0)
                 return log_error_errno(r, "Cannot open dynod-unpacker: %m");
-        r = slots_new(&launcher->slots, max);
+        r = slots_new(&launcher->slots, room, max);
         if (r < 0)
                 return r;
         r = dynos_adopt(launcher);
@@ -418,6 +430,20 @@ static int start_up(Launcher *launcher, const Options *options) {
         return r;
 }
 
+/* Else the next thing that is opened would be what children are given to write to. */
+static int open_standard_fds(void) {
+        int fd;
+
+        do
+                fd = open(
+                        "/dev/null", O_RDWR); // NOLINT(android-cloexec-open): 0 to 2 are inherited
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd < 0)
+                return -errno;
+        (void)safe_close(fd);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         Launcher launcher = {
                 .instance = INSTANCE_INIT,
@@ -433,6 +459,8 @@ int main(int argc, char **argv) {
         Options options;
         int r;
 
+        if (open_standard_fds() < 0)
+                return EXIT_FAILURE;
         log_open("dynod", false);
         r = parse_options(argc, argv, &options);
         if (r != 0)

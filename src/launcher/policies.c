@@ -15,6 +15,9 @@
 #include "launcher/dynos_internal.h"
 #include "sandbox/net_policy.h"
 
+/* The 1,000 apps that an instance may have, and those that are being destroyed. */
+#define POLICIES_MAX 1100
+
 #define FILE_MAGIC UINT32_C(0x64796e70) /* "dynp" */
 #define FILE_VERSION 1U
 #define FILE_NAME_SIZE 16 /* a number and a dot */
@@ -160,6 +163,8 @@ int policies_set(Launcher *launcher, const LaunchPolicy *policy) {
 
         if (found && net_policy_equal(found, policy))
                 return 0;
+        if (!found && policy->serial != 0 && net_policy_count(launcher->net) >= POLICIES_MAX)
+                return -ENOSPC;
         if (found)
                 before = *found;
 

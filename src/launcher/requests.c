@@ -78,15 +78,28 @@ static int on_host(Launcher *launcher, const LaunchMessage *msg, int *fds, size_
         return 0;
 }
 
+/* What the configuration allows at most, whatever the supervisor asks for. */
+static uint64_t at_most(uint64_t wanted, uint64_t allowed) {
+        return wanted < allowed ? wanted : allowed;
+}
+
 static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+        const Config *config = launcher->config;
         const LaunchFetch *fetch = &msg->fetch;
+        uint64_t allowed = config->stack_max_bytes;
         LaunchFetched fetched = {
                 .header = {.type = LAUNCH_FETCHED, .seq = msg->header.seq},
                 .import = fetch->import,
         };
 
+        if (config->slug_max_bytes > allowed)
+                allowed = config->slug_max_bytes; /* which of them it is to be, EXTRACT says */
         fetched.result = store_fetch(
-                launcher->store, msg->header.seq, fetch->import, fds[0], fetch->max_bytes);
+                launcher->store,
+                msg->header.seq,
+                fetch->import,
+                fds[0],
+                at_most(fetch->max_bytes, allowed));
         if (fetched.result < 0)
                 link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
         else
@@ -96,15 +109,19 @@ static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size
 
 static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
         const LaunchExtract *extract = &msg->extract;
+        const Config *config = launcher->config;
+        uint64_t max_bytes =
+                extract->kind == OBJECT_STACK ? config->stack_max_bytes : config->slug_max_bytes;
         StoreExtract request = {
                 .seq = msg->header.seq,
                 .import = extract->import,
                 .kind = extract->kind,
                 .limits =
                         {
-                                .max_bytes = extract->max_bytes,
-                                .max_entries = extract->max_entries,
-                                .max_ratio = extract->max_ratio,
+                                .max_bytes = at_most(extract->max_bytes, max_bytes),
+                                .max_entries =
+                                        at_most(extract->max_entries, config->import_max_entries),
+                                .max_ratio = at_most(extract->max_ratio, config->import_max_ratio),
                         },
         };
         LaunchExtracted refused = {
@@ -136,7 +153,12 @@ static int on_abandon(Launcher *launcher, const LaunchMessage *msg, int *fds, si
 }
 
 static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
-        answer(launcher, msg, store_remove(launcher->store, msg->object.kind, msg->object.digest));
+        const LaunchObject *object = &msg->object;
+        int r = -EBUSY;
+
+        if (!dynos_use(launcher, object->kind, object->digest))
+                r = store_remove(launcher->store, object->kind, object->digest);
+        answer(launcher, msg, r);
         return 0;
 }
 

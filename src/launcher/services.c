@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 #include "launcher/child.h"
+#include "launcher/discard.h"
 #include "launcher/launcher.h"
 
 /*
@@ -131,10 +132,21 @@ static void introduce_logger(Launcher *launcher) {
                 link_send(launcher, &hello, sizeof(hello), &launcher->logger_channel_fd[0], 1);
 }
 
+/* One that ended may have shut it down, for all who hold a copy. */
+static void drop_shut_channel(Launcher *launcher) {
+        struct pollfd end = {.fd = launcher->logger_channel_fd[1], .events = POLLRDHUP};
+
+        if (end.fd < 0 || poll(&end, 1, 0) <= 0)
+                return;
+        for (int i = 0; i < 2; i++)
+                launcher->logger_channel_fd[i] =
+                        discard_socket(launcher->loop, launcher->logger_channel_fd[i]);
+}
+
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
-        bool is_first = launcher->logger_channel_fd[0] < 0;
         int fds[2], r = 0;
+        bool is_first;
         ServiceSpec spec = {
                 .program = "dynod-logger",
                 .own_dir = "logs",
@@ -146,6 +158,8 @@ static int start_logger(Launcher *launcher) {
                 .no_network = true,
         };
 
+        drop_shut_channel(launcher);
+        is_first = launcher->logger_channel_fd[0] < 0;
         if (is_first)
                 r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
         if (r < 0)
@@ -160,16 +174,19 @@ static int start_logger(Launcher *launcher) {
 
 static int start(Launcher *launcher, Service *service);
 
-static int on_restart_timer(void *userdata, uint32_t events) {
+static int on_supervisor_timer(void *userdata, uint32_t events) {
         Launcher *launcher = userdata;
 
-        for (int i = 0; i < 2; i++) {
-                Service *service = i == 0 ? &launcher->supervisor : &launcher->logger;
+        if (launcher->supervisor.pidfd < 0 && !launcher->stopping)
+                (void)start(launcher, &launcher->supervisor); /* else tried again later */
+        return 0;
+}
 
-                if (service->pidfd < 0 && !launcher->stopping)
-                        (void)start(
-                                launcher, service); /* a failure was logged; tried again later */
-        }
+static int on_logger_timer(void *userdata, uint32_t events) {
+        Launcher *launcher = userdata;
+
+        if (launcher->logger.pidfd < 0 && !launcher->stopping)
+                (void)start(launcher, &launcher->logger); /* as above */
         return 0;
 }
 
@@ -253,7 +270,7 @@ int services_start(Launcher *launcher) {
                         launcher->loop,
                         &service->restart_timer,
                         USEC_INFINITY,
-                        on_restart_timer,
+                        i == 0 ? on_supervisor_timer : on_logger_timer,
                         launcher);
                 if (r < 0)
                         return r;

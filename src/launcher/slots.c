@@ -12,7 +12,8 @@
 #define REFILL_PAUSE_USEC (5 * USEC_PER_SEC)
 
 struct Slots {
-        uint32_t max;
+        uint32_t room, max; /* beyond @max there are only adopted ones, of a larger max_dynos */
+        uint32_t n_used;
         uint32_t next;      /* where to look for a free number */
         bool *used;         /* by number: ready or in use */
         SandboxSlot *ready; /* config->pool of them at most */
@@ -20,15 +21,16 @@ struct Slots {
         uint64_t pause_until; /* CLOCK_BOOTTIME */
 };
 
-int slots_new(Slots **ret, uint32_t max) {
+int slots_new(Slots **ret, uint32_t room, uint32_t max) {
         _cleanup_(slots_freep) Slots *slots = calloc(1, sizeof(*slots));
 
         if (!slots)
                 return -ENOMEM;
-        slots->used = calloc(max, sizeof(*slots->used));
+        slots->used = calloc(room, sizeof(*slots->used));
         slots->ready = calloc(max, sizeof(*slots->ready));
         if (!slots->used || !slots->ready)
                 return -ENOMEM;
+        slots->room = room;
         slots->max = max;
 
         *ret = TAKE_PTR(slots);
@@ -48,8 +50,9 @@ Slots *slots_free(Slots *slots) {
 }
 
 int slots_mark_used(Slots *slots, uint32_t index) {
-        if (index >= slots->max)
+        if (index >= slots->room)
                 return -ERANGE;
+        slots->n_used += !slots->used[index];
         slots->used[index] = true;
         return 0;
 }
@@ -57,7 +60,7 @@ int slots_mark_used(Slots *slots, uint32_t index) {
 static int find_free(const Launcher *launcher, uint32_t *ret) {
         Slots *slots = launcher->slots;
 
-        for (uint32_t i = 0; i < slots->max; i++) {
+        for (uint32_t i = 0; i < slots->max && slots->n_used < slots->max; i++) {
                 uint32_t index = (slots->next + i) % slots->max;
 
                 if (!slots->used[index] && net_slot_usable(launcher->net, index)) {
@@ -105,6 +108,7 @@ static int make_slot(Launcher *launcher, SandboxSlot *ret, SandboxError *reterr)
 
         slot.address = net_plan_address(launcher->config->network, index).dyno;
         launcher->slots->used[index] = true;
+        launcher->slots->n_used++;
         *ret = slot;
         return 0;
 }
@@ -136,13 +140,14 @@ size_t slots_list_links(const Slots *slots, NetKeep *ret) {
 void slots_give_back(Launcher *launcher, SandboxSlot *slot) {
         int r;
 
-        assert(slot->index < launcher->slots->max);
+        assert(slot->index < launcher->slots->room);
 
         r = net_slot_destroy(launcher->net, slot->index);
         if (r < 0)
                 (void)log_warning_errno(r, "Cannot take slot %u down completely: %m", slot->index);
         sandbox_slot_release(slot);
         launcher->slots->used[slot->index] = false;
+        launcher->slots->n_used--;
 }
 
 bool slots_refill(void *userdata) {

@@ -10,7 +10,8 @@
 
 #include "launcher/launcher.h"
 
-int slots_new(Slots **ret, uint32_t max) _must_check_;
+/* @room: slots that the network has; @max: how many may be in use at once. */
+int slots_new(Slots **ret, uint32_t room, uint32_t max) _must_check_;
 /* Closes what is ready; links and elements stay for net_start() or net_purge() to remove. */
 Slots *slots_free(Slots *slots);
 DEFINE_CLEANUP(Slots, slots_free)

@@ -25,6 +25,10 @@ const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
         return policy ? &policy->said : NULL;
 }
 
+size_t net_policy_count(const Net *net) {
+        return net->n_policies;
+}
+
 bool net_policy_source_is_gone(const Net *net, uint32_t app_number) {
         const NetPolicy *policy = find(net, app_number);
 

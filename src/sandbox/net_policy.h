@@ -20,6 +20,8 @@ int net_policy_restore(Net *net, const LaunchPolicy *policy) _must_check_;
 /* The policy in force for an app, or NULL. Borrowed until the next change. */
 const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number);
 
+size_t net_policy_count(const Net *net);
+
 /**
  * net_policy_check() - can this host do what a policy asks for
  * @net:     the network

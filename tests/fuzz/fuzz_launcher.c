@@ -308,7 +308,7 @@ static void step_restart(World *w, Input *in) {
         dynos_clear(&w->launcher);
         fake_forget_policies();
         w->launcher.slots = slots_free(w->launcher.slots);
-        if (slots_new(&w->launcher.slots, w->config.max_dynos) < 0)
+        if (slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0)
                 abort();
         assert(dynos_adopt(&w->launcher) == 0);
         assert(policies_restore(&w->launcher) == 0);
@@ -439,7 +439,7 @@ static void setup(World *w) {
         if (policies_open(&w->launcher) < 0 || loop_new(&w->launcher.loop) < 0 ||
             loop_add_timer(
                     w->launcher.loop, &w->launcher.repair.timer, USEC_INFINITY, on_repair, w) < 0 ||
-            slots_new(&w->launcher.slots, w->config.max_dynos) < 0 ||
+            slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0 ||
             loop_add(
                     w->launcher.loop,
                     &w->launcher.inotify_source,

@@ -429,6 +429,10 @@ const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
         return NULL;
 }
 
+size_t net_policy_count(const Net *net) {
+        return n_policies;
+}
+
 int net_policy_check(Net *net, const LaunchPolicy *policy) {
         return fails();
 }

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A taken-over supervisor: root answers what it may ask, refuses the rest, and stays itself."""
+
+import errno
+import os
+
+import pytest
+from dynod_testing import make_slug, wait_until
+from taken_over import Root, hostile_supervisor
+
+pytestmark = pytest.mark.native
+
+BREAKS = ("short", "size", "huge", "type", "side", "id", "fds", "folder", "pipe", "closed", "full")
+
+
+@pytest.fixture(scope="module")
+def attacked(daemon, stack, tmp_path_factory):
+    """An app with a running dyno, and the harness in place of the supervisor."""
+    slug = make_slug(tmp_path_factory.mktemp("slug") / "idle.tgz", {"Procfile": "idle: sleep 1000000\n"})
+    daemon.ok("apps:create", "attacked", "--stack", stack)
+    daemon.ok("deploy", slug, "-a", "attacked", timeout=120)
+    daemon.ok("ps:scale", "idle=1", "-a", "attacked", timeout=120)
+    wait_until(lambda: daemon.dyno("attacked", "idle.1")["state"] == "up", "idle.1 is up")
+    before = daemon.dyno("attacked", "idle.1")
+    with hostile_supervisor(daemon) as harness:
+        assert harness.order("hello") == {"live": 1}
+        yield harness
+    # The real one finds everything as it was.
+    assert daemon.dyno("attacked", "idle.1")["pid"] == before["pid"]
+    assert daemon.exec("attacked", "idle.1", "true").returncode == 0
+    daemon.ok("ps:restart", "-a", "attacked", timeout=90)
+    daemon.ok("apps:destroy", "attacked", "--confirm", "attacked", timeout=90)
+
+
+@pytest.fixture
+def root(attacked, daemon):
+    """Compares dynod before and after, and proves that it still answers."""
+    found = Root(daemon)
+    yield found
+    assert attacked.order("unknown"), "root answers no more"
+    found.check()
+
+
+def test_what_is_not_there(attacked, root):
+    assert attacked.order("unknown") == {
+        "signal": -errno.ESRCH, "kill": -errno.ESRCH, "inspect": -errno.ESRCH, "exec": -errno.ESRCH,
+        "rebuild": -errno.ENOENT, "extract": -errno.ENOENT, "commit": -errno.ENOENT,
+        "abandon": 0, "remove": 0}
+
+
+def test_starts_that_may_not_be(attacked, root):
+    assert attacked.order("start") == {
+        "replayed": -errno.EEXIST, "swapped": -errno.ENOENT, "no-slug": -errno.ENOENT,
+        "memory": -errno.ENOMEM, "policy": -errno.ESTALE,
+        "unsealed": -errno.EBADMSG, "socket": -errno.EBADMSG}
+
+
+def test_starts_of_junk_leave_nothing(attacked, root, daemon):
+    before = sorted(os.listdir(daemon.run_dir / "dynos"))
+    assert attacked.order("junk-specs 5") is not None
+    wait_until(lambda: sorted(os.listdir(daemon.run_dir / "dynos")) == before, "their folders are gone")
+
+
+def test_object_in_use_stays(attacked, root, daemon):
+    assert attacked.order("remove") == {"slug": -errno.EBUSY, "stack": -errno.EBUSY}
+
+
+def test_imports_in_a_wrong_order(attacked, root):
+    assert attacked.order("imports") == {
+        "busy": 200 - 64, "again": -errno.EEXIST, "extract": -errno.EBUSY, "commit": -errno.EBUSY}
+
+
+def test_import_limits_are_those_of_the_configuration(attacked, root, daemon):
+    """A megabyte of nothing in every kilobyte: more than import_max_ratio."""
+    path = make_slug(daemon.folder / "bomb.txz", {"Procfile": "a: b\n", "zeroes": b"\0" * (64 << 20)},
+                     compression="xz")
+    assert attacked.order(f"limits {path}") == {
+        "none": -errno.EINVAL, "fetch": 0, "digest": -errno.EBADMSG, "extract": -errno.EBADMSG,
+        "commit": -errno.EBUSY, "abandon": 0, "late": -errno.ENOENT}
+
+
+def test_fetches_abandoned_at_once(attacked, root):
+    assert attacked.order("fetch-abandon 100") == {"done": 0}
+
+
+def test_exec_storm(attacked, root):
+    seen = attacked.order("exec 100")
+    assert seen["busy"] > 0, seen
+    assert seen["joined"] + seen["busy"] + seen["other"] == 100, seen
+
+
+@pytest.mark.soak
+def test_policies_are_bounded(attacked, root):
+    seen = attacked.order("policies 1200", 600)
+    assert seen["refused"] == -errno.ENOSPC, seen
+    assert "removal" not in seen, seen
+
+
+def test_broken_protocol_costs_the_supervisor_alone(attacked, daemon, monkeypatch):
+    monkeypatch.setattr(daemon, "wait_ready", lambda: None)  # no client is answered meanwhile
+    found = Root(daemon)
+    for count, how in enumerate(BREAKS):
+        attacked.ended_for(f"break {how}")
+        assert attacked.order("hello") == {"live": 1}
+        if count % 4 == 3:  # or each next one would wait longer for its start
+            daemon.restart()
+            found.pid = daemon.main_pid()
+            attacked.connect()
+    found.check()
+
+
+def test_flood_without_reading(attacked, daemon):
+    found = Root(daemon)
+    attacked.ended_for("flood")
+    found.check(more_kib=48 * 1024)  # what malloc keeps of a full queue
+
+
+def test_imports_of_an_ended_supervisor_are_gone(attacked, daemon):
+    found = Root(daemon)
+    assert attacked.order("leave-imports") == {"left": 0}
+    attacked.ended_for("break closed")
+    assert attacked.order("imports")["busy"] == 200 - 64
+    found.check()
