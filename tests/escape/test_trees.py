@@ -188,7 +188,7 @@ def test_trap_catches_nobody(daemon, trapped):
     assert seen["/dev/null"].startswith("other 666") and seen["/dev/pts"].startswith("folder")
     assert seen["/dev/shm"].startswith("folder 1777")
     assert '"bash|"' in seen["/proc/self/comm"] and '"Linux|"' in seen["/proc/sys/kernel/ostype"]
-    assert '""' in seen["/proc/interrupts"]
+    assert '""' in seen["/proc/interrupts"] or "EACCES" in seen["/proc/interrupts"]
     assert seen["/sys/fs/cgroup/cgroup.procs"].startswith("file") and seen["/sys/kernel"] == "ENOENT"
     assert '"look: x|"' in seen["/app/Procfile"]
     assert seen["/etc/shadow"] == "ENOENT"

@@ -34,6 +34,18 @@ static int has_bytes(const char *path) {
         return n > 0 ? 0 : ATTEMPT_ABSENT;
 }
 
+/* Refused by name (AppArmor), or masked: the profile has some names twice. */
+static int has_bytes_for_us(const char *path) {
+        int r = has_bytes(path);
+
+        return r == -EACCES ? ATTEMPT_ABSENT : r;
+}
+
+#define READS_MASKED(function, path)                                                               \
+        static int function(void) {                                                                \
+                return has_bytes_for_us(path);                                                     \
+        }
+
 #define READS(function, path)                                                                      \
         static int function(void) {                                                                \
                 return has_bytes(path);                                                            \
@@ -46,20 +58,22 @@ static int has_bytes(const char *path) {
                 return r == -ENOENT ? ATTEMPT_ABSENT : r;                                          \
         }
 
-READS(read_keys, "/proc/keys")
-READS(read_key_users, "/proc/key-users")
+READS_MASKED(read_kcore, "/proc/kcore")
+READS_MASKED(read_kmsg, "/proc/kmsg")
+READS_MASKED(read_keys, "/proc/keys")
+READS_MASKED(read_key_users, "/proc/key-users")
 READS(read_timer_list, "/proc/timer_list")
-READS(read_interrupts, "/proc/interrupts")
-READS(read_softirqs, "/proc/softirqs")
-READS(read_modules, "/proc/modules")
+READS_MASKED(read_interrupts, "/proc/interrupts")
+READS_MASKED(read_softirqs, "/proc/softirqs")
+READS_MASKED(read_modules, "/proc/modules")
 READS(read_config, "/proc/config.gz")
-READS(read_cmdline, "/proc/cmdline")
-READS(read_slabinfo, "/proc/slabinfo")
-READS(read_vmallocinfo, "/proc/vmallocinfo")
-READS(read_kpagecount, "/proc/kpagecount")
-READS(read_kpagecgroup, "/proc/kpagecgroup")
-READS(read_pressure, "/proc/pressure/cpu")
-READS(read_bus, "/proc/bus/pci/devices")
+READS_MASKED(read_cmdline, "/proc/cmdline")
+READS_MASKED(read_slabinfo, "/proc/slabinfo")
+READS_MASKED(read_vmallocinfo, "/proc/vmallocinfo")
+READS_MASKED(read_kpagecount, "/proc/kpagecount")
+READS_MASKED(read_kpagecgroup, "/proc/kpagecgroup")
+READS_MASKED(read_pressure, "/proc/pressure/cpu")
+READS_MASKED(read_bus, "/proc/bus/pci/devices")
 READS(read_sched_debug, "/sys/kernel/debug/sched/debug")
 READS(read_vmcoreinfo, "/sys/kernel/vmcoreinfo")
 
@@ -75,21 +89,6 @@ OPENS(write_binfmt, "/proc/sys/fs/binfmt_misc/register", O_WRONLY)
 OPENS(write_cpu_online, "/sys/devices/system/cpu/cpu1/online", O_WRONLY)
 OPENS(read_debugfs, "/sys/kernel/debug", O_RDONLY)
 OPENS(read_tracefs, "/sys/kernel/tracing/trace", O_RDONLY)
-
-/* Refused by name (AppArmor), or masked: the profile has some names twice. */
-static int has_bytes_for_us(const char *path) {
-        int r = has_bytes(path);
-
-        return r == -EACCES ? ATTEMPT_ABSENT : r;
-}
-
-static int read_kcore(void) {
-        return has_bytes_for_us("/proc/kcore");
-}
-
-static int read_kmsg(void) {
-        return has_bytes_for_us("/proc/kmsg");
-}
 
 /* 0 if a line begins with an address; whoever may not know them reads zeroes. */
 static int has_addresses(const char *path) {
