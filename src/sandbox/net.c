@@ -55,6 +55,28 @@ static int copy_config(Net *net, const Config *config) {
         return net->libexec_dir && net->data_dir && net->run_dir && net->slots ? 0 : -ENOMEM;
 }
 
+/* What net_open() talks to the kernel through, and the namespace that it was called in. */
+static int open_sockets(Net *net) {
+        int r;
+
+        r = net_rtnl_open(&net->host);
+        if (r < 0)
+                return r;
+        r = net_rtnl_namespace(net->host, &net->host_netns_fd);
+        if (r < 0)
+                return r;
+        r = firewall_open(&net->firewall, net->instance);
+        if (r < 0)
+                return r;
+        r = net_listen_open(&net->listen);
+        if (r < 0)
+                return r;
+        r = conntrack_open(&net->conntrack);
+        if (r < 0)
+                return r;
+        return net_watch_open(&net->watch);
+}
+
 int net_open(Net **ret, const Config *config) {
         _cleanup_(net_freep) Net *net = NULL;
         int r;
@@ -72,25 +94,9 @@ int net_open(Net **ret, const Config *config) {
         r = copy_config(net, config);
         if (r < 0)
                 return r;
-        r = net_rtnl_open(&net->host);
+        r = open_sockets(net);
         if (r < 0)
                 return r;
-        r = net_rtnl_namespace(net->host, &net->host_netns_fd);
-        if (r < 0)
-                return r;
-        r = firewall_open(&net->firewall, net->instance);
-        if (r < 0)
-                return r;
-        r = net_listen_open(&net->listen);
-        if (r < 0)
-                return r;
-        r = conntrack_open(&net->conntrack);
-        if (r < 0)
-                return r;
-        r = net_watch_open(&net->watch);
-        if (r < 0)
-                return r;
-
         r = net_recall_uplinks(net);
         if (r < 0)
                 return r;

@@ -196,7 +196,7 @@ static int open_own_folder(int dir_fd, const char *name, int *ret_fd) {
 
 int scratch_open(Scratch *scratch, const Config *config) {
         _cleanup_close_ int mount_fd = -EBADF, root_fd = -EBADF, trash_fd = -EBADF;
-        struct statfs sfs;
+        struct statfs sfs = {0};
         int r;
 
         scratch->config = config;
