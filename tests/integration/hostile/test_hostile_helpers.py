@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A taken-over logger and a taken-over unpacker: neither root nor supervisor follow them down."""
+
+import os
+import subprocess
+
+import pytest
+from dynod_testing import wait_until
+from taken_over import Root, behave, end_service, replaced
+
+pytestmark = pytest.mark.native
+
+OUTSIDE = ("/etc/passwd", "/etc/shadow")
+
+
+def facts_outside():
+    return [(path, os.stat(path).st_mtime_ns, os.stat(path).st_nlink) for path in OUTSIDE]
+
+
+@pytest.mark.parametrize("how", ("close", "shutdown", "junk"))
+def test_hostile_logger(daemon, app, slug, how):
+    daemon.ok("deploy", slug({"Procfile": "w: sh -c 'echo hello; exec sleep 1000000'\n", "salt": how}),
+              "-a", app, timeout=120)
+    root, supervisor = Root(daemon), daemon.pids_of("dynod-supervisor")
+    with replaced(daemon, "dynod-logger"):
+        behave(daemon, how)
+        end_service(daemon, "dynod-logger")
+        daemon.ok("ps:scale", "w=1", "-a", app, timeout=120)
+        wait_until(lambda: daemon.dyno(app, "w.1")["state"] == "up", "dynos start all the same")
+        assert daemon.main_pid() == root.pid
+        assert daemon.pids_of("dynod-supervisor") == supervisor
+    end_service(daemon, "dynod-logger")
+    daemon.wait_log(app, "hello")  # what it wrote meanwhile was waiting
+    daemon.ok("ps:scale", "w=0", "-a", app, timeout=120)
+    daemon.wait_log(app, "Scaled")  # of the supervisor's: the channel between the two works
+    wait_until(lambda: not daemon.dynos(app), "the dyno is gone")
+    root.check()
+
+
+@pytest.fixture(scope="module")
+def unpacker(daemon, stack):
+    """dynod-unpacker is hostile where behave() says so; dynod keeps its file open, so it restarts."""
+    with replaced(daemon, "dynod-unpacker"):
+        daemon.restart()
+        yield
+    daemon.restart()
+
+
+@pytest.mark.parametrize("mode, how, succeeds", (
+    ("fetch", "lies", False), ("fetch", "long", False), ("fetch", "status", False),
+    ("fetch", "silent", False), ("extract", "reports", False), ("extract", "oversized", False),
+    ("extract", "status", False), ("extract", "links", None), ("extract", "nothing", None),
+    ("extract", "special", True), ("extract", "forks", None)))
+def test_hostile_unpacker(daemon, unpacker, app, slug, mode, how, succeeds):
+    root, supervisor, outside = Root(daemon), daemon.pids_of("dynod-supervisor"), facts_outside()
+    archive = slug({"Procfile": "a: true\n", "salt": mode + how})
+    behave(daemon, how, mode)
+    done = daemon.ctl("deploy", archive, "-a", app, timeout=120)
+    if succeeds is not None:
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+    if done.returncode == 0 and not succeeds:
+        # What it called a tree is none: nothing starts from it, and no link is followed.
+        assert daemon.run(app, "true").returncode != 0
+    assert daemon.pids_of("dynod-supervisor") == supervisor
+    assert facts_outside() == outside
+    behave(daemon, "none")
+    daemon.ok("deploy", slug({"Procfile": "a: true\n", "salt": "good" + mode + how}), "-a", app, timeout=120)
+    root.check()
+
+
+def test_unpacker_that_never_ends(daemon, unpacker, app, slug):
+    root = Root(daemon)
+    behave(daemon, "hangs", "extract")
+    with subprocess.Popen([str(daemon.herokuctl), "deploy", slug({"Procfile": "a: b\n", "salt": "hangs"}),
+                           "-a", app], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL,
+                          env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}) as client:
+        wait_until(root.strangers, "it hangs")
+        daemon.ok("host:info")
+        behave(daemon, "none")
+        end_service(daemon, "dynod-supervisor")
+        client.kill()
+    daemon.wait_ready()
+    root.check()
