@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from dynod_testing import wait_until
+
 # Sonames that each program may need; the C library and the loader need no mention.
 LIBRARIES = {
     "sbin/dynod": {"libseccomp", "libapparmor", "libcap", "libnl-3", "libnl-route-3", "libmnl", "libnftnl"},
@@ -95,3 +97,46 @@ def test_files_have_the_modes_of_the_documents(daemon):
     for path, mode in ((daemon.socket, 0o660), (daemon.state_dir, 0o700),
                        (daemon.state_dir / "supervisor", 0o700), (daemon.state_dir / "logs", 0o700)):
         assert path.stat().st_mode & 0o7777 == mode, path
+
+
+LOOP = {"socket", "anon_inode:[eventpoll]", "anon_inode:[signalfd]", "anon_inode:[timerfd]"}
+
+
+def descriptors(pid):
+    """Kinds of all but the standard ones, and the paths of those that are files."""
+    kinds, paths = set(), set()
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        if int(link.name) <= 2:
+            continue
+        try:
+            target = os.readlink(link)
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        if target.startswith("/") and not target.startswith("/memfd:"):
+            paths.add(target)
+        elif target.startswith("anon_inode:"):
+            kinds.add(target)
+        else:
+            kinds.add(target.split(":")[0].strip("/"))
+    return kinds, paths
+
+
+def outside(paths, *folders):
+    return {path for path in paths
+            if not any(path == str(folder) or path.startswith(f"{folder}/") for folder in folders)}
+
+
+@pytest.mark.native
+def test_processes_hold_the_descriptors_of_their_work(daemon):
+    state, run = daemon.state_dir, daemon.run_dir
+    for name, kinds, folders in (
+            ("dynod-supervisor", LOOP, (state / "supervisor", run / "supervisor", daemon.cgroup_root)),
+            ("dynod-logger", LOOP | {"pipe", "anon_inode:inotify"}, (state / "logs", run / "dynos")),
+            ("dynod", LOOP | {"pipe", "memfd", "anon_inode:inotify", "anon_inode:[pidfd]", "anon_inode:bpf-map",
+                              "anon_inode:bpf-prog", "net", "user", "mnt"},
+             (state, run, daemon.cgroup_root, daemon.prefix / "libexec", "/run/dynod.instances"))):
+        pid = daemon.main_pid() if name == "dynod" else \
+            wait_until(lambda name=name: daemon.pids_of(name), f"{name} runs")[0]
+        held, paths = descriptors(pid)
+        assert held <= kinds, (name, held - kinds)
+        assert not outside(paths, *folders), (name, outside(paths, *folders))

@@ -170,3 +170,38 @@ def test_reloaded_configuration_outlives_the_supervisor(daemon):
         drop_in.unlink()
         os.kill(daemon.main_pid(), signal.SIGHUP)
     wait_until(lambda: "Tiny" not in names(), "the old sizes are back")
+
+
+@pytest.mark.native
+def test_smaller_max_dynos_keeps_what_runs(daemon, app, slug):
+    """Nothing new starts above it; what runs already goes on until it ends."""
+    daemon.ok("deploy", slug({"Procfile": "w: sleep 1000000\n"}), "-a", app, timeout=120)
+    daemon.ok("ps:scale", "w=3", "-a", app, timeout=120)
+    wait_until(lambda: {d["state"] for d in daemon.dynos(app)} == {"up"}, "all are up")
+    before = {d["name"]: d["pid"] for d in daemon.dynos(app)}
+    config = daemon.folder / "dynod.conf"
+    text = config.read_text()
+    try:
+        config.write_text(text + "max_dynos = 1\n")
+        daemon.restart()
+        assert {d["name"]: d["pid"] for d in daemon.dynos(app)} == before
+        assert daemon.run(app, "true").returncode != 0
+        assert daemon.exec(app, "w.3", "true").returncode == 0
+    finally:
+        config.write_text(text)
+        daemon.restart()
+    assert {d["name"]: d["pid"] for d in daemon.dynos(app)} == before
+
+
+@pytest.mark.native
+def test_started_without_standard_descriptors(daemon):
+    """What it opens first must not become the place where children write to."""
+    daemon.stop()
+    daemon.process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *daemon.command()], start_new_session=True)
+    try:
+        daemon.wait_ready()
+        for fd in range(3):
+            assert os.readlink(f"/proc/{daemon.main_pid()}/fd/{fd}") == "/dev/null"
+    finally:
+        daemon.restart()
