@@ -21,6 +21,7 @@ pytestmark = pytest.mark.vm
 
 COUNT, RATE = 250, 100  # requests, and requests a second
 WINDOWS = 3
+ROUNDS = 3              # of windows beside a bomb and beside a benign neighbour
 RATIO = 3.0             # p99 beside a bomb against p99 beside a benign neighbour
 HOPELESS_USEC = 10**12  # a request without an answer
 
@@ -141,12 +142,13 @@ class Arena:
 
     def check(self, name, *command, attached=True, deadly=False):
         benign = self.benign or self.measure_benign()
-        result = self.windows(*command, attached=attached, deadly=deadly,
-                              enough=RATIO * benign["p99_usec"])
-        if result["p99_usec"] > RATIO * benign["p99_usec"]:
-            benign = self.measure_benign()
+        for attempt in range(ROUNDS):
+            if attempt > 0:  # the machine below may have changed since
+                benign = self.measure_benign()
             result = self.windows(*command, attached=attached, deadly=deadly,
                                   enough=RATIO * benign["p99_usec"])
+            if result["p99_usec"] < RATIO * benign["p99_usec"]:
+                break
         ratio = result["p99_usec"] / benign["p99_usec"]
         row = (f"{name:<18} p50 {result['p50_usec'] / 1000:8.1f} ms ({benign['p50_usec'] / 1000:.1f})"
                f"   p99 {result['p99_usec'] / 1000:8.1f} ms ({benign['p99_usec'] / 1000:.1f},"
