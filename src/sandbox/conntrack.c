@@ -104,7 +104,7 @@ static int flush(Conntrack *ct) {
 
 /* The entry in @answer is removed with the next batch. */
 static void remove_entry(Conntrack *ct, const struct nlmsghdr *answer) {
-        const struct nlattr *attr;
+        struct nlattr *attr;
         struct nlmsghdr *h;
 
         if (ct->batched + REQUEST_MAX > sizeof(ct->batch) && ct->error == 0)
@@ -131,7 +131,7 @@ static void remove_entry(Conntrack *ct, const struct nlmsghdr *answer) {
 
 /* The source address of a tuple. */
 static bool find_source(const struct nlattr *tuple, struct in_addr *ret) {
-        const struct nlattr *part, *address;
+        struct nlattr *part, *address;
 
         mnl_attr_for_each_nested(part, tuple) {
                 if (mnl_attr_get_type(part) != CTA_TUPLE_IP)
@@ -154,7 +154,7 @@ typedef struct Walk {
 
 static int visit(const struct nlmsghdr *answer, void *userdata) {
         const Walk *walk = userdata;
-        const struct nlattr *attr;
+        struct nlattr *attr;
 
         if ((answer->nlmsg_type & 0xff) != IPCTNL_MSG_CT_NEW)
                 return MNL_CB_OK;
