@@ -86,9 +86,10 @@ class Store:
         while not self.ask("idle"):
             pass
 
-    def fetch(self, path, number, max_bytes=0):
+    def fetch(self, path, number, max_bytes=LIMITS[0]):
         seq = self.next()
-        assert self.ask("fetch", seq, number, max_bytes, path) == 0
+        result = self.ask("fetch", seq, number, max_bytes, path)
+        assert result == 0, result
         return self.event("fetched", seq)
 
     def extract(self, number, kind, digest, limits=LIMITS):

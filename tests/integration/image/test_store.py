@@ -80,8 +80,9 @@ def test_digest_of_another_archive_is_refused(store, tmp_path):
 def test_numbers_and_order_are_checked(store, tmp_path):
     path = slug(tmp_path)
     fetched = store.fetch(path, 3)
-    assert store.ask("fetch", 9, 3, 0, path) == -errno.EEXIST
-    assert store.ask("fetch", 9, 0, 0, path) == -errno.EINVAL
+    assert store.ask("fetch", 9, 3, 1 << 30, path) == -errno.EEXIST
+    assert store.ask("fetch", 9, 0, 1 << 30, path) == -errno.EINVAL
+    assert store.ask("fetch", 9, 4, 0, path) == -errno.EINVAL  # no limit
     assert store.commit(3) == -errno.EBUSY
     assert store.commit(4) == -errno.ENOENT
     assert store.extract(4, "slug", fetched["digest"])[0] == -errno.ENOENT
@@ -403,7 +404,7 @@ def test_fetcher_is_confined(store, tmp_path):
     fifo_path = tmp_path / "fifo"
     os.mkfifo(fifo_path)
     fifo = os.open(fifo_path, os.O_RDWR)
-    assert store.ask("fetch", 1, 3, 0, fifo_path) == 0
+    assert store.ask("fetch", 1, 3, 1 << 30, fifo_path) == 0
     (pid,) = children(store)
     deadline = time.monotonic() + 10
     while "Seccomp:\t2" not in pathlib.Path(f"/proc/{pid}/status").read_text():
