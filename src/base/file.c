@@ -71,6 +71,24 @@ int write_text_at(int dir_fd, const char *name, const char *text) {
         return (size_t)n == size ? 0 : -EIO;
 }
 
+int dir_open_at(int dir_fd, const char *name, DIR **ret) {
+        _cleanup_close_ int fd = -EBADF;
+        DIR *dir;
+
+        assert(name);
+        assert(ret);
+
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir)
+                return -errno;
+        (void)TAKE_FD(fd);
+        *ret = dir;
+        return 0;
+}
+
 /* NOLINTNEXTLINE(readability-function-cognitive-complexity): a list of steps, one if each */
 int file_replace_at(
         int dir_fd, const char *name, const void *data, size_t size, mode_t mode, FileSync sync) {

@@ -3,6 +3,7 @@
 
 /* Whole reads and writes, and files that are replaced atomically. */
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -38,6 +39,16 @@ ssize_t read_text_at(int dir_fd, const char *name, char *buf, size_t size) _must
  * Return: 0 or a negative errno.
  */
 int write_text_at(int dir_fd, const char *name, const char *text) _must_check_;
+
+/**
+ * dir_open_at() - list a directory
+ * @dir_fd:  directory, or AT_FDCWD
+ * @name:    path below @dir_fd, "." for itself; a link in its last part is -ELOOP or -ENOTDIR
+ * @ret:     closedir(3) it; independent of @dir_fd and of its position
+ *
+ * Return: 0 or a negative errno.
+ */
+int dir_open_at(int dir_fd, const char *name, DIR **ret) _must_check_;
 
 typedef enum FileSync {
         FILE_SYNC_NONE, /* atomic, but may be lost by a power failure: for /run */

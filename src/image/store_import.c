@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/file.h"
 #include "config/config.h"
 #include "image/store_internal.h"
 
@@ -242,17 +243,12 @@ static int for_each_name(
         unsigned arg) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
-        int fd, r = 0;
+        int r;
 
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                safe_close(fd);
+        r = dir_open_at(dir_fd, ".", &dir);
+        if (r < 0)
                 return r;
-        }
+        assert(dir);
         while (r == 0 && (errno = 0, entry = readdir(dir))) // NOLINT(concurrency-mt-unsafe)
                 if (entry->d_name[0] != '.')
                         r = found(store, entry->d_name, arg);

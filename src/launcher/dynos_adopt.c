@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "ipc/dyno_state.h"
 #include "launcher/dynos_internal.h"
@@ -96,26 +97,13 @@ static void remove_leftover(Launcher *launcher, const char *folder, const char *
         dyno_folder_remove(launcher, folder);
 }
 
-static int open_listing(int dir_fd, DIR **ret) {
-        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd < 0)
-                return -errno;
-        *ret = fdopendir(fd);
-        if (!*ret) {
-                (void)safe_close(fd);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
 /* Groups below ours that belong to no dyno that we know. */
 static int sweep_groups(Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
         int r;
 
-        r = open_listing(launcher->cgroup_fd, &dir);
+        r = dir_open_at(launcher->cgroup_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
@@ -139,7 +127,7 @@ int dynos_adopt(Launcher *launcher) {
         struct dirent *entry;
         int r;
 
-        r = open_listing(launcher->dynos_dir_fd, &dir);
+        r = dir_open_at(launcher->dynos_dir_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
@@ -207,7 +195,7 @@ void dynos_remove_folders(Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
 
-        if (open_listing(launcher->dynos_dir_fd, &dir) < 0)
+        if (dir_open_at(launcher->dynos_dir_fd, ".", &dir) < 0)
                 return;
         assert(dir);
         while ((entry = readdir(dir)))

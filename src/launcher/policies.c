@@ -129,16 +129,12 @@ static int close_lost(Launcher *launcher) {
 int policies_restore(Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
-        int fd, r;
+        int r;
 
-        fd = openat(launcher->policies_dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir) {
-                (void)safe_close(fd);
-                return -ENOMEM;
-        }
+        r = dir_open_at(launcher->policies_dir_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
         while ((entry = readdir(dir))) {
                 uint32_t app_number;
 

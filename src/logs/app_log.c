@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/parse.h"
 #include "logs/app_log.h"
 
@@ -122,16 +123,13 @@ int app_log_committed(AppLog *app, const char *id, LogSource source, uint64_t *r
 /* A folder of ours holds files only. */
 static int remove_folder(int dir_fd, const char *name) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         struct dirent *entry;
+        int r;
 
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = dir_open_at(dir_fd, name, &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)

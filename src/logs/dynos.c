@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/parse.h"
 #include "ipc/dyno_state.h"
@@ -151,16 +152,13 @@ static void try_attach(Logger *logger, const char *id) {
 
 static int scan_dynos(Logger *logger) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         struct dirent *entry;
+        int r;
 
-        fd = openat(logger->dynos_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = dir_open_at(logger->dynos_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): one thread */
                 try_attach(logger, entry->d_name);
@@ -215,7 +213,6 @@ static int take_over_file(Logger *logger, AppLog *app, const char *name) {
 
 static int take_over_app(Logger *logger, const char *name) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         struct dirent *entry;
         AppLog *app;
         int r;
@@ -223,13 +220,10 @@ static int take_over_app(Logger *logger, const char *name) {
         r = logger_find_app(logger, name, true, &app);
         if (r < 0)
                 return r;
-        fd = openat(app_log_dir_fd(app), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = dir_open_at(app_log_dir_fd(app), ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
                 r = take_over_file(logger, app, entry->d_name);
@@ -241,18 +235,14 @@ static int take_over_app(Logger *logger, const char *name) {
 
 int logger_take_over(Logger *logger) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         struct dirent *entry;
         int r;
 
         app_log_clean(logger->logs_fd);
-        fd = openat(logger->logs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = dir_open_at(logger->logs_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
                 if (!app_name_is_valid(entry->d_name))

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "base/file.h"
 #include "base/parse.h"
 #include "logs/history.h"
 
@@ -166,16 +167,13 @@ static void drop_oldest(History *history) {
 
 static int find_segments(History *history) {
         _cleanup_closedir_ DIR *dir = NULL;
-        _cleanup_close_ int fd = -EBADF;
         struct dirent *entry;
+        int r;
 
-        fd = openat(history->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir)
-                return -errno;
-        (void)TAKE_FD(fd);
+        r = dir_open_at(history->dir_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
                 Segment segment = {.lines = SIZE_MAX};

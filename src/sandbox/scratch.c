@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "sandbox/scratch.h"
 
 #define SCRATCH_MOUNT "scratch/fs" /* below state_dir: where dynod-scratch mounts */
@@ -263,19 +264,6 @@ void scratch_limit(const Scratch *scratch, uint64_t memory_total, LaunchStart *s
 
 /* ---- folders ---- */
 
-static int open_listing(int dir_fd, DIR **ret) {
-        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd < 0)
-                return -errno;
-        *ret = fdopendir(fd);
-        if (!*ret) {
-                (void)safe_close(fd);
-                return -ENOMEM;
-        }
-        return 0;
-}
-
 int scratch_make(const Scratch *scratch, const LaunchStart *start, int *ret_fd) {
         _cleanup_close_ int fd = -EBADF;
         uint32_t project = 0;
@@ -386,7 +374,7 @@ static int retry_trash(const Scratch *scratch) {
         struct dirent *entry;
         int r;
 
-        r = open_listing(scratch->trash_fd, &dir);
+        r = dir_open_at(scratch->trash_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
@@ -411,7 +399,7 @@ int scratch_discard_others(
                 return 0;
         r = retry_trash(scratch);
         if (r == 0)
-                r = open_listing(scratch->root_fd, &dir);
+                r = dir_open_at(scratch->root_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
@@ -435,7 +423,7 @@ int scratch_next_trash(const Scratch *scratch, char ret_id[DYNO_ID_SIZE], int *r
 
         if (scratch->trash_fd < 0)
                 return 0;
-        r = open_listing(scratch->trash_fd, &dir);
+        r = dir_open_at(scratch->trash_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);

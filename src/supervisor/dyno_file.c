@@ -215,21 +215,16 @@ static int load_one(Manager *manager, const char *id) {
 
 int dyno_files_load(Manager *manager) {
         _cleanup_closedir_ DIR *dir = NULL;
-        int fd = openat(manager->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct dirent *entry;
+        int r;
 
-        if (fd < 0)
-                return -errno;
-        dir = fdopendir(fd);
-        if (!dir) {
-                (void)safe_close(fd);
-                return -ENOMEM;
-        }
+        r = dir_open_at(manager->state_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
 
         /* The supervisor has one thread, and the stream is its own. */
         while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-                int r;
-
                 if (!dyno_id_is_valid(entry->d_name))
                         continue;
                 r = load_one(manager, entry->d_name);
