@@ -129,8 +129,9 @@ int confine_landlock(const ConfinePath *paths, size_t n) {
                         return r;
         }
 
+        /* Where the filter is loaded already it refuses prctl(2), and has brought the flag along. */
         r = confine_no_new_privs();
-        if (r < 0)
+        if (r < 0 && r != -ENOSYS)
                 return r;
         /* Taking rights from ourselves needs none but no_new_privs. */
         return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;

@@ -82,6 +82,10 @@ static const char *const supervisor_syscalls[] = {
         "uname",
         "unlink",
         "unlinkat",
+        /* confine_files(): they can only take rights from us */
+        "landlock_add_rule",
+        "landlock_create_ruleset",
+        "landlock_restrict_self",
 };
 
 static int parse_arguments(int argc, char **argv, Arguments *ret) {
@@ -111,7 +115,7 @@ static int confine(const Arguments *arguments) {
                 .n_syscalls = ARRAY_SIZE(supervisor_syscalls),
                 .paths = &root,
                 .n_paths = 1,
-                .flags = CONFINE_BASE | CONFINE_UNIX_SOCKETS | CONFINE_LANDLOCK_OPTIONAL |
+                .flags = CONFINE_BASE | CONFINE_UNIX_SOCKETS |
                          (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0),
         };
         const char *step = NULL;
@@ -119,6 +123,10 @@ static int confine(const Arguments *arguments) {
 
         if (r < 0)
                 return log_error_errno(r, "The supervisor %s: %m", step);
+        if (r == CONFINE_E_NO_LANDLOCK) {
+                log_error("The supervisor cannot restrict itself: this kernel has no Landlock.");
+                return -EOPNOTSUPP;
+        }
         return 0;
 }
 
@@ -145,7 +153,7 @@ static int confine_files(const Config *config) {
         };
 
         r = confine_landlock(paths, ARRAY_SIZE(paths));
-        return r < 0 ? r : 0;
+        return r == CONFINE_E_NO_LANDLOCK ? -EOPNOTSUPP : r;
 }
 
 /* Clients, log streams and attached commands: a few descriptors each. */

@@ -144,6 +144,16 @@ class Daemon:
         self.stop()
         self.start()
 
+    def configured(self, key):
+        """A value of the configuration in force, as text."""
+        command = [str(self.prefix / "sbin/dynod"), "--check"] if self.is_installed else self.command("--check")
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return next(line.split("=", 1)[1].split("#")[0].strip() for line in shown.splitlines()
+                    if line.split("=")[0].strip() == key)
+
+    def uid_base(self):
+        return int(self.configured("uid_base"))
+
     def main_pid(self):
         if self.process:
             return self.process.pid

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Orders come as lines through hostile.sock in the supervisor's own folder; each is
- * answered by words NAME=RESULT, results being those of root's replies.
+ * dynod-supervisor, up to and with its confinement. Orders come as lines through the control
+ * socket; each is answered by a line of words NAME=RESULT, results being those of root's
+ * replies.
  */
 
 #include <errno.h>
@@ -12,20 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "hostile_service.h"
+#include "attempts.h"
+#include "control/server.h"
 #include "ipc/channel.h"
 #include "ipc/launch_proto.h"
 #include "ipc/unpack_proto.h"
+#include "layers_off.h"
 
 #define LINK 3
 #define REPLY_MSEC 60000 /* emulated guests are slow */
 #define UNANSWERED 1     /* no result of root's is above 0 */
 
+static Config *config;
 static LaunchDynoFacts live; /* of a dyno that runs, if header.type is set */
 static uint32_t last_seq;
 static char answer[4096];
@@ -51,17 +55,23 @@ static uint32_t send_msg(LaunchType type, LaunchMessage *msg, const int *fds, si
         return last_seq;
 }
 
-static bool receive(LaunchMessage *ret) {
+static bool receive_with(LaunchMessage *ret, ChannelFds *ret_fds) {
         struct pollfd p = {.fd = LINK, .events = POLLIN};
-        ChannelFds fds;
         size_t size;
         int r;
 
-        while ((r = channel_recv(LINK, ret, sizeof(*ret), &size, &fds)) == CHANNEL_E_AGAIN)
+        while ((r = channel_recv(LINK, ret, sizeof(*ret), &size, ret_fds)) == CHANNEL_E_AGAIN)
                 if (poll(&p, 1, REPLY_MSEC) <= 0)
                         return false;
-        channel_fds_clear(&fds);
         return r == 0;
+}
+
+static bool receive(LaunchMessage *ret) {
+        ChannelFds fds = CHANNEL_FDS_INIT;
+        bool received = receive_with(ret, &fds);
+
+        channel_fds_clear(&fds);
+        return received;
 }
 
 static int result_of(const LaunchMessage *msg) {
@@ -93,12 +103,22 @@ static int request(LaunchType type, LaunchMessage *msg, const int *fds, size_t n
         return wait_reply(seq, msg);
 }
 
-static void read_greeting(void) {
+/* Returns the control socket. */
+static int read_greeting(void) {
+        ConfigError error;
+        ChannelFds fds = CHANNEL_FDS_INIT;
         LaunchMessage msg;
+        int listen_fd;
 
+        if (!receive_with(&msg, &fds) || msg.header.type != LAUNCH_HELLO ||
+            config_read_fd(&config, fds.fd[0], &error) != 0)
+                abort();
+        listen_fd = TAKE_FD(fds.fd[1]);
+        channel_fds_clear(&fds);
         while (receive(&msg) && msg.header.type != LAUNCH_READY)
                 if (msg.header.type == LAUNCH_DYNO && live.header.type == 0)
                         live = msg.facts;
+        return listen_fd;
 }
 
 /* ---- pieces ---- */
@@ -419,7 +439,7 @@ static void attack_break(const char *how) {
         static LaunchMessage two[2];
         LaunchMessage msg = {.dyno.header = {.type = LAUNCH_KILL, .seq = 1}};
         const int own[4] = {LINK, LINK, LINK, LINK};
-        int fds[2], dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), spec = make_spec(true);
+        int fds[2], dir = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), spec = make_spec(true);
         size_t size = sizeof(msg.dyno);
 
         make_pair(fds);
@@ -447,9 +467,11 @@ static void attack_break(const char *how) {
 
                 msg.header.type = LAUNCH_EXEC;
                 send_raw(&msg, size, sent, 2);
-        } else if (strcmp(how, "pipe") == 0 && pipe(fds) == 0) {
+        } else if (strcmp(how, "eventfd") == 0) {
+                const int sent[] = {eventfd(0, EFD_CLOEXEC), fds[0]};
+
                 msg.header.type = LAUNCH_EXEC;
-                send_raw(&msg, size, fds, 2);
+                send_raw(&msg, size, sent, 2);
         } else if (strcmp(how, "closed") == 0) {
                 (void)shutdown(LINK, SHUT_RDWR);
         } else if (strcmp(how, "full") == 0) {
@@ -462,6 +484,31 @@ static void attack_break(const char *how) {
                         send_raw(&msg, size, fds, 2);
                 send_raw(&msg, 3, NULL, 0);
         }
+}
+
+/* Starts a dyno with limits of the test's: "MEMORY KILL PROCESSES DISK FILES". */
+static void attack_limits_start(const char *limits) {
+        LaunchMessage msg = like_live(0x200 + last_seq);
+        LaunchStart *start = &msg.start;
+        int spec = make_spec(true);
+
+        if (sscanf(limits,
+                   "%" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu64 " %" SCNu64,
+                   &start->memory_quota,
+                   &start->memory_kill,
+                   &start->process_limit,
+                   &start->disk,
+                   &start->disk_files) == 5)
+                say("start", request(LAUNCH_START, &msg, &spec, 1));
+        (void)close(spec);
+}
+
+static void order_files(const char *arguments) {
+        char own[256], outside[256];
+        int pid;
+
+        if (sscanf(arguments, "%255s %255s %d", own, outside, &pid) == 3)
+                attempt_files(own, outside, pid, say);
 }
 
 /* ---- orders ---- */
@@ -499,49 +546,47 @@ static void obey(char *line) {
                 attack_flood();
         else if (strcmp(line, "break") == 0 && argument)
                 attack_break(argument);
-        else
+        else if (strcmp(line, "limits-start") == 0 && argument)
+                attack_limits_start(argument);
+        else if (strcmp(line, "calls") == 0)
+                attempt_calls(say);
+        else if (strcmp(line, "files") == 0 && argument)
+                order_files(argument);
+        else if (strcmp(line, "hello") == 0)
                 say("live", live.header.type == LAUNCH_DYNO);
 }
 
-/* The folder that root has put over the instance's state. */
-static int listen_in_own_folder(void) {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        FILE *mounts = fopen("/proc/self/mounts", "re");
-        char line[4096], folder[80] = "";
-        int fd;
+static void serve(int fd) {
+        FILE *orders = fdopen(fd, "r+e");
+        char line[1024];
 
-        while (mounts && fgets(line, sizeof(line), mounts))
-                (void)sscanf(line, "dynod-hidden %79s", folder);
-        if (mounts)
-                (void)fclose(mounts);
-        (void)snprintf(
-                address.sun_path, sizeof(address.sun_path), "%s/supervisor/hostile.sock", folder);
-        (void)unlink(address.sun_path);
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-            listen(fd, 1) < 0)
-                abort();
-        return fd;
+        while (orders && fgets(line, sizeof(line), orders)) {
+                line[strcspn(line, "\n")] = '\0';
+                obey(line);
+                /* A client that takes us for the real one is left alone. */
+                if (answer[0] == '\0' || dprintf(fd, "%s\n", answer) < 0)
+                        break;
+        }
+        if (orders)
+                (void)fclose(orders);
 }
 
-int hostile_supervisor(void) {
-        int listen_fd, fd;
+/* ---- in place of the real one, which has locked itself in to the end ---- */
 
-        read_greeting();
-        listen_fd = listen_in_own_folder();
-        while ((fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-                char line[512];
-                ssize_t n;
+WRAP(int, manager_new, Manager **ret, sd_event *event, int launch_fd, const ManagerHooks *hooks) {
+        return hooks->ready(NULL, read_greeting(), hooks->userdata);
+}
 
-                while ((n = recv(fd, line, sizeof(line) - 1, 0)) > 0) {
-                        line[n] = '\0';
-                        obey(line);
-                        if (answer[0] == '\0')
-                                (void)snprintf(answer, sizeof(answer), "sent=0");
-                        if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
-                                break;
-                }
-                (void)close(fd);
-        }
-        return 1;
+WRAP(const Config *, manager_config, const Manager *manager) {
+        return config;
+}
+
+WRAP(int, server_new, Server **ret, sd_event *event, int listen_fd, Manager *manager) {
+        struct pollfd p = {.fd = listen_fd, .events = POLLIN};
+        int fd;
+
+        while (poll(&p, 1, -1) >= 0)
+                if ((fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+                        serve(fd);
+        return -EIO;
 }

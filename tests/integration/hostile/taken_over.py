@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of dynod's own that are hostile: hostile_service takes their place."""
+"""Processes of dynod's own that are hostile: programs of this folder take their place."""
 
 import contextlib
 import os
@@ -10,11 +10,7 @@ import socket
 
 from dynod_testing import time_factor, wait_until
 
-PLACEHOLDER = b"@behaviour@"
-
-
-def hostile_program():
-    return pathlib.Path(os.environ["DYNOD_BUILD"]) / "tests/hostile_service"
+LAYERS_OFF = b"@layers-off@"
 
 
 class Root:
@@ -36,14 +32,15 @@ class Root:
 
     def strangers(self):
         """Processes of this instance's imports."""
-        first = 1878982656 + 16
+        first = self.daemon.uid_base() + 16
         return [path for path in pathlib.Path("/proc").glob("[0-9]*")
                 if first <= owner(path) < first + 1008]
 
     def check(self, more_descriptors=24, more_kib=16 * 1024):
         """Slots that are made ready while nothing happens have descriptors; attacks use far more."""
         assert self.daemon.main_pid() == self.pid
-        assert self.daemon.process.poll() is None, self.daemon.log_tail()
+        if self.daemon.process:
+            assert self.daemon.process.poll() is None, self.daemon.log_tail()
         wait_until(lambda: self.count_descriptors() <= self.descriptors + more_descriptors,
                    f"dynod has its {self.descriptors} descriptors, not more")
         wait_until(lambda: not self.strangers(), "no import's process is left")
@@ -58,40 +55,28 @@ def owner(path):
         return 0
 
 
-def put_in_place(path, behaviour):
-    """A new file under the same name: what runs is not disturbed. @behaviour: path of a file."""
-    data = hostile_program().read_bytes()
-    assert data.count(PLACEHOLDER) == 1
-    patch = str(behaviour).encode()
-    assert len(patch) < 512
-    at = data.index(PLACEHOLDER)
-    data = data[:at] + patch + b"\0" * (512 - len(patch)) + data[at + 512:]
+def put_in_place(path, layers_off):
+    """A new file under the same name: what runs is not disturbed."""
+    program = pathlib.Path(os.environ["DYNOD_BUILD"]) / "tests" / path.name.replace("dynod", "hostile")
+    data = program.read_bytes()
+    assert data.count(LAYERS_OFF) == 1
+    at, patch = data.index(LAYERS_OFF), layers_off.encode()
+    data = data[:at] + patch + b"\0" * (32 - len(patch)) + data[at + 32:]
     new = path.with_name(path.name + ".new")
     new.write_bytes(data)
     new.chmod(0o755)
     new.rename(path)
 
 
-def behave(daemon, how, mode="none"):
-    """@mode: the unpacker's, which is attacked; in all others it is the real one."""
-    path = daemon.folder / "behaviour"
-    real = daemon.prefix / "libexec/dynod/dynod-unpacker.real"
-    new = path.with_name("behaviour.new")
-    new.write_text(f"{how} {mode} {real}")
-    new.chmod(0o644)
-    new.rename(path)
-
-
 @contextlib.contextmanager
-def replaced(daemon, name):
-    """@name is hostile within, as behave() says; the caller makes dynod start it."""
+def replaced(daemon, name, layers_off=""):
+    """@name is hostile within; the caller makes dynod start it. @layers_off: "landlock seccomp"."""
     path = daemon.prefix / "libexec/dynod" / name
     real = path.with_name(name + ".real")
     shutil.copy2(path, real)
-    behave(daemon, "none")
-    put_in_place(path, daemon.folder / "behaviour")
+    put_in_place(path, layers_off)
     try:
-        yield real
+        yield
     finally:
         real.rename(path)
 
@@ -104,12 +89,15 @@ def end_service(daemon, name):
     wait_until(lambda: set(daemon.pids_of(name)) - set(before), f"a new {name}", 60)
 
 
+def results(text):
+    return {name: int(result) for name, result in (word.split("=") for word in text.split())}
+
+
 class Harness:
-    """The hostile supervisor, whichever incarnation of it runs now."""
+    """The hostile supervisor, whichever incarnation of it runs now, behind the control socket."""
 
     def __init__(self, daemon):
         self.daemon = daemon
-        self.path = daemon.state_dir / "supervisor/hostile.sock"
         self.socket = None
         self.connect()
 
@@ -117,25 +105,32 @@ class Harness:
         if self.socket:
             self.socket.close()
 
-        def connected():
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        def greeted():
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                self.socket.connect(str(self.path))
-                return True
+                self.socket.connect(str(self.daemon.socket))
+                if (self.order("hello") or {}).get("live") is not None:
+                    return True
             except OSError:
-                self.socket.close()
-                return False
-        wait_until(connected, "a fresh supervisor was greeted", 60)
+                pass
+            self.socket.close()
+            return False
+        wait_until(greeted, "a fresh supervisor was greeted", 60)
 
     def order(self, line, seconds=60):
         """Returns the results by name; None if it was ended for what it did."""
         self.socket.settimeout(seconds * time_factor())
-        self.socket.send(line.encode())
+        answer = b""
         try:
-            answer = self.socket.recv(8192).decode()
+            self.socket.sendall(line.encode() + b"\n")
+            while not answer.endswith(b"\n"):
+                data = self.socket.recv(8192)
+                if not data:
+                    return None
+                answer += data
         except ConnectionError:
             return None
-        return {name: int(result) for name, result in (word.split("=") for word in answer.split())} or None
+        return results(answer.decode())
 
     def ended_for(self, line):
         """Root ends the supervisor that does @line, and greets another."""
@@ -147,8 +142,8 @@ class Harness:
 
 
 @contextlib.contextmanager
-def hostile_supervisor(daemon):
-    with replaced(daemon, "dynod-supervisor"):
+def hostile_supervisor(daemon, layers_off=""):
+    with replaced(daemon, "dynod-supervisor", layers_off):
         end_service(daemon, "dynod-supervisor")
         harness = Harness(daemon)
         try:
@@ -156,3 +151,21 @@ def hostile_supervisor(daemon):
         finally:
             harness.socket.close()
     daemon.restart()  # one that ended often would be started late
+
+
+def order_logger(daemon, line):
+    """What the next hostile logger does; its answer is waited for by logger_answer()."""
+    logs = daemon.state_dir / "logs"
+    (logs / "hostile.answer").unlink(missing_ok=True)
+    (logs / "hostile").write_text(line)
+    (logs / "hostile").chmod(0o644)
+
+
+def logger_answer(daemon):
+    path = daemon.state_dir / "logs/hostile.answer"
+    return results(wait_until(lambda: path.exists() and path.read_text(), "the logger answers"))
+
+
+def forget_orders(daemon):
+    for path in (daemon.state_dir / "logs").glob("hostile*"):
+        path.unlink()

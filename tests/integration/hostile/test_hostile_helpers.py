@@ -6,9 +6,7 @@ import subprocess
 
 import pytest
 from dynod_testing import wait_until
-from taken_over import Root, behave, end_service, replaced
-
-pytestmark = pytest.mark.native
+from taken_over import Root, end_service, forget_orders, order_logger, replaced
 
 OUTSIDE = ("/etc/passwd", "/etc/shadow")
 
@@ -23,12 +21,13 @@ def test_hostile_logger(daemon, app, slug, how):
               "-a", app, timeout=120)
     root, supervisor = Root(daemon), daemon.pids_of("dynod-supervisor")
     with replaced(daemon, "dynod-logger"):
-        behave(daemon, how)
+        order_logger(daemon, how)
         end_service(daemon, "dynod-logger")
         daemon.ok("ps:scale", "w=1", "-a", app, timeout=120)
         wait_until(lambda: daemon.dyno(app, "w.1")["state"] == "up", "dynos start all the same")
         assert daemon.main_pid() == root.pid
         assert daemon.pids_of("dynod-supervisor") == supervisor
+    forget_orders(daemon)
     end_service(daemon, "dynod-logger")
     daemon.wait_log(app, "hello")  # what it wrote meanwhile was waiting
     daemon.ok("ps:scale", "w=0", "-a", app, timeout=120)
@@ -39,11 +38,16 @@ def test_hostile_logger(daemon, app, slug, how):
 
 @pytest.fixture(scope="module")
 def unpacker(daemon, stack):
-    """dynod-unpacker is hostile where behave() says so; dynod keeps its file open, so it restarts."""
+    """dynod-unpacker does what archives say; dynod keeps its file open, so it restarts."""
     with replaced(daemon, "dynod-unpacker"):
         daemon.restart()
         yield
     daemon.restart()
+
+
+def hostile_slug(slug, mode, how):
+    """An archive that takes its unpacker over."""
+    return slug({"Procfile": "a: true\n", "order": f"@{mode} {how}@"}, name=f"{mode}-{how}.tar", compression="")
 
 
 @pytest.mark.parametrize("mode, how, succeeds", (
@@ -53,9 +57,7 @@ def unpacker(daemon, stack):
     ("extract", "special", True), ("extract", "forks", None)))
 def test_hostile_unpacker(daemon, unpacker, app, slug, mode, how, succeeds):
     root, supervisor, outside = Root(daemon), daemon.pids_of("dynod-supervisor"), facts_outside()
-    archive = slug({"Procfile": "a: true\n", "salt": mode + how})
-    behave(daemon, how, mode)
-    done = daemon.ctl("deploy", archive, "-a", app, timeout=120)
+    done = daemon.ctl("deploy", hostile_slug(slug, mode, how), "-a", app, timeout=120)
     if succeeds is not None:
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
     if done.returncode == 0 and not succeeds:
@@ -63,21 +65,17 @@ def test_hostile_unpacker(daemon, unpacker, app, slug, mode, how, succeeds):
         assert daemon.run(app, "true").returncode != 0
     assert daemon.pids_of("dynod-supervisor") == supervisor
     assert facts_outside() == outside
-    behave(daemon, "none")
     daemon.ok("deploy", slug({"Procfile": "a: true\n", "salt": "good" + mode + how}), "-a", app, timeout=120)
     root.check()
 
 
 def test_unpacker_that_never_ends(daemon, unpacker, app, slug):
     root = Root(daemon)
-    behave(daemon, "hangs", "extract")
-    with subprocess.Popen([str(daemon.herokuctl), "deploy", slug({"Procfile": "a: b\n", "salt": "hangs"}),
-                           "-a", app], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL,
+    with subprocess.Popen([str(daemon.herokuctl), "deploy", hostile_slug(slug, "extract", "hangs"), "-a", app],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}) as client:
         wait_until(root.strangers, "it hangs")
         daemon.ok("host:info")
-        behave(daemon, "none")
         end_service(daemon, "dynod-supervisor")
         client.kill()
     daemon.wait_ready()
