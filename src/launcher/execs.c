@@ -100,10 +100,14 @@ static int on_timer(void *userdata, uint32_t events) {
 }
 
 static int on_exit_event(void *userdata, uint32_t events) {
+        const SandboxError silent = {.layer = LAYER_PROCESS, .detail = "it died without a word"};
         Exec *exec = userdata;
 
         if (exec->join)
                 (void)on_join(exec, 0); /* why it died is in the pipe */
+        if (exec->join)
+                /* Whoever holds its pipe open still: the request is answered all the same. */
+                end_join(exec, -ECHILD, &silent);
         (void)waitid(P_PIDFD, (id_t)exec->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
         exec_free(exec);
         return 0;
