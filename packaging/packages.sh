@@ -12,7 +12,7 @@ stack_packages="mmdebstrap zstd ca-certificates iproute2 nftables python3"
 
 test_packages="$stack_packages clang-14 clang-tidy-14 clang-tools-14 clang-format-14
         libclang-rt-14-dev cppcheck codespell shellcheck mandoc libcmocka-dev python3-pytest
-        dpkg-dev lintian procps nmap xz-utils qemu-system-x86 qemu-utils e2fsprogs apparmor bash-completion stress-ng systemd"
+        dpkg-dev lintian procps iptables nmap xz-utils qemu-system-x86 qemu-utils e2fsprogs apparmor bash-completion stress-ng systemd"
 
 # install_packages NAME...: what is missing of them. Asks nothing. Without root it only
 # says what is missing.

@@ -35,6 +35,14 @@ static bool is_line(const char *text, size_t size) {
         return true;
 }
 
+bool filter_name_is_plain(const char *name) {
+        return name[0] != '\0' && strlen(name) < FILTER_NAME_SIZE &&
+               name[strspn(
+                       name,
+                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")] ==
+                       '\0';
+}
+
 /* The id must say what the other fields say: "TYPE.N-HHHHHH". */
 static bool id_matches(const LaunchStart *start) {
         size_t type_len = strlen(start->type);
@@ -198,6 +206,14 @@ static bool check_started(const LaunchMessage *msg) {
                (started->result < 0 || facts_are_valid(&started->facts));
 }
 
+/* They are shown as words of commands. */
+static bool check_blocker(const LaunchBlocker *b) {
+        return b->hook < _FILTER_HOOK_MAX && b->kind < _FILTER_KIND_MAX &&
+               b->owner < _FILTER_OWNER_MAX && FIELD_OK(b->table) &&
+               filter_name_is_plain(b->table) && FIELD_OK(b->chain) &&
+               filter_name_is_plain(b->chain);
+}
+
 static bool check_inspected(const LaunchMessage *msg) {
         const LaunchInspected *inspected = &msg->inspected;
 
@@ -208,7 +224,12 @@ static bool check_inspected(const LaunchMessage *msg) {
                     !is_line(inspected->layers[i].detail, sizeof(inspected->layers[i].detail)))
                         return false;
 
-        return is_line(inspected->firewall, sizeof(inspected->firewall));
+        if (inspected->n_blockers > BLOCKERS_MAX || inspected->n_shadowed > SHADOWED_MAX)
+                return false;
+        for (size_t i = 0; i < inspected->n_blockers; i++)
+                if (!check_blocker(&inspected->blockers[i]))
+                        return false;
+        return true;
 }
 
 static bool check_exited(const LaunchMessage *msg) {

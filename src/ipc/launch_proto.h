@@ -288,6 +288,42 @@ typedef struct LaunchLayerReport {
         char detail[160]; /* one line, ASCII, from the kernel's answers; may be empty */
 } LaunchLayerReport;
 
+/* Hooks of the packet filter that a dyno's packets, or the host's to it, pass; as in the kernel. */
+typedef enum FilterHook {
+        HOOK_PREROUTING,
+        HOOK_INPUT,
+        HOOK_FORWARD,
+        HOOK_OUTPUT,
+        HOOK_POSTROUTING,
+        _FILTER_HOOK_MAX,
+} FilterHook;
+
+typedef enum FilterKind {
+        FILTER_NFT_INET,
+        FILTER_NFT_IP,
+        FILTER_LEGACY, /* ip_tables, which nft does not show */
+        _FILTER_KIND_MAX,
+} FilterKind;
+
+/* Whose rules those are: each program has its own way to say what shall last. */
+typedef enum FilterOwner {
+        OWNER_UNKNOWN,
+        OWNER_FIREWALLD,
+        OWNER_UFW,
+        OWNER_DOCKER,
+        _FILTER_OWNER_MAX,
+} FilterOwner;
+
+#define FILTER_NAME_SIZE 64 /* of what is reported; nftables has names of up to 255 bytes */
+#define BLOCKERS_MAX 8
+#define SHADOWED_MAX 8
+
+/* A chain that is not ours and may drop packets of or for dynos. */
+typedef struct LaunchBlocker {
+        uint8_t hook, kind, owner;
+        char table[FILTER_NAME_SIZE], chain[FILTER_NAME_SIZE];
+} LaunchBlocker;
+
 typedef struct LaunchInspected {
         LaunchHeader header;
         int32_t result;
@@ -295,8 +331,11 @@ typedef struct LaunchInspected {
         uint32_t phase_usec
                 [_PHASE_MAX]; /* of the start; zeroes for an adopted dyno and for HOSTED */
         LaunchLayerReport layers[_LAYER_MAX];
-        /* HOSTED: other firewalls' chains that may stop dynos, "ip filter FORWARD, …"; or empty */
-        char firewall[160];
+        /* HOSTED alone: other firewalls' chains that may stop dynos; published ports that
+         * something on the host listens on, too. */
+        uint8_t n_blockers, n_shadowed;
+        uint16_t shadowed[SHADOWED_MAX];
+        LaunchBlocker blockers[BLOCKERS_MAX];
 } LaunchInspected;
 
 #define EXITED_OOM (UINT32_C(1) << 0)      /* memory.events counted an oom_kill */
@@ -310,6 +349,9 @@ typedef struct LaunchExited {
         uint64_t usec;   /* CLOCK_REALTIME */
         char id[DYNO_ID_SIZE];
 } LaunchExited;
+
+/* A name of a table or chain that people can type and terminals can show. */
+bool filter_name_is_plain(const char *name);
 
 /* Room for any message of this protocol. */
 typedef union LaunchMessage {

@@ -213,7 +213,10 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
                                 ? VERDICT_ALLOWED
                                 : VERDICT_FAILED;
         }
-        field_set(ret->firewall, sizeof(ret->firewall), report.blockers);
+        ret->n_blockers = (uint8_t)report.n_blockers;
+        memcpy(ret->blockers, report.blockers, sizeof(ret->blockers));
+        ret->n_shadowed = (uint8_t)report.n_shadowed;
+        memcpy(ret->shadowed, report.shadowed, sizeof(ret->shadowed));
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
 }
 

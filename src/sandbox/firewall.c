@@ -4,10 +4,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <libnftnl/chain.h>
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
@@ -566,168 +564,17 @@ int firewall_remove_table(Firewall *firewall) {
         return r == -ENOENT ? 0 : r;
 }
 
-static const char *family_name(uint32_t family) {
-        switch (family) {
-        case NFPROTO_INET:
-                return "inet";
-        case NFPROTO_IPV4:
-                return "ip";
-        default:
-                return NULL; /* sees none of our packets */
-        }
-}
-
-/* Foreign chains on the forward hook. */
-#define FOREIGN_CHAINS_MAX 16
-#define FOREIGN_NAME_SIZE 64
-
-typedef struct ForeignChain {
-        uint32_t family;
-        char table[FOREIGN_NAME_SIZE], chain[FOREIGN_NAME_SIZE];
-        bool drops;    /* by its policy, or by its last rule so far */
-        bool knows_us; /* a rule of its table names our links */
-} ForeignChain;
-
-typedef struct ForeignChains {
-        const char *own_table;
-        ForeignChain chain[FOREIGN_CHAINS_MAX];
-        size_t n;
-} ForeignChains;
-
-/* Into people's terminals goes what can be typed. Return: false if it does not fit. */
-static bool take_name(char name[FOREIGN_NAME_SIZE], const char *text) {
-        if (!text || text[0] == '\0' || strlen(text) >= FOREIGN_NAME_SIZE ||
-            text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")])
-                return false;
-        field_set(name, FOREIGN_NAME_SIZE, text);
-        return true;
-}
-
-static int collect_foreign_chain(const struct nlmsghdr *answer, void *userdata) {
-        struct nftnl_chain *chain = nftnl_chain_alloc();
-        ForeignChains *all = userdata;
-        ForeignChain found = {0};
-
-        if (!chain)
-                return MNL_CB_ERROR;
-        if (nftnl_chain_nlmsg_parse(answer, chain) >= 0 &&
-            nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
-            nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM) == NF_INET_FORWARD &&
-            take_name(found.table, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)) &&
-            take_name(found.chain, nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME))) {
-                found.family = nftnl_chain_get_u32(chain, NFTNL_CHAIN_FAMILY);
-                found.drops = nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) == NF_DROP;
-                if (family_name(found.family) && strcmp(found.table, all->own_table) != 0 &&
-                    all->n < FOREIGN_CHAINS_MAX)
-                        all->chain[all->n++] = found;
-        }
-
-        nftnl_chain_free(chain);
-        return MNL_CB_OK;
-}
-
-typedef struct RuleSummary {
-        bool drops;    /* whatever comes */
-        bool knows_us; /* compares something with the name of our links */
-} RuleSummary;
-
-static RuleSummary sum_up(const struct nftnl_rule *rule, const char *own_table) {
-        struct nftnl_expr_iter *iter = nftnl_expr_iter_create(rule);
-        RuleSummary sum = {.drops = false};
-        bool conditional = false;
-        struct nftnl_expr *expr;
-        char prefix[IFNAMSIZ];
-
-        (void)snprintf(prefix, sizeof(prefix), "%s-", own_table);
-        while (iter && (expr = nftnl_expr_iter_next(iter))) {
-                const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
-                uint32_t len = 0;
-
-                if (strcmp(name, "cmp") == 0) {
-                        const void *data = nftnl_expr_get(expr, NFTNL_EXPR_CMP_DATA, &len);
-
-                        sum.knows_us |= data && len >= strlen(prefix) &&
-                                        memcmp(data, prefix, strlen(prefix)) == 0;
-                }
-                if (strcmp(name, "reject") == 0 ||
-                    (strcmp(name, "immediate") == 0 &&
-                     nftnl_expr_is_set(expr, NFTNL_EXPR_IMM_VERDICT) &&
-                     (int32_t)nftnl_expr_get_u32(expr, NFTNL_EXPR_IMM_VERDICT) == NF_DROP))
-                        sum.drops = true;
-                else if (strcmp(name, "counter") != 0 && strcmp(name, "log") != 0)
-                        conditional = true;
-        }
-        if (iter)
-                nftnl_expr_iter_destroy(iter);
-
-        sum.drops &= !conditional;
-        return sum;
-}
-
-static int look_at_rule(const struct nlmsghdr *answer, void *userdata) {
-        struct nftnl_rule *rule = nftnl_rule_alloc();
-        ForeignChains *all = userdata;
-
-        if (!rule)
-                return MNL_CB_ERROR;
-        if (nftnl_rule_nlmsg_parse(answer, rule) >= 0) {
-                uint32_t family = nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY);
-                const char *table = nftnl_rule_get_str(rule, NFTNL_RULE_TABLE);
-                const char *chain = nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN);
-
-                for (size_t i = 0; i < all->n; i++) {
-                        ForeignChain *it = &all->chain[i];
-                        RuleSummary sum;
-
-                        if (it->family != family || strcmp(it->table, table) != 0)
-                                continue;
-                        sum = sum_up(rule, all->own_table);
-                        it->knows_us |= sum.knows_us;
-                        it->drops |= sum.drops && strcmp(it->chain, chain) == 0;
-                }
-        }
-
-        nftnl_rule_free(rule);
-        return MNL_CB_OK;
-}
-
-int firewall_blockers(Firewall *firewall, char *text, size_t size) {
-        ForeignChains all = {.own_table = firewall->table};
+int firewall_list(Firewall *firewall, FirewallList what, FirewallListed *handler, void *userdata) {
+        static const int types[] = {
+                [FIREWALL_LIST_CHAINS] = NFT_MSG_GETCHAIN,
+                [FIREWALL_LIST_RULES] = NFT_MSG_GETRULE,
+        };
         _Alignas(struct nlmsghdr) char request[512];
         struct nlmsghdr *h;
-        size_t used = 0;
-        int r;
 
-        assert(text && size > 0);
+        assert(firewall);
+        assert(handler);
 
-        text[0] = '\0';
-        h = begin_message(firewall, request, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, NLM_F_DUMP);
-        r = query(firewall, h, collect_foreign_chain, &all);
-        if (r < 0 || all.n == 0)
-                return r;
-        h = begin_message(firewall, request, NFT_MSG_GETRULE, NFPROTO_UNSPEC, NLM_F_DUMP);
-        r = query(firewall, h, look_at_rule, &all);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; i < all.n; i++) {
-                const ForeignChain *it = &all.chain[i];
-                int n;
-
-                if (!it->drops || it->knows_us)
-                        continue;
-                n = snprintf(
-                        text + used,
-                        size - used,
-                        "%s%s %s %s",
-                        used > 0 ? ", " : "",
-                        family_name(it->family),
-                        it->table,
-                        it->chain);
-                if (n > 0 && (size_t)n < size - used)
-                        used += (size_t)n;
-                else
-                        text[used] = '\0';
-        }
-        return 0;
+        h = begin_message(firewall, request, types[what], NFPROTO_UNSPEC, NLM_F_DUMP);
+        return query(firewall, h, handler, userdata);
 }

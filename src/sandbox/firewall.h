@@ -7,6 +7,7 @@
  * elements, each change in one transaction.
  */
 
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -106,16 +107,12 @@ int firewall_check_table(Firewall *firewall) _must_check_;
 /* Removes the table with all that is in it. No table is no error. */
 int firewall_remove_table(Firewall *firewall);
 
-/**
- * firewall_blockers() - foreign chains that may drop what dynos send
- * @firewall:  the firewall
- * @text:      "ip filter FORWARD, inet fw forward"; empty if there are none
- * @size:      of @text; what does not fit is left out
- *
- * Chains on the forward hook that drop by policy or by a rule without conditions, in
- * tables where no rule names our links: whoever wrote such a rule has thought of us.
- * Whether the chain really stops dynos depends on its other rules, which we do not judge.
- *
- * Return: 0 or a negative errno.
- */
-int firewall_blockers(Firewall *firewall, char *text, size_t size) _must_check_;
+typedef enum FirewallList {
+        FIREWALL_LIST_CHAINS,
+        FIREWALL_LIST_RULES,
+} FirewallList;
+
+/* Everything of that kind on the host, of all tables and families, one message each. */
+typedef int FirewallListed(const struct nlmsghdr *message, void *userdata); /* MNL_CB_* */
+int firewall_list(Firewall *firewall, FirewallList what, FirewallListed *handler, void *userdata)
+        _must_check_;

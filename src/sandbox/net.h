@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "ipc/launch_proto.h"
 #include "sandbox/net_plan.h"
 
 typedef struct Net Net;
@@ -188,12 +189,14 @@ typedef struct NetReport {
         bool flush_guard;             /* the routing rule that stops dynos when the table is gone */
         uint32_t slots;               /* see net_slots() */
         uint32_t n_overlap;           /* of them not usable */
-        char overlap[NET_DETAIL_SIZE];  /* by whom: "172.17.0.0/16 on docker0" */
-        char uplinks[NET_DETAIL_SIZE];  /* "eth0 eth1", empty: no way out */
-        bool forwarding;                /* on for all uplinks */
-        uint32_t n_resolvers;           /* that dynos can use */
-        char blockers[NET_DETAIL_SIZE]; /* foreign chains that may drop dynos' packets:
-                                           "ip filter FORWARD (policy drop)" */
+        char overlap[NET_DETAIL_SIZE];        /* by whom: "172.17.0.0/16 on docker0" */
+        char uplinks[NET_DETAIL_SIZE];        /* "eth0 eth1", empty: no way out */
+        bool forwarding;                      /* on for all uplinks */
+        uint32_t n_resolvers;                 /* that dynos can use */
+        LaunchBlocker blockers[BLOCKERS_MAX]; /* foreign chains that may drop dynos' packets */
+        size_t n_blockers;
+        uint16_t shadowed[SHADOWED_MAX]; /* published, and something on the host listens there */
+        size_t n_shadowed;
 } NetReport;
 
 int net_report(Net *net, NetReport *ret) _must_check_;

@@ -9,6 +9,7 @@
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <string.h>
 
 #include "sandbox/net_listen.h"
 
@@ -17,7 +18,8 @@ static int note_listener(const struct nlmsghdr *answer, void *userdata) {
         return MNL_CB_OK;
 }
 
-static int ask(NetListen *sock, uint8_t family, uint16_t port, bool *found) {
+/* @port: 0 for all. */
+static int ask(NetListen *sock, uint8_t family, uint16_t port, mnl_cb_t handler, void *userdata) {
         _Alignas(struct nlmsghdr) char buffer[8192];
         struct nlmsghdr *h = mnl_nlmsg_put_header(buffer);
         struct inet_diag_req_v2 *request;
@@ -40,7 +42,7 @@ static int ask(NetListen *sock, uint8_t family, uint16_t port, bool *found) {
 
                 if (n < 0)
                         return -errno;
-                r = mnl_cb_run(buffer, (size_t)n, family, 0, note_listener, found);
+                r = mnl_cb_run(buffer, (size_t)n, family, 0, handler, userdata);
         }
         if (r < 0)
                 return family == AF_INET6 && errno == ENOENT ? 0 : -errno; /* no IPv6 here */
@@ -77,8 +79,50 @@ int net_listen_check(NetListen *sock, uint16_t port) {
         assert(sock);
         assert(port > 0);
 
-        r = ask(sock, AF_INET, port, &found);
+        r = ask(sock, AF_INET, port, note_listener, &found);
         if (r >= 0 && !found)
-                r = ask(sock, AF_INET6, port, &found); /* those take IPv4 as well, mostly */
+                /* Those take IPv4 as well, mostly. */
+                r = ask(sock, AF_INET6, port, note_listener, &found);
         return r < 0 ? r : found;
+}
+
+static bool is_for_others(const struct inet_diag_msg *msg) {
+        const uint8_t *address = (const uint8_t *)msg->id.idiag_src;
+        static const uint8_t any[16];
+
+        /* Of IPv6 only what takes IPv4 as well: published ports are of IPv4 alone. */
+        return msg->idiag_family == AF_INET ? address[0] != 127
+                                            : memcmp(address, any, sizeof(any)) == 0;
+}
+
+static int find_v6only(const struct nlattr *attr, void *userdata) {
+        if (mnl_attr_get_type(attr) == INET_DIAG_SKV6ONLY &&
+            mnl_attr_validate(attr, MNL_TYPE_U8) == 0)
+                *(bool *)userdata = mnl_attr_get_u8(attr) != 0;
+        return MNL_CB_OK;
+}
+
+static int note_port(const struct nlmsghdr *answer, void *userdata) {
+        const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(answer);
+        NetListeners *listeners = userdata;
+        bool v6only = false;
+        uint16_t port;
+
+        if (mnl_nlmsg_get_payload_len(answer) < sizeof(*msg) || !is_for_others(msg))
+                return MNL_CB_OK;
+        (void)mnl_attr_parse(answer, sizeof(*msg), find_v6only, &v6only);
+        port = ntohs(msg->id.idiag_sport);
+        if (!v6only)
+                listeners->ports[port / 64] |= UINT64_C(1) << (port % 64);
+        return MNL_CB_OK;
+}
+
+int net_listen_all(NetListen *sock, NetListeners *ret) {
+        int r;
+
+        assert(sock);
+        assert(ret);
+
+        r = ask(sock, AF_INET, 0, note_port, ret);
+        return r < 0 ? r : ask(sock, AF_INET6, 0, note_port, ret);
 }

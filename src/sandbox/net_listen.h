@@ -3,6 +3,7 @@
 
 /* Whether something on the host listens on a port. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -18,3 +19,15 @@ NetListen *net_listen_free(NetListen *sock);
 
 /* Does something listen on TCP @port? 1, 0, or a negative errno. */
 int net_listen_check(NetListen *sock, uint16_t port) _must_check_;
+
+/* TCP ports that something listens on at an address that others can reach, or at any. */
+typedef struct NetListeners {
+        uint64_t ports[(UINT16_MAX + 1) / 64]; /* a bit each */
+} NetListeners;
+
+/* One look at all of them. @ret: zeroed by the caller. 0 or a negative errno. */
+int net_listen_all(NetListen *sock, NetListeners *ret) _must_check_;
+
+static inline bool net_listeners_have(const NetListeners *listeners, uint16_t port) {
+        return (listeners->ports[port / 64] >> (port % 64) & 1) != 0;
+}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sandbox/firewall_others.h"
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 
@@ -39,6 +40,27 @@ static int report_uplinks(Net *net, NetReport *ret) {
         return 0;
 }
 
+/* Who began to listen on a port after it was published is not reached from outside. */
+static int find_shadowed(Net *net, NetReport *ret) {
+        _cleanup_free_ NetListeners *listeners = calloc(1, sizeof(*listeners));
+        int r;
+
+        if (!listeners)
+                return -ENOMEM;
+        r = net_listen_all(net->listen, listeners);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < net->n_policies; i++) {
+                const LaunchPolicy *policy = &net->policies[i].said;
+
+                for (size_t k = 0; k < policy->n_published && ret->n_shadowed < SHADOWED_MAX; k++)
+                        if (net_listeners_have(listeners, policy->published[k].port))
+                                ret->shadowed[ret->n_shadowed++] = policy->published[k].port;
+        }
+        return 0;
+}
+
 int net_report(Net *net, NetReport *ret) {
         NetReport report = {.tc = net->tc_error >= 0, .slots = net->n_slots};
         int r;
@@ -62,7 +84,11 @@ int net_report(Net *net, NetReport *ret) {
         r = report_uplinks(net, &report);
         if (r < 0)
                 return r;
-        r = firewall_blockers(net->firewall, report.blockers, sizeof(report.blockers));
+        r = firewall_blockers(net->firewall, net->instance, report.blockers);
+        if (r < 0)
+                return r;
+        report.n_blockers = (size_t)r;
+        r = find_shadowed(net, &report);
         if (r < 0)
                 return r;
 

@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 
 #include "base/build_config.h"
+#include "supervisor/doctor_network.h"
 #include "supervisor/dyno.h"
 
 typedef struct InspectCall {
@@ -249,43 +250,6 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
         add_check(info, "policies", true, "warning", text);
 }
 
-/*
- * Other firewalls on this host. What they drop stays dropped, whatever our table says:
- * the operator has to let the dynos' links through, in each of their chains.
- */
-static void check_firewall(
-        const Manager *manager, DoctorInfo *info, const char *blockers, char *text, size_t size) {
-        const char *instance = manager->config->instance;
-        size_t half = size / 2, used = 0;
-        char *fix = text + half;
-
-        if (blockers[0] == '\0') {
-                add_check(info, "firewall", true, "ok", "no chain of others drops what dynos send");
-                return;
-        }
-        (void)snprintf(text, half, "%s: drops what none of its rules lets through", blockers);
-        for (const char *chain = blockers; *chain && used < half;) {
-                int len = (int)strcspn(chain, ",");
-
-                used += (size_t)snprintf(
-                        fix + used,
-                        half - used,
-                        "%ssudo nft 'insert rule %.*s iifname \"%s-*\" accept; "
-                        "insert rule %.*s oifname \"%s-*\" accept'",
-                        used > 0 ? "; " : "",
-                        len,
-                        chain,
-                        instance,
-                        len,
-                        chain,
-                        instance);
-                chain += len;
-                chain += strspn(chain, ", ");
-        }
-        add_check(info, "firewall", false, "warning", text);
-        info->checks[info->n_checks - 1].fix = fix;
-}
-
 /* An opening for all dynos: whoever looks after the host should see it. */
 static void check_public_ports(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
         const Config *config = manager->config;
@@ -322,10 +286,11 @@ static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, s
 static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
         Manager *manager = call->manager;
-        char kernel[80], memory[160], disk[400], firewall[2048], resolvers[80], stacks[80],
-                policies[300], public_ports[240];
+        char kernel[80], memory[160], disk[400], resolvers[80], stacks[80], policies[300],
+                public_ports[240];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
+        DoctorNetwork network = {.n = 0};
 
         if (msg->header.type != LAUNCH_HOSTED || msg->inspected.result < 0) {
                 (void)refuse(&error, DYNOD_ERROR_FAILED, "The launcher cannot look at the host.");
@@ -344,7 +309,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         check_kernel(&info, kernel, sizeof(kernel));
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
-        check_firewall(manager, &info, msg->inspected.firewall, firewall, sizeof(firewall));
+        doctor_check_network(manager, &msg->inspected, &info, &network);
         check_resolvers(manager, &info, resolvers, sizeof(resolvers));
         check_stacks(manager, &info, stacks, sizeof(stacks));
         check_policies(manager, &info, policies, sizeof(policies));

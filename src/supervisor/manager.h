@@ -403,7 +403,7 @@ typedef struct CheckInfo {
 
 typedef struct DoctorInfo {
         LayerInfo layers[_LAYER_MAX];
-        CheckInfo checks[16];
+        CheckInfo checks[32];
         size_t n_checks;
         bool can_start; /* nothing failed */
         bool gaps;      /* something is missing and allowed */

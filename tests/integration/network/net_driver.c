@@ -241,6 +241,26 @@ static void do_policy(char *args, bool restore) {
         answer(r < 0 ? r : net_policy_set(net, p));
 }
 
+/* "forward ip filter FORWARD docker, …" */
+static void print_blockers(const NetReport *report) {
+        static const char *const hooks[] = {
+                "prerouting", "input", "forward", "output", "postrouting"};
+        static const char *const kinds[] = {"inet", "ip", "legacy"};
+        static const char *const owners[] = {"", " firewalld", " ufw", " docker"};
+
+        for (size_t i = 0; i < report->n_blockers; i++) {
+                const LaunchBlocker *b = &report->blockers[i];
+
+                printf("%s%s %s %s %s%s",
+                       i > 0 ? ", " : "",
+                       hooks[b->hook],
+                       kinds[b->kind],
+                       b->table,
+                       b->chain,
+                       owners[b->owner]);
+        }
+}
+
 static void do_report(void) {
         char detail[NET_DETAIL_SIZE];
         NetReport report;
@@ -254,7 +274,8 @@ static void do_report(void) {
         r = net_report_text(&report, detail, sizeof(detail));
         printf("{\"ok\": %d, \"table\": %d, \"tc\": %d, \"flush_guard\": %d, \"slots\": %u, "
                "\"n_overlap\": %u, \"overlap\": \"%s\", \"uplinks\": \"%s\", \"forwarding\": %d, "
-               "\"n_resolvers\": %u, \"blockers\": \"%s\", \"detail\": \"%s\"}\n",
+               "\"n_resolvers\": %u, \"detail\": \"%s\", \"n_shadowed\": %zu, \"shadowed\": %u, "
+               "\"blockers\": \"",
                r,
                report.table,
                report.tc,
@@ -265,8 +286,11 @@ static void do_report(void) {
                report.uplinks,
                report.forwarding,
                report.n_resolvers,
-               report.blockers,
-               detail);
+               detail,
+               report.n_shadowed,
+               report.shadowed[0]);
+        print_blockers(&report);
+        printf("\"}\n");
 }
 
 static int by_value(const void *a, const void *b) {
