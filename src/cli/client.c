@@ -253,10 +253,9 @@ int client_message(Client *client, sd_bus_message **ret, const char *method) {
                 client->bus, ret, NULL, DYNOD_BUS_PATH, DYNOD_BUS_INTERFACE, method);
 }
 
+/* @error: what the daemon answered, NULL where there was no answer. */
 static int failure_from_bus(Failure *failure, const sd_bus_error *error, int r) {
-        assert(error);
-
-        if (sd_bus_error_is_set(error) &&
+        if (error && error->name &&
             strncmp(error->name, DYNOD_ERROR_PREFIX, strlen(DYNOD_ERROR_PREFIX)) == 0) {
                 failure_set(failure, error->name, error->message ?: error->name);
         } else if (sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_METHOD)) {
@@ -273,8 +272,7 @@ static int failure_from_bus(Failure *failure, const sd_bus_error *error, int r) 
                         failure,
                         DYNOD_ERROR_FAILED,
                         "dynod could not answer: %s.",
-                        sd_bus_error_is_set(error) && error->message ? error->message
-                                                                     : strerror(-r));
+                        error && error->message ? error->message : strerror(-r));
         }
         return r;
 }

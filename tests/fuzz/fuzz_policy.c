@@ -5,7 +5,7 @@
  * line, or carried out. Whatever comes out of it, root takes, what was said last counts, and
  * a rule that is written out is read back the same.
  *
- * Covers: supervisor/policy.c, supervisor/policy_parse.c, supervisor/policy_change.c
+ * Covers: supervisor/policy.c supervisor/policy_parse.c supervisor/policy_change.c
  */
 
 #include <arpa/inet.h>

@@ -12,7 +12,9 @@
  * Covers: control/bus_manager.c control/connection.c control/facts.c control/facts_host.c
  *          control/facts_manager.c control/framing.c control/methods.c control/methods_apps.c
  *          control/methods_dynos.c control/methods_host.c control/quota.c control/relay.c
- *          control/server.c control/strings.c supervisor/launch_client.c
+ *          control/server.c control/strings.c control/methods_network.c control/call_header.c
+ *          supervisor/network.c supervisor/policy.c supervisor/policy_parse.c
+ *          supervisor/policy_change.c supervisor/store_policy.c supervisor/launch_client.c
  *          supervisor/log_client.c supervisor/manager.c supervisor/import.c
  *          supervisor/import_error.c supervisor/dyno.c supervisor/dyno_launch.c
  *          supervisor/dyno_file.c supervisor/dyno_env.c supervisor/apps.c supervisor/deploy.c

@@ -155,7 +155,8 @@ def test_a_change_never_passes_what_both_policies_deny(net):
     net.outside.run("nft 'add chain ip count d { type filter hook prerouting priority -400; }; "
                     "add rule ip count d udp dport 7100 counter'")
     flood = (f"import socket, sys\ns = socket.socket(2, 2); n = 0\n"
-             "print('ready', flush=True); sys.stdin.close(); import select, os\n"
+             "import signal; signal.signal(2, signal.default_int_handler)\n"  # though it be ignored here
+             "print('ready', flush=True)\n"
              "try:\n"
              " while True:\n"
              f"  s.sendto(b'x', ('{OUTSIDE}', 7200)); s.sendto(b'x', ('{OUTSIDE}', 7100)); n += 1\n"
