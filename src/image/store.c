@@ -16,6 +16,7 @@
 #define IMPORTS_MAX 64 /* at once: descriptors of root */
 /* What was abandoned and is not yet cleared away: a descriptor and a folder each. */
 #define CLEARING_BACKLOG_MAX 256
+#define CLOSE_WAIT_USEC (2 * USEC_PER_SEC) /* for all children together, at the end */
 #define DISPATCH_MAX 64 /* events handled before the launcher's loop has its turn */
 
 int store_open(Store **ret, const StoreOptions *options) {
@@ -57,16 +58,28 @@ int store_open(Store **ret, const StoreOptions *options) {
         return 0;
 }
 
-Store *store_close(Store *store) {
-        if (!store)
-                return NULL;
+/* One that waits for the disk does not even die: it is left behind, and dies of the signal. */
+static void end_children(Store *store) {
+        uint64_t now, deadline = clock_boottime_usec() + CLOSE_WAIT_USEC;
+
+        for (Child *child = store->children; child; child = child->next)
+                unpack_child_signal(&child->process);
         while (store->children) {
                 Child *child = store->children;
 
                 store->children = child->next;
-                unpack_child_kill(&child->process);
+                now = clock_boottime_usec();
+                unpack_child_leave(
+                        &child->process,
+                        now < deadline ? (int)((deadline - now) / USEC_PER_MSEC) : 0);
                 free(child);
         }
+}
+
+Store *store_close(Store *store) {
+        if (!store)
+                return NULL;
+        end_children(store);
         while (store->imports)
                 import_unlink(store, store->imports);
         store_place_close(&store->place);
@@ -378,7 +391,7 @@ static int take_fetched(Store *store, Import *import) {
         memcpy(import->digest, record.digest, DIGEST_SIZE);
         import->has_digest = true;
         /* Goes on while the tree is made. */
-        return store_child_spawn_sync(store, CHILD_SYNC_ARCHIVE, import, fd);
+        return store_child_spawn_own(store, CHILD_SYNC_ARCHIVE, import, fd);
 }
 
 static void fetch_ended(Store *store, Import *import, int result) {
@@ -395,7 +408,7 @@ static void sync_trees(Store *store, const Import *import) {
         if (store_place_read_marker(&store->place, import->kind, import->digest, marker) < 0)
                 return;
         /* If it cannot be started, the tree is made anew after a reboot: slower, not wrong. */
-        if (store_child_spawn_sync(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
+        if (store_child_spawn_own(store, CHILD_SYNC_TREES, NULL, store->place.root_fd) < 0)
                 return;
         /* watch_child() has put it in front. */
         store->children->kind = import->kind;
@@ -462,7 +475,7 @@ static int install(Store *store, Import *import) {
         if (r == 0)
                 r = store_place_install_archive(&store->place, import->digest, import->dir_fd);
         if (r == 0)
-                r = store_child_spawn_sync(
+                r = store_child_spawn_own(
                         store, CHILD_SYNC_FOLDER, import, store->place.archives_fd);
         return r;
 }
@@ -520,7 +533,8 @@ static void child_ended(Store *store, const Child *child, int result) {
 
         assert(import);
         import->n_children--;
-        if (import->state == IMPORT_CLEARING && child->role != CHILD_REMOVE) {
+        if (import->state == IMPORT_CLEARING && child->role != CHILD_REMOVE &&
+            child->role != CHILD_UNLINK) {
                 import_clear(store, import);
                 return;
         }
@@ -541,6 +555,7 @@ static void child_ended(Store *store, const Child *child, int result) {
                 commit_ended(store, import, result);
                 break;
         case CHILD_REMOVE:
+        case CHILD_UNLINK:
                 import_removal_ended(store, import, result);
                 break;
         case CHILD_SYNC_TREES:

@@ -20,6 +20,8 @@
 #include "image/store_internal.h"
 
 #define CLEARING_MAX 2 /* removals at once: they only compete for the disk */
+/* Bytes: a file system frees this much in milliseconds. What is larger, a child deletes. */
+#define LARGE_ARCHIVE (INT64_C(64) << 20)
 
 /* There are far more uids than children at once: one comes back only long after its end. */
 static uid_t next_uid(Store *store) {
@@ -143,7 +145,18 @@ static _Noreturn void run_sync(int fd, bool whole) {
         _exit(r < 0 ? errno : 0);
 }
 
-int store_child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) {
+/*
+ * In the child: nothing but this one name, in a folder of root's own. Killed or not, the
+ * kernel ends what it has begun; what it has not is found by the next start.
+ */
+static _Noreturn void run_unlink(int dir_fd) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (dup2(dir_fd, 0) < 0 || syscall(SYS_close_range, 1U, ~0U, 0) < 0)
+                _exit(EIO);
+        _exit(unlinkat(0, "archive", 0) < 0 && errno != ENOENT ? errno : 0);
+}
+
+int store_child_spawn_own(Store *store, ChildRole role, Import *import, int fd) {
         int pidfd = -EBADF;
         struct clone_args args = {
                 .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
@@ -156,6 +169,8 @@ int store_child_spawn_sync(Store *store, ChildRole role, Import *import, int fd)
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
         if (pid < 0)
                 return -errno;
+        if (pid == 0 && role == CHILD_UNLINK)
+                run_unlink(fd);
         if (pid == 0)
                 run_sync(fd, role == CHILD_SYNC_TREES);
         process = (UnpackChild){.pid = pid, .pidfd = pidfd};
@@ -187,18 +202,29 @@ static int spawn_removal(Store *store, Import *import) {
         return store_child_spawn(store, CHILD_REMOVE, import, &job);
 }
 
+static bool has_large_archive(const Import *import) {
+        struct stat st;
+
+        return fstatat(import->dir_fd, "archive", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               st.st_size > LARGE_ARCHIVE;
+}
+
 /* Goes on with @import as far as it can; frees it at its end. */
 void import_clear(Store *store, Import *import) {
+        bool is_large;
         int r;
 
         if (import->n_children > 0 || import->removing)
                 return;
 
-        (void)unlinkat(import->dir_fd, "archive", 0);
-        if (unlinkat(import->dir_fd, "object", AT_REMOVEDIR) < 0 && errno != ENOENT) {
+        is_large = has_large_archive(import);
+        if (!is_large)
+                (void)unlinkat(import->dir_fd, "archive", 0);
+        if (is_large || (unlinkat(import->dir_fd, "object", AT_REMOVEDIR) < 0 && errno != ENOENT)) {
                 if (store->n_removing >= CLEARING_MAX)
                         return; /* clear_next() comes back to it */
-                r = spawn_removal(store, import);
+                r = is_large ? store_child_spawn_own(store, CHILD_UNLINK, import, import->dir_fd)
+                             : spawn_removal(store, import);
                 if (r == 0) {
                         import->removing = true;
                         store->n_removing++;

@@ -12,8 +12,8 @@
  *
  * A rebuild is one without a fetch: it extracts the store's own archive and at the same
  * time hashes it anew, so that a damaged archive is noticed. Whatever fails or is
- * abandoned ends in clearing: remove mode deletes the object's contents, root the folders
- * that it made itself.
+ * abandoned ends in clearing: remove mode deletes the object's contents, root the archive and
+ * the folders that it made itself; a large archive a child of root's, since that takes time.
  */
 
 #include "image/store.h"
@@ -46,7 +46,7 @@ typedef struct Import {
         bool archive_synced;
         int result; /* first failure of several children */
         unsigned n_children;
-        bool removing; /* a child clears it */
+        bool removing; /* a child clears it: CHILD_UNLINK, then CHILD_REMOVE */
 } Import;
 
 typedef enum ChildRole {
@@ -57,6 +57,7 @@ typedef enum ChildRole {
         CHILD_SYNC_FOLDER,
         CHILD_SYNC_TREES, /* has no import */
         CHILD_REMOVE,
+        CHILD_UNLINK, /* of a large archive, before CHILD_REMOVE */
 } ChildRole;
 
 typedef struct Child {
@@ -102,7 +103,8 @@ void import_unlink(Store *store, Import *import); /* frees it and leaves its fol
 
 /* Start a child for @import, which is then in front of store->children. 0 or a negative errno. */
 int store_child_spawn(Store *store, ChildRole role, Import *import, UnpackJob *job) _must_check_;
-int store_child_spawn_sync(Store *store, ChildRole role, Import *import, int fd) _must_check_;
+/* A child that only waits for the disk, for us. */
+int store_child_spawn_own(Store *store, ChildRole role, Import *import, int fd) _must_check_;
 
 /* Begins to clear what an earlier dynod left under way. Return: 0 or a negative errno. */
 int store_clear_leftovers(Store *store) _must_check_;

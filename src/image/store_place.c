@@ -201,10 +201,17 @@ int store_place_install(
 int store_place_install_archive(
         const StorePlace *place, const uint8_t digest[DIGEST_SIZE], int tmp_dir_fd) {
         char hex[DIGEST_TEXT_SIZE];
+        int r;
 
         format_digest(digest, hex);
-        /* Over one that is there: ours was hashed just now, that one may have rotted since. */
-        return renameat(tmp_dir_fd, "archive", place->archives_fd, hex) < 0 ? -errno : 0;
+        /*
+         * In place of one that is there: ours was hashed just now, that one may have rotted
+         * since. It is not deleted here, see LARGE_ARCHIVE.
+         */
+        r = renameat2(tmp_dir_fd, "archive", place->archives_fd, hex, RENAME_NOREPLACE);
+        if (r < 0 && errno == EEXIST)
+                r = renameat2(tmp_dir_fd, "archive", place->archives_fd, hex, RENAME_EXCHANGE);
+        return r < 0 ? -errno : 0;
 }
 
 int store_place_mark_synced(
@@ -251,5 +258,7 @@ int store_place_remove(
         /* One file may have been imported as a stack and deployed as a slug. */
         if (fstatat(place->kind_fd[other], hex, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return 0;
-        return unlink_if_there(place->archives_fd, hex);
+        if (renameat(place->archives_fd, hex, tmp_dir_fd, "archive") < 0 && errno != ENOENT)
+                return -errno;
+        return 0;
 }

@@ -335,9 +335,25 @@ int unpack_reap(UnpackChild *child) {
         return collect(child, WNOHANG);
 }
 
+void unpack_child_signal(const UnpackChild *child) {
+        /* Safe: by pidfd, our own child. */
+        if (child->pidfd >= 0)
+                (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+}
+
 void unpack_child_kill(UnpackChild *child) {
         if (child->pidfd < 0)
                 return;
-        (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+        unpack_child_signal(child);
         (void)collect(child, 0);
+}
+
+void unpack_child_leave(UnpackChild *child, int wait_msec) {
+        struct pollfd pfd = {.fd = child->pidfd, .events = POLLIN};
+
+        if (child->pidfd < 0)
+                return;
+        (void)poll(&pfd, 1, wait_msec);
+        (void)collect(child, WNOHANG);
+        child->pidfd = safe_close(child->pidfd);
 }

@@ -78,3 +78,7 @@ int unpack_reap(UnpackChild *child) _must_check_;
 
 /* Kills and collects a child; waits for its end. Does nothing for an empty struct. */
 void unpack_child_kill(UnpackChild *child);
+
+/* The same in two steps, for one that may wait for the disk: @wait_msec, then it is left. */
+void unpack_child_signal(const UnpackChild *child);
+void unpack_child_leave(UnpackChild *child, int wait_msec);

@@ -149,6 +149,24 @@ def test_deep_and_locked_tree_is_removed(store, tmp_path):
     assert store.listing() == ["archives", "boot", "slugs", "stacks", "tmp"]
 
 
+def test_large_archive_is_deleted_by_a_child(store, tmp_path):
+    """Freeing its blocks takes time that is not the launcher's."""
+    files = tmp_path / "large.tar"
+    large = Archive(files, "w:").add("./app/Procfile", "web: x\n").add("./app/large", b"x" * (65 << 20)).close()
+    size = files.stat().st_size
+    digest = store.take("slug", large)["digest"]
+    number = store.next()
+    store.fetch(large, number)
+    assert store.extract(number, "slug", digest)[0] == -errno.EEXIST
+    assert store.commit(number) == 0  # in place of the first, which is deleted
+    store.settle()
+    assert os.listdir(store.state / "tmp") == []
+    assert store.ask("remove", "slug", digest) == 0
+    store.settle()
+    assert store.listing() == ["archives", "boot", "slugs", "stacks", "tmp"]
+    assert store.ask("largest") < size
+
+
 @pytest.mark.parametrize("propagation", ["shared", "slave", "private"])
 def test_mounts_may_be_shared(build, tmp_path, propagation):
     """systemd shares all mounts; dynod's own namespace receives; a container has them private."""
