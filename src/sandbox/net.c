@@ -321,13 +321,26 @@ int net_rules_open(FILE **ret) {
         return 0;
 }
 
+/*
+ * Nobody is served while the loader runs. The first ruleset after boot loads a dozen kernel
+ * modules, half a minute on a slow and busy machine, and less than systemd waits for a start
+ * (90 s). Later the largest one takes seconds, a change of one policy milliseconds.
+ */
+#define FIRST_LOAD_TIMEOUT_USEC (80 * USEC_PER_SEC)
+#define LOAD_TIMEOUT_USEC (30 * USEC_PER_SEC)
+#define CHANGE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+
 int net_rules_load(Net *net, FILE *rules, bool whole) {
+        uint64_t timeout = !net->loaded ? FIRST_LOAD_TIMEOUT_USEC
+                           : whole      ? LOAD_TIMEOUT_USEC
+                                        : CHANGE_TIMEOUT_USEC;
         pid_t loader;
         int r, watched;
 
         if (fflush(rules) == EOF)
                 return -errno;
-        r = firewall_rules_load(net->libexec_dir, fileno(rules), &loader);
+        r = firewall_rules_load(net->libexec_dir, fileno(rules), timeout, &loader);
+        net->loaded |= r == 0;
         watched = net_watch_tables(net, loader, whole);
         if (r == -ETIMEDOUT)
                 (void)snprintf(
@@ -396,7 +409,7 @@ static int adopt_links(Net *net, const NetKeep *keep, size_t n_keep) {
 
                         s->web_port = (uint16_t)keep[k].web_port;
                         s->listens = keep[k].listens;
-                        s->dyno = keep[k].dyno;
+                        net_take_dyno(s, &keep[k].dyno);
                 }
 
         return net_link_remove_all(net->host, stale, n_stale, net->marks.from_dyno);

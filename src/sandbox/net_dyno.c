@@ -8,12 +8,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/parse.h"
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 #include "sandbox/net_policy.h"
@@ -277,6 +280,24 @@ int net_slot_listens(Net *net, uint32_t slot, bool listens) {
 
 /* ---- life ---- */
 
+#define HOST_CONNECTIONS_PATH "/proc/sys/net/netfilter/nf_conntrack_max"
+#define HOST_SHARE 8 /* of the host's table one dyno gets at most this part */
+
+void net_take_dyno(NetSlot *slot, const NetDyno *dyno) {
+        char text[16];
+        uint32_t host;
+
+        slot->dyno = *dyno;
+        /* Its module may not be loaded yet: then the size's limit holds alone. */
+        if (read_text_at(AT_FDCWD, HOST_CONNECTIONS_PATH, text, sizeof(text)) < 0)
+                return;
+        text[strcspn(text, "\n")] = '\0';
+        if (parse_u32(text, &host) < 0 || host < HOST_SHARE)
+                return;
+        if (dyno->connections > host / HOST_SHARE)
+                slot->dyno.connections = host / HOST_SHARE;
+}
+
 int net_slot_begin(Net *net, uint32_t slot, int netns_fd, const NetDyno *dyno) {
         FirewallElement elements[NET_SLOT_ELEMENTS];
         const LaunchPolicy *policy;
@@ -288,7 +309,7 @@ int net_slot_begin(Net *net, uint32_t slot, int netns_fd, const NetDyno *dyno) {
         assert(dyno && dyno->app_number > 0);
 
         s = &net->slots[slot];
-        s->dyno = *dyno;
+        net_take_dyno(s, dyno);
         s->listens = false;
         policy = net_policy_find(net, dyno->app_number);
         s->ruled = policy;

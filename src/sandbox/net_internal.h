@@ -63,6 +63,7 @@ struct Net {
         NetWatch watch;     /* hears of changes to the host's network */
         NetListen *listen;  /* asks for listeners of the host */
         Firewall *firewall; /* the instance's table */
+        bool loaded;        /* a ruleset, by this process */
         Conntrack *conntrack;
         uint32_t n_remembered; /* slots */
         uint64_t forget_usec;  /* CLOCK_BOOTTIME; not before, if it can wait */
@@ -156,6 +157,12 @@ size_t net_slot_elements(const Net *net, uint32_t slot, FirewallElement *ret);
 int net_spread(Net *net, uint32_t app_number) _must_check_;
 /* Fills @ret, of POLICY_BUCKETS elements. Returns how many: all or none. */
 size_t net_spread_elements(const Net *net, uint32_t app_number, FirewallElement *ret);
+
+/*
+ * The slot is under the limits of @dyno. However large those are, it never gets more than an
+ * eighth of the connections that the host can track: no dyno alone takes them from others.
+ */
+void net_take_dyno(NetSlot *slot, const NetDyno *dyno);
 
 /* Puts back what the dyno of a kept slot has; its elements are in the ruleset already. */
 int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) _must_check_;
