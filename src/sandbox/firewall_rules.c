@@ -14,13 +14,6 @@
 
 #define PROGRAM "dynod-firewall"
 
-/*
- * The largest ruleset takes seconds, and nobody else is served meanwhile; but the first one
- * after boot loads a dozen kernel modules, half a minute on a slow and busy machine. Less
- * than systemd waits for a start (90 s).
- */
-#define LOAD_TIMEOUT_USEC (80 * USEC_PER_SEC)
-
 static const FirewallPlaceholder *
 find_placeholder(const FirewallPlaceholder *values, const char *name, size_t len) {
         for (; values->name; values++)
@@ -95,10 +88,10 @@ static int spawn(const char *path, int rules_fd, pid_t *ret) {
 }
 
 /* 0 when it has ended, or -ETIMEDOUT. */
-static int wait_for(pid_t pid) {
+static int wait_for(pid_t pid, uint64_t timeout_usec) {
         _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
         struct pollfd end = {.fd = fd, .events = POLLIN};
-        uint64_t until = clock_boottime_usec() + LOAD_TIMEOUT_USEC, now;
+        uint64_t until = clock_boottime_usec() + timeout_usec, now;
         int r;
 
         if (fd < 0)
@@ -111,7 +104,8 @@ static int wait_for(pid_t pid) {
         return r > 0 ? 0 : r < 0 ? -errno : -ETIMEDOUT;
 }
 
-int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) {
+int firewall_rules_load(
+        const char *libexec_dir, int rules_fd, uint64_t timeout_usec, pid_t *ret_pid) {
         _cleanup_free_ char *path = NULL;
         int status = 0, r;
         pid_t pid = 0;
@@ -132,7 +126,7 @@ int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) {
         if (r < 0)
                 return r;
         *ret_pid = pid;
-        r = wait_for(pid);
+        r = wait_for(pid, timeout_usec);
         if (r < 0)
                 (void)kill(pid, SIGKILL); /* Safe: ours, and not waited for yet. */
         while (waitpid(pid, &status, 0) < 0)

@@ -9,6 +9,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -39,6 +40,7 @@ int firewall_rules_render(
  * firewall_rules_load() - have a ruleset loaded, in one transaction
  * @libexec_dir:  where dynod-firewall is
  * @rules_fd:     file to read it from, from its start; borrowed
+ * @timeout_usec: after this long the child is killed
  * @ret_pid:      of the child, which has ended; also on failure, then it may be 0
  *
  * Waits for the child. What the kernel or the parser says is on stderr.
@@ -46,4 +48,5 @@ int firewall_rules_render(
  * Return: 0, 1 if the ruleset was refused, or a negative errno: the child could not run, or
  * (-ETIMEDOUT) was ended, and what it did is not known.
  */
-int firewall_rules_load(const char *libexec_dir, int rules_fd, pid_t *ret_pid) _must_check_;
+int firewall_rules_load(
+        const char *libexec_dir, int rules_fd, uint64_t timeout_usec, pid_t *ret_pid) _must_check_;

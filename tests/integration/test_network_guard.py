@@ -94,6 +94,35 @@ def test_who_keeps_flushing_does_not_keep_dynod_busy(daemon, web):
     assert "closed" in network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["detail"]
 
 
+@pytest.mark.native  # it replaces a program of the instance
+def test_a_loader_that_hangs_is_ended_and_everybody_is_served(daemon, web):
+    loader = daemon.prefix / "libexec/dynod/dynod-firewall"
+    real, once = loader.with_name("dynod-firewall.real"), daemon.folder / "hung-once"
+    before = len(said(daemon, "; restored."))
+    loader.rename(real)
+    loader.write_text(f"#!/bin/sh\n/bin/mkdir {once} 2>/dev/null && exec /bin/sleep 1000\nexec {real}\n")
+    loader.chmod(0o755)
+    try:
+        env = {"PATH": "/usr/bin:/bin", "DYNOD_SOCKET": str(daemon.socket)}
+        with subprocess.Popen([daemon.herokuctl, "firewall:deny", "any", "-a", web["app"]], env=env,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as change:
+            wait_until(once.exists, "the loader hangs")
+            assert [dyno["id"] for dyno in daemon.dynos(web["app"])] == [web["id"]]
+            assert http_get(web)[0] == 200
+            assert change.poll() is None, "it did not hang"
+            # Long before anybody gives up: root would wait for it for ever otherwise.
+            _, error = change.communicate(timeout=50)
+        assert change.returncode == 1 and "Nothing was changed" in error, error
+        restored(daemon, before + 1)
+        assert "did not come to its end" in said(daemon, "; restored.")[-1]
+        assert "reaches the Internet" in network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["detail"]
+        assert daemon.run(web["app"], "true").returncode == 0
+        daemon.ok("firewall:deny", "any", "-a", web["app"])
+        assert "closed" in network_layer(daemon, "ps:inspect", web["id"], "-a", web["app"])["detail"]
+    finally:
+        real.replace(loader)
+
+
 @pytest.mark.vm  # it stops everybody's forwarding for a moment
 def test_doctor_names_a_firewall_that_stops_dynos_and_the_line_that_helps(daemon):
     def check():
