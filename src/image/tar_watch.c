@@ -12,6 +12,8 @@
         ((size_t)1024 * 1024) /* bytes of a pax or long-name body: libarchive's own limit */
 
 /* Offsets in a header, POSIX.1-1988 and GNU. */
+#define AT_MODE 100
+#define MODE_DIGITS 8
 #define AT_SIZE 124
 #define SIZE_DIGITS 12
 #define AT_CHECKSUM 148
@@ -30,6 +32,13 @@ typedef enum WatchState {
         WATCH_OFF, /* behind the end, or it is no tar */
 } WatchState;
 
+typedef enum AclClass {
+        ACL_OWNER = 1 << 0,
+        ACL_GROUP = 1 << 1,
+        ACL_OTHER = 1 << 2,
+        ACL_MASK = 1 << 3, /* stands in the mode where the group would, acl(5) */
+} AclClass;
+
 struct TarWatch {
         WatchState state;
         uint8_t block[BLOCK]; /* header under way */
@@ -42,6 +51,8 @@ struct TarWatch {
         bool has_long; /* … or GNU's long name or link */
         bool has_size; /* a record gave the next entry's size */
         uint64_t next_size;
+        unsigned acl_classes; /* a record gave the next entry's access: AclClass bits */
+        mode_t acl_mode;      /* … what of its mode they must be */
         const char *name;
         size_t name_size;
 };
@@ -153,11 +164,24 @@ static int take_special_header(TarWatch *watch, char type, uint64_t size) {
         return begin_special(watch, size);
 }
 
+/* libarchive takes the mode from the list, GNU tar from the header: they must say the same. */
+static bool acl_fits(const TarWatch *watch, uint64_t mode) {
+        mode_t asked = 0;
+
+        if (watch->acl_classes & ACL_OWNER)
+                asked |= 0700;
+        if (watch->acl_classes & (ACL_GROUP | ACL_MASK))
+                asked |= 0070;
+        if (watch->acl_classes & ACL_OTHER)
+                asked |= 0007;
+        return (mode & asked) == watch->acl_mode;
+}
+
 static int take_header(TarWatch *watch) {
         const uint8_t *block = watch->block;
         char type = (char)block[AT_TYPE];
         bool first = !watch->begun, has_size = watch->has_size;
-        uint64_t size;
+        uint64_t size, mode;
 
         watch->begun = true;
         if (is_zero(block)) {
@@ -172,6 +196,11 @@ static int take_header(TarWatch *watch) {
         if (type == 'x' || type == 'X' || type == 'L' || type == 'K' || type == 'g')
                 return take_special_header(watch, type, size);
 
+        /* 'A' is a list of Solaris's to libarchive, a file to GNU tar. */
+        if (!parse_number(block + AT_MODE, MODE_DIGITS, &mode) || !acl_fits(watch, mode) ||
+            type == 'A')
+                return -EBADMSG;
+        watch->acl_classes = watch->acl_mode = 0;
         if (has_size)
                 size = watch->next_size;
         watch->has_size = watch->has_pax = watch->has_long = false;
@@ -205,7 +234,7 @@ static size_t take_digits(const char *value, size_t size, uint64_t *ret) {
         return i;
 }
 
-/* Seconds, perhaps negative, perhaps with a fraction. */
+/* Seconds, perhaps negative or with a fraction. Of both, libarchive takes the wrong side. */
 static bool is_time(const char *value, size_t size) {
         bool negative = size > 0 && value[0] == '-';
         uint64_t seconds;
@@ -216,7 +245,7 @@ static bool is_time(const char *value, size_t size) {
         n = take_digits(value, size, &seconds);
         if (n == 0)
                 return false;
-        if (n < size && value[n] == '.')
+        if (n < size && value[n] == '.' && !negative)
                 for (n++; n < size && isdigit((unsigned char)value[n]); n++)
                         ;
         return n == size;
@@ -227,6 +256,69 @@ static bool is_list_of_numbers(const char *value, size_t size) {
                 if (!isdigit((unsigned char)value[i]) && value[i] != ',')
                         return false;
         return size > 0;
+}
+
+static bool take_acl_bits(TarWatch *watch, AclClass class, const char *rwx) {
+        unsigned shift = class == ACL_OWNER ? 6 : class == ACL_OTHER ? 0 : 3;
+        mode_t bits = 0;
+
+        for (unsigned i = 0; i < 3; i++) {
+                if (rwx[i] != "rwx"[i] && rwx[i] != '-')
+                        return false;
+                bits |= rwx[i] == '-' ? 0 : 4U >> i;
+        }
+        if (watch->acl_classes & class)
+                return false;
+        if (class == ACL_MASK)
+                watch->acl_mode &= ~0070U;
+        if (class != ACL_GROUP || !(watch->acl_classes & ACL_MASK))
+                watch->acl_mode |= bits << shift;
+        watch->acl_classes |= class;
+        return true;
+}
+
+/* "user::rwx", "mask::r-x", "user:lisa:rw-:1000": of the last kind, nothing is in the mode. */
+static bool take_acl_entry(TarWatch *watch, const char *entry, size_t size) {
+        static const struct {
+                const char *text;
+                AclClass class;
+        } starts[] = {
+                {"user::", ACL_OWNER},
+                {"group::", ACL_GROUP},
+                {"other::", ACL_OTHER},
+                {"mask::", ACL_MASK},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+                size_t n = strlen(starts[i].text);
+
+                if (size == n + 3 && memcmp(entry, starts[i].text, n) == 0)
+                        return take_acl_bits(watch, starts[i].class, entry + n);
+        }
+        return (size > 5 && memcmp(entry, "user:", 5) == 0 && entry[5] != ':') ||
+               (size > 6 && memcmp(entry, "group:", 6) == 0 && entry[6] != ':');
+}
+
+/* As acl_to_any_text(3) writes it: entries with a comma or a line end between, and comments. */
+static bool take_acl(TarWatch *watch, const char *value, size_t size) {
+        watch->acl_classes = watch->acl_mode = 0;
+        while (size > 0) {
+                size_t n = 0, used;
+
+                while (n < size && value[n] != ',' && value[n] != '\n')
+                        n++;
+                used = n < size ? n + 1 : n;
+                for (size_t i = 0; i < n; i++)
+                        if (value[i] == '#')
+                                n = i;
+                while (n > 0 && (value[n - 1] == ' ' || value[n - 1] == '\t'))
+                        n--;
+                if (n > 0 && !take_acl_entry(watch, value, n))
+                        return false;
+                value += used;
+                size -= used;
+        }
+        return true;
 }
 
 static int
@@ -248,6 +340,8 @@ take_value(TarWatch *watch, const char *key, size_t key_size, const char *value,
         }
         if (is_one_of(key, key_size, (const char *const[]){"mtime", NULL}))
                 return is_time(value, size) ? 0 : -EBADMSG;
+        if (is_one_of(key, key_size, (const char *const[]){"SCHILY.acl.access", NULL}))
+                return take_acl(watch, value, size) ? 0 : -EBADMSG;
         if (key_size >= sizeof(sparse) - 1 && memcmp(key, sparse, sizeof(sparse) - 1) == 0)
                 return is_list_of_numbers(value, size) ? 0 : -EBADMSG;
         return 0;
@@ -255,7 +349,8 @@ take_value(TarWatch *watch, const char *key, size_t key_size, const char *value,
 
 /* What a global record says of all entries, libarchive passes over. */
 static int take_global(const char *key, size_t size) {
-        static const char *const telling[] = {"path", "linkpath", "size", "mtime", NULL};
+        static const char *const telling[] = {
+                "path", "linkpath", "size", "mtime", "SCHILY.acl.access", NULL};
 
         if (is_one_of(key, size, telling) || (size >= 4 && memcmp(key, "GNU.", 4) == 0))
                 return -EBADMSG;

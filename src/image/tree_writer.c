@@ -201,6 +201,8 @@ int tree_writer_folder(TreeWriter *writer, const TreeEntry *entry) {
                 if (errno != EEXIST || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         return errno == ENAMETOOLONG ? (int)UNPACK_NAME_TOO_LONG : -errno;
                 if (!S_ISDIR(st.st_mode)) {
+                        if (!S_ISLNK(st.st_mode)) /* GNU tar fails too */
+                                return UNPACK_CORRUPT;
                         r = remove_earlier(dir_fd, name);
                         if (r != 0)
                                 return r;

@@ -133,7 +133,7 @@ def test_changes_are_counted(store, tmp_path):
     archive.add("./bin/ping", "x", mode=0o755,
                 pax_headers={"SCHILY.xattr.security.capability": "cap"})
     acl = "user::rwx,user:1000:r-x,group::r-x,mask::r-x,other::---"
-    archive.add("./bin/acl", "x", pax_headers={"SCHILY.acl.access": acl})
+    archive.add("./bin/acl", "x", mode=0o750, pax_headers={"SCHILY.acl.access": acl})
     archive.add("./dev/null", kind=tarfile.CHRTYPE, mode=0o666, devmajor=1, devminor=3)
     archive.add("./dev/initctl", kind=tarfile.FIFOTYPE)
     archive.hardlink("./dev/null2", "./dev/null")

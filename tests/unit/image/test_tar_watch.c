@@ -163,6 +163,10 @@ static void test_unreadable_records_are_damage(void **state) {
                 "9999999999999999999999 path=x\n",
                 "12 size=x1y\n",
                 "13 mtime=nan\n",
+                "14 mtime=-1.5\n",
+                "32 SCHILY.acl.access=user::r--\n",
+                "32 SCHILY.acl.access=mask::--x\n",
+                "32 SCHILY.acl.access=everybody\n",
                 "9 mtime=\n",
                 "25 GNU.sparse.map=-512,1\n"};
 
@@ -202,7 +206,12 @@ static void test_harmless_records_pass(void **state) {
 
         (void)state;
         add(&tar, 'g', "16 comment=abcd\n", 16);
-        add_record(&tar, "mtime", "-12.5", 5);
+        add_record(&tar, "mtime", "12.5", 4);
+        add(&tar, '0', "x", 1);
+        add_record(&tar, "mtime", "-12", 3);
+        add(&tar, '0', "x", 1);
+        /* headers of this test say mode 0 */
+        add_record(&tar, "SCHILY.acl.access", "user::---,user:lisa:rw-:7,mask::---", 35);
         add(&tar, '0', "x", 1);
         add_record(&tar, "GNU.sparse.map", "0,512,1024,5", 12);
         add(&tar, '0', "x", 1);
