@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each process holds the privileges that the documents give it, and links what they name."""
 
+import contextlib
 import os
 import pathlib
+import pwd
 import struct
+import subprocess
 
 import pytest
 
-from dynod_testing import wait_until
+from dynod_testing import make_slug, wait_until
 
 # Sonames that each program may need; the C library and the loader need no mention.
 LIBRARIES = {
@@ -57,26 +60,99 @@ def needed(path):
     return names
 
 
-@pytest.mark.parametrize("name", ["dynod-supervisor", "dynod-logger"])
-def test_service_process_holds_nothing(daemon, name):
-    pids = daemon.pids_of(name)
-    assert len(pids) == 1
-    facts = status(pids[0])
-    for capability_set in ("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"):
-        assert int(facts[capability_set], 16) == 0, capability_set
-    assert facts["NoNewPrivs"] == "1"
-    assert facts["Seccomp"] == "2"
-    assert "0" not in facts["Uid"].split()
-    assert facts["Groups"].split() in ([], [facts["Gid"].split()[0]])
+# By linux/capability.h. The reasons are in src/launcher/capabilities.c.
+ROOT_CAPABILITIES = {
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8,
+    "NET_ADMIN": 12, "SYS_CHROOT": 18, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "MKNOD": 27,
+    "SETFCAP": 31, "PERFMON": 38, "BPF": 39}
+SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# Per process: those that it holds and may hold, no_new_privs, and its filters with the ones inherited.
+PINNED = {
+    "dynod": (sum(1 << number for number in ROOT_CAPABILITIES.values()), "0", "1"),
+    "dynod-supervisor": (0, "1", "2"),
+    "dynod-logger": (0, "1", "2"),
+    "dynod-unpacker": (0, "1", "2"),
+    "dyno-init": (0, "1", "2"),
+    "app": (0, "1", "2"),
+}
 
 
-def test_root_process_is_bounded_and_filtered(daemon):
-    facts = status(daemon.main_pid())
-    held = int(facts["CapPrm"], 16)
-    # CAP_SYS_MODULE, SYS_RAWIO, SYS_BOOT, SYS_TIME, AUDIT_CONTROL, MAC_ADMIN, SYSLOG, NET_RAW
-    for capability in (16, 17, 22, 25, 30, 33, 34, 13):
-        assert not held & (1 << capability), capability
-    assert facts["Seccomp"] == "2"
+def id_of(daemon, key):
+    value = daemon.configured(key)
+    return int(value) if value.isdigit() else pwd.getpwnam(value).pw_uid
+
+
+@contextlib.contextmanager
+def waiting_unpacker(daemon, app):
+    """Pid of an unpacker that reads a client's archive, of which nothing comes."""
+    imports = range(daemon.uid_base() + 16, daemon.uid_base() + 1024)
+    with subprocess.Popen([str(daemon.herokuctl), "deploy", "-", "-a", app], stdin=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}) as client:
+        def locked_in():
+            for path in pathlib.Path("/proc").glob("[0-9]*"):
+                try:
+                    facts = status(path.name)
+                except OSError:
+                    continue
+                if int(facts["Uid"].split()[0]) in imports and facts["Seccomp_filters"] == PINNED["dynod-unpacker"][2]:
+                    return int(path.name)
+            return None
+        yield wait_until(locked_in, "an unpacker waits for the archive")
+        client.kill()
+
+
+@pytest.fixture(scope="module")
+def processes(daemon, stack, tmp_path_factory):
+    """Pid and user of one process of each kind."""
+    archive = make_slug(tmp_path_factory.mktemp("slug") / "idle.tgz", {"Procfile": "idle: sleep 1000000\n"})
+    daemon.ok("apps:create", "pinned", "--stack", stack)
+    daemon.ok("deploy", archive, "-a", "pinned", timeout=120)
+    daemon.ok("ps:scale", "idle=1", "-a", "pinned", timeout=120)
+    wait_until(lambda: daemon.dyno("pinned", "idle.1")["state"] == "up", "idle.1 is up")
+    dyno = daemon.dyno("pinned", "idle.1")
+    children = pathlib.Path(f"/proc/{dyno['pid']}/task/{dyno['pid']}/children")
+    command = int(wait_until(lambda: children.read_text().split(), "the command runs")[0])
+    supervisor, logger = (wait_until(lambda name=name: daemon.pids_of(name), f"{name} runs")
+                          for name in ("dynod-supervisor", "dynod-logger"))
+    with waiting_unpacker(daemon, "pinned") as unpacker:
+        yield {"dynod": (daemon.main_pid(), 0),
+               "dynod-supervisor": (supervisor[0], id_of(daemon, "supervisor_user")),
+               "dynod-logger": (logger[0], id_of(daemon, "logger_user")),
+               "dynod-unpacker": (unpacker, int(status(unpacker)["Uid"].split()[0])),
+               "dyno-init": (dyno["pid"], dyno["uid"]), "app": (command, dyno["uid"])}
+    daemon.ok("apps:destroy", "pinned", "--confirm", "pinned", timeout=90)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_process_has_what_is_pinned(processes, name):
+    held, no_new_privs, filters = PINNED[name]
+    held &= int(status("self")["CapBnd"], 16)  # a container may have given us less
+    pid, uid = processes[name]
+    facts = status(pid)
+    assert set(facts["Uid"].split()) == {str(uid)}
+    assert uid != 0 or name == "dynod"
+    assert {kind: int(facts[kind], 16) for kind in SETS} == \
+        {"CapInh": 0, "CapPrm": held, "CapEff": held, "CapBnd": held, "CapAmb": 0}
+    assert (facts["NoNewPrivs"], facts["Seccomp"], facts["Seccomp_filters"]) == (no_new_privs, "2", filters)
+    if name != "dynod":
+        assert facts["Groups"].split() in ([], [facts["Gid"].split()[0]])
+        assert "0" not in facts["Gid"].split()
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("name", PINNED)
+def test_process_has_its_label(processes, name):
+    profile = "dynod-dyno" if name in ("dyno-init", "app") else name
+    shown = pathlib.Path(f"/proc/{processes[name][0]}/attr/apparmor/current").read_text().strip()
+    assert shown == f"{profile} (enforce)"
+
+
+def test_unpacker_has_the_descriptors_of_its_work(processes, daemon):
+    pid, _ = processes["dynod-unpacker"]
+    kinds, paths = descriptors(pid)
+    assert kinds <= {"socket", "pipe"}, kinds
+    assert not outside(paths, daemon.state_dir / "tmp"), paths
 
 
 def test_logger_has_no_network_and_sees_no_other_state(daemon):
@@ -126,7 +202,6 @@ def outside(paths, *folders):
             if not any(path == str(folder) or path.startswith(f"{folder}/") for folder in folders)}
 
 
-@pytest.mark.native
 def test_processes_hold_the_descriptors_of_their_work(daemon):
     state, run = daemon.state_dir, daemon.run_dir
     for name, kinds, folders in (
