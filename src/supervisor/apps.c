@@ -212,9 +212,22 @@ typedef struct SlugSweep {
         uint64_t bytes;
 } SlugSweep;
 
+/* One whose release is gone already. Root would keep the slug, and nobody would ask again. */
+static bool has_dyno(const Manager *manager, const uint8_t *digest) {
+        for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
+                if (dyno_is_alive(dyno) && memcmp(dyno->slug, digest, DIGEST_SIZE) == 0)
+                        return true;
+
+        return false;
+}
+
 static int collect_slug(const uint8_t *digest, uint64_t bytes, void *userdata) {
         SlugSweep *sweep = userdata;
-        void *more = reallocarray(sweep->digests, sweep->n + 1, sizeof(*sweep->digests));
+        void *more;
+
+        if (has_dyno(sweep->manager, digest))
+                return 0; /* the next sweep takes it */
+        more = reallocarray(sweep->digests, sweep->n + 1, sizeof(*sweep->digests));
 
         if (!more)
                 return -ENOMEM;

@@ -253,6 +253,13 @@ static int refuse_used(Manager *manager, const char *name, uint32_t version, Man
                 list ? list : "apps");
 }
 
+/* Nobody waits for it; what root keeps is of no use to anybody, and said. */
+static void on_object_gone(const LaunchMessage *msg, void *userdata) {
+        if (msg->reply.result < 0)
+                (void)log_warning_errno(
+                        msg->reply.result, "an object of the store stays on disk: %m");
+}
+
 static void forget_object(Manager *manager, ObjectKind kind, const uint8_t *digest) {
         LaunchMessage msg;
 
@@ -260,7 +267,7 @@ static void forget_object(Manager *manager, ObjectKind kind, const uint8_t *dige
         msg.object.header.type = LAUNCH_REMOVE;
         msg.object.kind = kind;
         memcpy(msg.object.digest, digest, DIGEST_SIZE);
-        if (launch_client_send(manager->launch, &msg, NULL, NULL, NULL) < 0)
+        if (launch_client_send(manager->launch, &msg, NULL, on_object_gone, NULL) < 0)
                 log_warning("no memory to remove an object from the store, it stays on disk");
 }
 

@@ -241,6 +241,25 @@ static void test_destroy_stops_dynos_and_clears_the_store(void **state) {
         world_make_app(w, "shop"); /* the name is free */
 }
 
+/* Its release may be gone: the slug is not, and the next sweep finds it. */
+static void test_slug_that_a_dyno_runs_is_not_swept(void **state) {
+        World *w = *state;
+        LaunchMessage start = world_app_up(w, "shop"), other = world_app_up(w, "other");
+        ManagerClient client = world_client(w);
+        ManagerError error = {0};
+        uint32_t job;
+
+        assert_int_equal(manager_destroy_app(w->manager, &client, "other", &job, &error), 0);
+        (void)world_expect(w, LAUNCH_SIGNAL);
+        /* As if shop's releases had gone while its dyno runs on. */
+        assert_int_equal(store_remove_app(w->manager->store, w->manager->apps->next->row.id), 0);
+        world_exited(w, other.start.id, 143, 0);
+        assert_int_equal(w->done_job, job);
+        assert_int_equal(w->done_result.slugs, 0);
+        world_expect_nothing(w);
+        assert_string_equal(world_dyno(w, "web.1")->id, start.start.id);
+}
+
 /* ---- deploy, releases ---- */
 
 static void test_slug_without_types_is_refused(void **state) {
@@ -598,6 +617,7 @@ int main(void) {
                 WORLD_TEST(test_app_needs_a_stack_and_a_good_name),
                 WORLD_TEST(test_wrong_app_name_suggests_the_nearest),
                 WORLD_TEST(test_destroy_stops_dynos_and_clears_the_store),
+                WORLD_TEST(test_slug_that_a_dyno_runs_is_not_swept),
                 WORLD_TEST(test_slug_without_types_is_refused),
                 WORLD_TEST(test_process_option_stands_in_for_a_procfile),
                 WORLD_TEST(test_broken_procfile_names_the_line),
