@@ -17,7 +17,14 @@
 #define DYNO_ID_SIZE 88       /* TYPE.N-HHHHHH: "web.1-7f3a9c" */
 #define INSTANCE_NAME_SIZE 10 /* [a-z][a-z0-9]{0,8}: with -NNNNN it must fit IFNAMSIZ */
 #define SIZE_NAME_SIZE 32     /* "Standard-1X" */
-#define CONFIG_NAME_MAX 255   /* characters of a config var's name */
+/*
+ * Bytes of memory for a dyno at least: its first process lives on them while it makes the dyno,
+ * and for a part of that nothing may kill it. Measured with memory.max on Linux 6.1, x86-64: it
+ * gets as far as dyno-init with 224 KiB, with less it fails on its way. The rest is for kernels
+ * that charge more and for larger pages.
+ */
+#define DYNO_MEMORY_MIN (UINT64_C(8) << 20)
+#define CONFIG_NAME_MAX 255 /* characters of a config var's name */
 
 bool app_name_is_valid(const char *name);
 bool stack_name_is_valid(const char *name);

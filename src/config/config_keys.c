@@ -506,8 +506,8 @@ typedef struct SizeKey {
 
 /* clang-format off */
 static const SizeKey size_keys[] = {
-        {"memory",          SIZE_FIELD(memory_quota),    true,  1, INT64_MAX},
-        {"memory_kill",     SIZE_FIELD(memory_kill),     true,  1, INT64_MAX},
+        {"memory",          SIZE_FIELD(memory_quota),    true,  DYNO_MEMORY_MIN, INT64_MAX},
+        {"memory_kill",     SIZE_FIELD(memory_kill),     true,  DYNO_MEMORY_MIN, INT64_MAX},
         {"cpu_weight",      SIZE_FIELD(cpu_weight),      false, 1, 10000},
         {"processes",       SIZE_FIELD(process_limit),   false, 1, 4194304},
         {"bandwidth",       SIZE_FIELD(bandwidth),       true,  0, INT64_MAX},
@@ -568,6 +568,14 @@ int config_set_size(
                         value);
 
         r = size_key->is_bytes ? parse_size(value, &number) : parse_u64(value, &number);
+        if (r == 0 && size_key->min == DYNO_MEMORY_MIN && number < size_key->min)
+                return config_refuse(
+                        reterr,
+                        "%s = %s: must be at least %" PRIu64 "M, or no dyno of that size could be "
+                        "started.",
+                        key,
+                        value,
+                        size_key->min >> 20);
         if (r < 0 || number < size_key->min || number > size_key->max)
                 return config_refuse(
                         reterr,

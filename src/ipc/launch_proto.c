@@ -69,8 +69,9 @@ static bool start_is_valid(const LaunchStart *s) {
                s->app_number > 0 && s->reserved == 0;
 }
 
+/* What runs already may have less: it was launched. */
 static bool check_start(const LaunchMessage *msg) {
-        return start_is_valid(&msg->start);
+        return start_is_valid(&msg->start) && msg->start.memory_quota >= DYNO_MEMORY_MIN;
 }
 
 static bool check_signal(const LaunchMessage *msg) {

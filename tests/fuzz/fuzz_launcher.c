@@ -119,7 +119,7 @@ static void fill_start(Input *in, LaunchStart *start) {
         start->app_number = 1;
         start->cpu_weight = 100;
         start->process_limit = 256;
-        start->memory_quota = (uint64_t)input_byte(in) << 24 | 1;
+        start->memory_quota = (uint64_t)input_byte(in) << 24 | DYNO_MEMORY_MIN;
         start->memory_kill = start->memory_quota * 2;
         memset(start->stack, FAKE_STACK, DIGEST_SIZE);
         memset(start->slug, FAKE_SLUG, DIGEST_SIZE);

@@ -8,6 +8,7 @@ import pytest
 from dynod_testing import make_slug, wait_until
 from taken_over import Root, hostile_supervisor
 
+MEMORY_MIN = 8 << 20  # base/names.h
 BREAKS = ("short", "size", "huge", "type", "side", "id", "fds", "folder", "eventfd", "closed", "full")
 
 
@@ -59,15 +60,32 @@ def test_starts_of_junk_leave_nothing(attacked, root, daemon):
     wait_until(lambda: sorted(os.listdir(daemon.run_dir / "dynos")) == before, "their folders are gone")
 
 
+def test_start_with_the_least_of_everything(attacked, root):
+    """Enough for what cannot be killed on its way: root does not wait for it until its patience ends."""
+    seen = attacked.order(f"limits-start {MEMORY_MIN} {MEMORY_MIN} 1 1 1")
+    assert seen["start"] != -errno.ETIMEDOUT, seen
+
+
+def test_start_with_less_costs_the_supervisor(attacked, daemon, monkeypatch):
+    monkeypatch.setattr(daemon, "wait_ready", lambda: None)  # no client is answered meanwhile
+    for limits in (f"{MEMORY_MIN - 1} {MEMORY_MIN} 256 0 0", "1 1 256 0 0", f"{MEMORY_MIN} 1 256 0 0",
+                   f"{MEMORY_MIN} {MEMORY_MIN} 0 0 0"):
+        attacked.ended_for(f"limits-start {limits}")
+    daemon.restart()  # or each next one would wait longer for its start
+    attacked.connect()
+
+
 def test_object_in_use_stays(attacked, root, daemon):
     assert attacked.order("remove") == {"slug": -errno.EBUSY, "stack": -errno.EBUSY}
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_imports_in_a_wrong_order(attacked, root):
     assert attacked.order("imports") == {
         "busy": 200 - 64, "again": -errno.EEXIST, "extract": -errno.EBUSY, "commit": -errno.EBUSY}
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_import_limits_are_those_of_the_configuration(attacked, root, daemon):
     """A megabyte of nothing in every kilobyte: more than import_max_ratio."""
     path = make_slug(daemon.state_dir / "supervisor/bomb.txz", {"Procfile": "a: b\n", "zeroes": b"\0" * (64 << 20)},
@@ -80,10 +98,12 @@ def test_import_limits_are_those_of_the_configuration(attacked, root, daemon):
         "commit": -errno.EBUSY, "abandon": 0, "late": -errno.ENOENT}
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_fetches_abandoned_at_once(attacked, root):
     assert attacked.order("fetch-abandon 100") == {"done": 0}
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_exec_storm(attacked, root):
     seen = attacked.order("exec 100")
     assert seen["busy"] > 0, seen
@@ -110,12 +130,14 @@ def test_broken_protocol_costs_the_supervisor_alone(attacked, daemon, monkeypatc
     found.check()
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_flood_without_reading(attacked, daemon):
     found = Root(daemon)
     attacked.ended_for("flood")
     found.check(more_kib=48 * 1024)  # what malloc keeps of a full queue
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
 def test_imports_of_an_ended_supervisor_are_gone(attacked, daemon):
     found = Root(daemon)
     assert attacked.order("leave-imports") == {"left": 0}

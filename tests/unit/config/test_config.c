@@ -113,6 +113,25 @@ static void test_bad_values_name_file_and_line(void **state) {
         }
 }
 
+static void test_size_has_memory_to_start_with(void **state) {
+        _cleanup_(config_freep) Config *config = NULL;
+        ConfigError error;
+
+        assert_int_equal(
+                read_text(
+                        &config, USERS "[size Tiny]\nmemory = 8191K\nmemory_kill = 64M\n", &error),
+                -EINVAL);
+        assert_non_null(strstr(error.text, "memory = 8191K: must be at least 8M"));
+        assert_int_equal(
+                read_text(&config, USERS "[size Tiny]\nmemory = 8M\nmemory_kill = 1\n", &error),
+                -EINVAL);
+        assert_non_null(strstr(error.text, "memory_kill = 1: must be at least 8M"));
+        assert_int_equal(
+                read_text(&config, USERS "[size Tiny]\nmemory = 8M\nmemory_kill = 8M\n", &error),
+                0);
+        assert_int_equal(config_find_size(config, "tiny")->memory_quota, DYNO_MEMORY_MIN);
+}
+
 static void test_ids_of_dynos_are_nobody_elses(void **state) {
         static const char *const refused[] = {
                 USERS "uid_base = 70000\n",
@@ -213,6 +232,7 @@ int main(void) {
                 cmocka_unit_test(test_scratch_is_a_word_or_a_path),
                 cmocka_unit_test(test_scratch_has_a_size_that_works),
                 cmocka_unit_test(test_bad_values_name_file_and_line),
+                cmocka_unit_test(test_size_has_memory_to_start_with),
                 cmocka_unit_test(test_ids_of_dynos_are_nobody_elses),
                 cmocka_unit_test(test_drop_ins_win_in_order),
                 cmocka_unit_test(test_memfd_carries_every_value),

@@ -40,6 +40,8 @@ static void test_good_start_passes(void **state) {
         LaunchMessage msg = start_message();
 
         assert_int_equal(check_start(&msg), 0);
+        msg.start.memory_quota = msg.start.memory_kill = DYNO_MEMORY_MIN;
+        assert_int_equal(check_start(&msg), 0);
         msg.start.flags = LAUNCH_FLAG_ATTACHED;
         assert_int_equal(
                 launch_message_check(&msg, sizeof(msg.start), 2, LAUNCH_FROM_SUPERVISOR), 0);
@@ -101,7 +103,7 @@ static bool break_start_numbers(LaunchStart *s, int change) {
                 s->process_limit = 0;
                 return true;
         case 4:
-                s->memory_quota = 0;
+                s->memory_quota = DYNO_MEMORY_MIN - 1;
                 return true;
         case 5:
                 s->memory_kill = s->memory_quota - 1;
