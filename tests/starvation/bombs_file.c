@@ -105,6 +105,29 @@ static void depth(void) {
         deep();
 }
 
+/* Chains of folders, then folders side by side: what is slow to remove, up to the quota. */
+static void trees(void) {
+        int side_by_side = 0;
+        char name[32];
+
+        (void)chdir("/tmp");
+        for (unsigned n = 0;; n++) {
+                int r;
+
+                (void)snprintf(name, sizeof(name), "tree.%u", n);
+                r = mkdir(name, 0700) < 0 ? -errno : 0;
+                if (r == -EDQUOT || r == -ENOSPC) {
+                        going();
+                        (void)usleep(10000);
+                } else if (r < 0 || n % 1000 == 999) { /* AppArmor refuses what is too deep */
+                        side_by_side = !side_by_side;
+                        (void)chdir("/tmp");
+                } else if (!side_by_side) {
+                        (void)chdir(name);
+                }
+        }
+}
+
 static void rename_here(void) {
         char a[32], b[32];
 
@@ -186,6 +209,7 @@ const Bomb bombs_file[] = {
         {"inodes", "inodes of scratch", inodes},
         {"dentries", "the cache of names", dentries},
         {"depth", "depth of directories", depth},
+        {"trees", "the time of whoever removes them", trees},
         {"renames", "the lock of renames", renames},
         {"locks", "file locks", take_locks},
         {"accounts", "locks of the kernel's accounts", accounts},

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bombs are bombs: each goes off twice, with the dyno's limit and with the limit taken away.
+
+Root takes it away from the running dyno, from outside. What a bomb then takes from the host
+or a neighbour is made small beforehand, so that the guest survives it.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import pathlib
+import resource
+import struct
+
+import pytest
+
+from arena import RATIO
+from dynod_testing import wait_until
+
+pytestmark = pytest.mark.vm
+
+MB = 1 << 20
+SCRATCH = pathlib.Path("/var/lib/dynod/scratch/fs")
+UNLIMITED = resource.RLIM_INFINITY
+
+
+class Gated:
+    """A dyno that waits at a gate before it throws its bomb."""
+
+    def __init__(self, arena, name):
+        self.arena = arena
+        self.client = arena.start("sh", "-c", "echo ready; read x; exec ./bombs throw " + name)
+        arena.await_line(self.client, "ready")
+        self.dyno = next(dyno for dyno in arena.one_offs() if dyno["state"] == "up")
+        self.cgroup = next(pathlib.Path("/sys/fs/cgroup").rglob(self.dyno["id"]))
+
+    def throw(self):
+        self.client.stdin.write("\n")
+        self.client.stdin.flush()
+
+    def going(self):
+        self.throw()
+        self.arena.await_line(self.client, "going")
+
+    def read(self, name):
+        text = (self.cgroup / name).read_text().split()[0]
+        return UNLIMITED if text == "max" else int(text)
+
+    def write(self, name, value):
+        (self.cgroup / name).write_text(str(value))
+
+    def pids(self):
+        return [int(line) for path in (self.cgroup, *self.cgroup.glob("*/"))
+                for line in (path / "cgroup.procs").read_text().split()]
+
+    def kill(self):
+        """Without a process of our own: there may be no room for one."""
+        with contextlib.suppress(FileNotFoundError):
+            self.write("cgroup.kill", 1)
+
+
+@pytest.fixture
+def gated(arena):
+    thrown = []
+
+    def make(name):
+        thrown.append(Gated(arena, name))
+        return thrown[-1]
+    yield make
+    for bomb in thrown:
+        bomb.kill()
+    arena.end()
+    for bomb in thrown:
+        arena.close(bomb.client)
+
+
+@contextlib.contextmanager
+def host_setting(path, value):
+    path = pathlib.Path(path)
+    before = path.read_text()
+    path.write_text(str(value))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def host_forks():
+    try:
+        pid = os.fork()
+    except OSError as error:
+        assert error.errno == errno.EAGAIN
+        return False
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True
+
+
+def threads_of_the_host():
+    return int(pathlib.Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+
+
+def test_fork_bomb_takes_the_hosts_processes_without_limits(gated):
+    with host_setting("/proc/sys/kernel/threads-max", threads_of_the_host() + 1000):
+        bomb = gated("fork")
+        bomb.going()
+        assert host_forks() and bomb.read("pids.current") <= 257
+        # Without its resource limit, pids.max holds it all the same.
+        for pid in bomb.pids():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (UNLIMITED, UNLIMITED))
+        most = bomb.read("pids.max")
+        wait_until(lambda: bomb.read("pids.current") == most, "the bomb is at pids.max")
+        assert host_forks()
+        try:
+            bomb.write("pids.max", "max")
+            wait_until(lambda: not host_forks(), "the host has no more processes")
+        finally:
+            bomb.kill()
+    wait_until(host_forks, "the host has processes again")
+
+
+def available_memory():
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no MemAvailable")
+
+
+def test_memory_bomb_takes_the_hosts_memory_without_a_limit(gated):
+    def least_available(bomb):
+        """How little the host had left before the bomb's dyno died."""
+        least = available_memory()
+        bomb.throw()
+        while bomb.cgroup.exists():
+            least = min(least, available_memory())
+        return least
+
+    bomb, spare = gated("memory"), 256 * MB
+    limit, before = bomb.read("memory.max"), available_memory()
+    assert least_available(bomb) > before - limit - spare
+
+    bomb = gated("memory")
+    enough = before - 2 * spare
+    assert enough > limit + 2 * spare, "the guest has too little memory for this"
+    bomb.write("memory.max", enough)
+    assert least_available(bomb) < before - limit - spare
+
+
+def test_cpu_bomb_starves_its_neighbour_without_a_weight(arena, gated):
+    benign = arena.quietest or arena.measure_benign()
+    bomb = gated("cpu")
+    bomb.write("cpu.weight", 10000)
+    bomb.going()
+    result = arena.load()
+    arena.rows.append(f"cpu, weight 10000: p99 {result['p99_usec'] / 1000:.1f} ms "
+                      f"({benign['p99_usec'] / 1000:.1f}), {result['failed']} failed")
+    assert result["p99_usec"] > RATIO * benign["p99_usec"]
+
+
+def lift_quota(folder):
+    """No limit for the project of that folder: struct if_dqblk with limits of 0, QIF_LIMITS."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        attributes = fcntl.ioctl(fd, 0x801c581f, bytes(28))  # FS_IOC_FSGETXATTR
+        project = struct.unpack("5I8x", attributes)[3]
+        assert project != 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        # quotactl_fd(fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, …)
+        done = libc.syscall(443, fd, 0x800008 << 8 | 2, project, struct.pack("8QI4x", *[0] * 8, 5))
+        assert done == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(fd)
+
+
+def neighbour_writes(arena):
+    done = arena.daemon.exec(arena.victim, "web.1", "sh", "-c",
+                             "head -c 4194304 /dev/zero >/tmp/own; s=$?; rm -f /tmp/own; exit $s")
+    assert done.returncode == 0 or "No space left" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+@contextlib.contextmanager
+def ballast(leave):
+    """Leaves that many bytes of scratch to dynos."""
+    path, stat = SCRATCH / "ballast", os.statvfs(SCRATCH)
+    free = stat.f_bavail * stat.f_frsize
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        if free > leave:
+            os.posix_fallocate(fd, 0, free - leave)
+        yield
+    finally:
+        os.close(fd)
+        path.unlink()
+
+
+def share_of_scratch(arena):
+    size = arena.daemon.exec(arena.victim, "web.1", "stat", "-fc", "%b %S %c", "/tmp").stdout.split()
+    return int(size[0]) * int(size[1]), int(size[2])
+
+
+def test_disk_bomb_takes_its_neighbours_bytes_without_a_quota(arena, gated):
+    share, _ = share_of_scratch(arena)
+    with ballast(share + 64 * MB):
+        bomb = gated("disk")
+        bomb.going()
+        wait_until(lambda: os.statvfs(SCRATCH).f_bavail * 4096 < 80 * MB, "the bomb is at its quota")
+        assert neighbour_writes(arena)
+        lift_quota(SCRATCH / "dynod" / bomb.dyno["id"])
+        wait_until(lambda: not neighbour_writes(arena), "its neighbour has no room")
+
+
+def neighbour_makes_a_file(arena):
+    done = arena.daemon.exec(arena.victim, "web.1", "sh", "-c", "mkdir /tmp/own && rmdir /tmp/own")
+    assert done.returncode == 0 or "No space left" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.soak
+def test_inode_bomb_takes_its_neighbours_files_without_a_quota(arena, gated):
+    _, files = share_of_scratch(arena)
+    before = os.statvfs(SCRATCH).f_ffree
+    bomb = gated("inodes")
+    bomb.throw()
+    wait_until(lambda: os.statvfs(SCRATCH).f_ffree < before - files * 0.95, "the bomb is at its quota", 60)
+    assert neighbour_makes_a_file(arena) and os.statvfs(SCRATCH).f_ffree > before - files - 64
+    lift_quota(SCRATCH / "dynod" / bomb.dyno["id"])
+    wait_until(lambda: os.statvfs(SCRATCH).f_ffree == 0, "no file can be made", 120)
+    assert not neighbour_makes_a_file(arena)
+
+
+def nobody_opens_a_file():
+    """As a user without capabilities: root is not bound by fs.file-max."""
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        try:
+            os.open("/etc/hostname", os.O_RDONLY)
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
+    """fs.file-max is for all users together. systemd lifts it: memory bounds a dyno's files."""
+    host = pathlib.Path("/proc/sys/fs")
+    assert int((host / "file-max").read_text()) > 10**12
+    bomb = gated("descriptors")
+    bomb.going()
+    assert nobody_opens_a_file() == 0
+    opened = int((host / "file-nr").read_text().split()[0])
+    with host_setting(host / "file-max", opened + 20000):
+        wait_until(lambda: nobody_opens_a_file() == errno.ENFILE, "nobody else opens a file")
+        bomb.kill()
+        wait_until(lambda: nobody_opens_a_file() == 0, "files can be opened again")
