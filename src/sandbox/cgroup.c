@@ -99,6 +99,28 @@ static int write_memory_limits(int cgroup_fd, const CgroupLimits *limits) {
         return write_number(cgroup_fd, "memory.oom.group", 1);
 }
 
+/*
+ * The share of the disk's time is that of the processor, for io.cost and for BFQ, whichever
+ * the device has; the file of what the kernel lacks is not there. No io.max: how many
+ * requests are too many depends on the device, and an idle one is nobody's loss.
+ */
+static int write_io_weights(int cgroup_fd, uint32_t weight) {
+        const struct {
+                const char *name;
+                uint32_t max;
+        } table[] = {{"io.weight", 10000}, {"io.bfq.weight", 1000}};
+
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+                int r = write_number(
+                        cgroup_fd, table[i].name, weight < table[i].max ? weight : table[i].max);
+
+                if (r < 0 && r != -ENOENT && r != -EOPNOTSUPP)
+                        return r;
+        }
+
+        return 0;
+}
+
 static int write_limits(int cgroup_fd, uint32_t controllers, const CgroupLimits *limits) {
         int r = 0;
 
@@ -108,15 +130,8 @@ static int write_limits(int cgroup_fd, uint32_t controllers, const CgroupLimits 
                 r = write_number(cgroup_fd, "cpu.weight", limits->cpu_weight);
         if (r == 0 && (controllers & CGROUP_PIDS))
                 r = write_number(cgroup_fd, "pids.max", limits->pids_max);
-        /*
-         * The share of the disk's time is that of the processor. No io.max: how many requests
-         * are too many depends on the device, and an idle one is nobody's loss.
-         */
-        if (r == 0 && (controllers & CGROUP_IO)) {
-                r = write_number(cgroup_fd, "io.weight", limits->cpu_weight);
-                if (r == -ENOENT || r == -EOPNOTSUPP) /* a kernel without io.cost */
-                        r = 0;
-        }
+        if (r == 0 && (controllers & CGROUP_IO))
+                r = write_io_weights(cgroup_fd, limits->cpu_weight);
 
         return r;
 }

@@ -131,6 +131,16 @@ static bool cgroup_value_is(int cgroup_fd, const char *name, uint64_t value) {
         return read_text_at(cgroup_fd, name, text, sizeof(text)) >= 0 && strcmp(text, wanted) == 0;
 }
 
+/* Of a kernel without io.cost there is nothing to read. Weights of single devices may follow. */
+static bool io_weight_is(int cgroup_fd, uint32_t value) {
+        char text[1024], wanted[32];
+        ssize_t n;
+
+        (void)snprintf(wanted, sizeof(wanted), "default %" PRIu32 "\n", value);
+        n = read_text_at(cgroup_fd, "io.weight", text, sizeof(text));
+        return n == -ENOENT || (n >= 0 && strncmp(text, wanted, strlen(wanted)) == 0);
+}
+
 /* The first limit of the group that differs from what was asked for, or NULL. */
 static const char *find_wrong_limit(const Inspection *in) {
         const SandboxHost *host = in->host;
@@ -156,7 +166,10 @@ static const char *find_wrong_limit(const Inspection *in) {
                     !cgroup_value_is(in->dyno->cgroup_fd, table[i].name, table[i].value))
                         return table[i].name;
 
-        return NULL;
+        return (host->controllers & CGROUP_IO) == 0 ||
+                               io_weight_is(in->dyno->cgroup_fd, start->cpu_weight)
+                       ? NULL
+                       : "io.weight";
 }
 
 static int check_cgroup(const Inspection *in, LaunchLayerReport *out) {

@@ -2,10 +2,11 @@
 """Memory, process and CPU limits: what the kernel enforces for a dyno."""
 
 import pathlib
+import subprocess
 
 import pytest
 
-from dynod_testing import WEB_SLUG
+from dynod_testing import WEB_SLUG, wait_until
 
 pytestmark = pytest.mark.vm
 
@@ -31,13 +32,26 @@ def test_limits_of_the_size_are_set(daemon, web):
     read = lambda name: (folder / name).read_text().strip()  # noqa: E731
     # A guest without swap: the kill point is the limit.
     assert read("memory.max") == str(1024 * MB)
+    assert read("memory.swap.max") == "0"
     assert read("memory.high") == "max"
     assert read("memory.oom.group") == "1"
     assert read("cpu.weight") == "100"
-    # Of a kernel with io.cost or BFQ; whether a device uses it is the operator's choice.
-    weight = next((name for name in ("io.weight", "io.bfq.weight") if (folder / name).exists()), None)
-    assert weight != "io.weight" or read(weight) == "default 100"
     assert int(read("pids.max")) >= 257
+
+
+def test_shares_of_the_size_are_set(daemon, web):
+    """Of a size whose weight is not the kernel's own default."""
+    subprocess.run(["modprobe", "bfq"], check=True)
+    daemon.ok("run", "--detached", "-a", web, "--size", "standard-2x", "--", "sleep", "1000")
+    dyno = wait_until(lambda: next((dyno for dyno in daemon.dynos(web)
+                                    if dyno["type"] == "run" and dyno["state"] == "up"), None), "it is up")
+    folder = cgroup_of(dyno)
+    first = lambda name: (folder / name).read_text().split("\n")[0]  # noqa: E731
+    assert first("cpu.weight") == "200"
+    weights = {name: first(name) for name in ("io.weight", "io.bfq.weight") if (folder / name).exists()}
+    assert weights and set(weights.values()) <= {"default 200", "200"}, weights
+    assert 512 < int(first("pids.max")) < 600
+    daemon.ok("ps:stop", dyno["name"], "-a", web)
 
 
 def test_dyno_over_its_memory_is_killed_alone(daemon, web):
