@@ -4,21 +4,29 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "image/unpack_spawn.h"
 #include "launcher/sweep.h"
+
+/* Who left millions of names does not keep the others' trash waiting behind them. */
+#define SLICE_USEC (2 * USEC_PER_SEC)
 
 struct Sweep {
         Launcher *launcher;
         int program_fd;
         char profile[INSTANCE_NAME_SIZE + 16]; /* "": the host has no AppArmor */
         UnpackChild child;                     /* empties the folder @id */
-        char id[DYNO_ID_SIZE];
-        Source *source;
+        char id[DYNO_ID_SIZE];                 /* after its end: the last one */
+        Source *source, *slice_timer;          /* NULL: nothing is being emptied */
+        bool interrupted;                      /* for others; the rest of it comes later */
 };
 
 int sweep_new(Launcher *launcher) {
@@ -55,6 +63,7 @@ Sweep *sweep_free(Sweep *sweep) {
                 return NULL;
 
         sweep->source = source_free(sweep->source);
+        sweep->slice_timer = source_free(sweep->slice_timer);
         unpack_child_kill(&sweep->child);
         (void)safe_close(sweep->program_fd);
         free(sweep);
@@ -89,7 +98,7 @@ static int spawn_next(Sweep *sweep) {
         struct stat st;
         int r;
 
-        r = scratch_next_trash(sandbox_host_scratch(launcher->host), sweep->id, &fd);
+        r = scratch_next_trash(sandbox_host_scratch(launcher->host), sweep->id, sweep->id, &fd);
         if (r <= 0)
                 return r;
         if (fstat(fd, &st) < 0)
@@ -111,9 +120,47 @@ static int on_child_exit(void *userdata, uint32_t events) {
         if (r == -EAGAIN)
                 return 0;
         sweep->source = source_free(sweep->source);
-        end_one(sweep, r);
+        sweep->slice_timer = source_free(sweep->slice_timer);
+        if (!sweep->interrupted)
+                end_one(sweep, r);
+        sweep->interrupted = false;
         sweep_start(sweep->launcher);
         return 0;
+}
+
+static int on_slice_end(void *userdata, uint32_t events) {
+        Sweep *sweep = userdata;
+        _cleanup_close_ int fd = -EBADF;
+        char id[DYNO_ID_SIZE];
+        int r;
+
+        r = scratch_next_trash(sandbox_host_scratch(sweep->launcher->host), sweep->id, id, &fd);
+        if (r > 0 && strcmp(id, sweep->id) != 0) {
+                /* Safe: by pidfd, our own child. What it removed stays removed. */
+                sweep->interrupted =
+                        syscall(SYS_pidfd_send_signal, sweep->child.pidfd, SIGKILL, NULL, 0) == 0;
+                return 0;
+        }
+
+        source_set_time(sweep->slice_timer, clock_boottime_usec() + SLICE_USEC);
+        return 0;
+}
+
+static int watch_child(Sweep *sweep) {
+        Loop *loop = sweep->launcher->loop;
+        int r;
+
+        r = loop_add(loop, &sweep->source, sweep->child.pidfd, EPOLLIN, on_child_exit, sweep);
+        if (r == 0)
+                r = loop_add_timer(
+                        loop,
+                        &sweep->slice_timer,
+                        clock_boottime_usec() + SLICE_USEC,
+                        on_slice_end,
+                        sweep);
+        if (r < 0)
+                sweep->source = source_free(sweep->source);
+        return r;
 }
 
 void sweep_start(Launcher *launcher) {
@@ -126,13 +173,7 @@ void sweep_start(Launcher *launcher) {
         if (r == 0)
                 return;
         if (r > 0)
-                r = loop_add(
-                        launcher->loop,
-                        &sweep->source,
-                        sweep->child.pidfd,
-                        EPOLLIN,
-                        on_child_exit,
-                        sweep);
+                r = watch_child(sweep);
         if (r < 0) {
                 /* The next dyno that ends tries again. */
                 (void)log_warning_errno(r, "Cannot empty the trash of scratch: %m");

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Empties the trash of scratch, one folder after the other, in processes that see nothing
- * but that folder and hold no privilege: dynod-unpacker, which removes trees of the store
- * too. A million files of a dyno that is gone are no concern of the loop.
+ * Empties the trash of scratch, one folder after the other and by turns, in processes that
+ * see nothing but that folder and hold no privilege: dynod-unpacker, which removes trees of the
+ * store too. A million files of a dyno that is gone are no concern of the loop.
  */
 
 #include "launcher/launcher.h"

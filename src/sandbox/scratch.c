@@ -416,34 +416,47 @@ int scratch_discard_others(
 
 /* ---- trash ---- */
 
-int scratch_next_trash(const Scratch *scratch, char ret_id[DYNO_ID_SIZE], int *ret_fd) {
+/* Round and round: the one that is listed behind @after, else the first. */
+static int find_trash(const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE]) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
+        bool found = false, passed = false;
         int r;
 
-        if (scratch->trash_fd < 0)
-                return 0;
         r = dir_open_at(scratch->trash_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
         while ((entry = readdir(dir))) {
-                int fd;
-
                 if (!dyno_id_is_valid(entry->d_name))
                         continue;
-                fd =
-                        openat(scratch->trash_fd,
-                               entry->d_name,
-                               O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-                if (fd < 0)
-                        return -errno;
-                field_set(ret_id, DYNO_ID_SIZE, entry->d_name);
-                *ret_fd = fd;
-                return 1;
+                if (!found || passed)
+                        field_set(ret_id, DYNO_ID_SIZE, entry->d_name);
+                found = true;
+                if (passed)
+                        break;
+                passed = strcmp(entry->d_name, after) == 0;
         }
 
-        return 0;
+        return found;
+}
+
+int scratch_next_trash(
+        const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE], int *ret_fd) {
+        char id[DYNO_ID_SIZE];
+        int r;
+
+        if (scratch->trash_fd < 0)
+                return 0;
+        r = find_trash(scratch, after, id);
+        if (r <= 0)
+                return r;
+        *ret_fd = openat(scratch->trash_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (*ret_fd < 0)
+                return -errno;
+
+        field_set(ret_id, DYNO_ID_SIZE, id);
+        return 1;
 }
 
 int scratch_end_trash(const Scratch *scratch, const char *id) {

@@ -102,12 +102,15 @@ int scratch_discard_others(
 /**
  * scratch_next_trash() - find a folder that is to be emptied
  * @scratch:  open and shared
+ * @after:    the last one that was found, which is found again only if there is no other; or ""
  * @ret_id:   its name
  * @ret_fd:   the folder, O_PATH, owned by the caller; all in it belongs to its owner
  *
  * Return: 1, 0 if there is none, or a negative errno.
  */
-int scratch_next_trash(const Scratch *scratch, char ret_id[DYNO_ID_SIZE], int *ret_fd) _must_check_;
+int scratch_next_trash(
+        const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE], int *ret_fd)
+        _must_check_;
 
 /* Removes an emptied folder of the trash. Else it is put aside for a later dynod: negative errno. */
 int scratch_end_trash(const Scratch *scratch, const char *id) _must_check_;

@@ -4,9 +4,11 @@
 The file system is one without quotas, which every kernel has; tests/vm/test_scratch.py has them.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -137,6 +139,33 @@ def test_one_file_is_removed_from_anywhere(folder, shared, place, shop):
     before = folders(shared, place)
     assert shared.run(shop, "touch", f"{folder}/file").returncode == 0
     wait_until(lambda: folders(shared, place) == before and not trash(shared, place), "scratch is empty", 60)
+
+
+def removers(shared):
+    """Children of dynod that remove something, and live."""
+    main = shared.main_pid()
+    found = []
+    for pid in map(int, pathlib.Path(f"/proc/{main}/task/{main}/children").read_text().split()):
+        with contextlib.suppress(OSError):
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "dynod-unpacker":
+                found.append(pid)
+    return found
+
+
+def test_trash_that_is_slow_to_empty_keeps_none_waiting(shared, place, shop):
+    before = folders(shared, place)
+    many = "import os\nfor i in range(40000): os.mkdir('/tmp/%d' % i)\n"
+    done = shared.run(shop, "python3", "-c", many, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Stopped, it is as slow as can be.
+    os.kill(wait_until(lambda: removers(shared), "its folder is being emptied")[0], signal.SIGSTOP)
+    slow, = wait_until(lambda: trash(shared, place), "it is trash")
+    for _ in range(2):
+        assert shared.run(shop, "touch", "/tmp/file").returncode == 0
+    wait_until(lambda: trash(shared, place) <= {slow} and folders(shared, place) == before,
+               "what others left is removed", 60)
+    wait_until(lambda: not trash(shared, place), "the trash is empty", 60)
+    assert "cannot be removed" not in shared.log_tail(400)
 
 
 def test_killed_dynod_leaves_no_trash_behind(shared, place, shop):
