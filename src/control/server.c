@@ -4,16 +4,18 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "control/connection.h"
 #include "control/server.h"
 
+#define ACCEPT_PAUSE_USEC 200000 /* while there is no descriptor or memory for a client */
 #define CONNECTIONS_MAX 512 /* of all uids: a third of the descriptors of a process by default */
 
 struct Server {
         sd_event *event;
-        sd_event_source *source;
+        sd_event_source *source, *pause;
         int listen_fd;
         Manager *manager;
         QuotaSet *quota;
@@ -56,13 +58,28 @@ static void serve(Server *server, int fd) {
         server->connections[server->n_connections++] = connection;
 }
 
+static int on_pause_end(sd_event_source *source, uint64_t usec, void *userdata) {
+        const Server *server = userdata;
+
+        return sd_event_source_set_enabled(server->source, SD_EVENT_ON);
+}
+
+/* Clients wait in the queue meanwhile; to look again at once would be to do nothing else. */
+static void pause_accepting(Server *server) {
+        if (sd_event_source_set_time_relative(server->pause, ACCEPT_PAUSE_USEC) >= 0 &&
+            sd_event_source_set_enabled(server->pause, SD_EVENT_ONESHOT) >= 0)
+                (void)sd_event_source_set_enabled(server->source, SD_EVENT_OFF);
+}
+
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         _cleanup_close_ int client = -EBADF;
 
         client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0) {
-                if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
                         log_warning_errno(-errno, "Cannot accept a client: %m");
+                        pause_accepting(userdata);
+                }
                 return 0;
         }
         serve(userdata, client);
@@ -88,6 +105,12 @@ int server_new(Server **ret, sd_event *event, int listen_fd, Manager *manager) {
         r = sd_event_add_io(event, &server->source, listen_fd, EPOLLIN, on_accept, server);
         if (r < 0)
                 return r;
+        /* Now, because it takes a descriptor. */
+        r = sd_event_add_time(event, &server->pause, CLOCK_MONOTONIC, 0, 0, on_pause_end, server);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(server->pause, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
 
         server->listen_fd = listen_fd;
         *ret = TAKE_PTR(server);
@@ -98,6 +121,7 @@ Server *server_free(Server *server) {
         if (!server)
                 return NULL;
 
+        (void)sd_event_source_disable_unref(server->pause);
         (void)sd_event_source_disable_unref(server->source);
         while (server->n_connections > 0)
                 (void)connection_free(server->connections[--server->n_connections]);

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -598,10 +599,42 @@ static void test_a_refused_job_is_not_charged(void **state) {
                      "");
 }
 
+/* In this process, whose descriptors run out: what it does then is to wait. */
+static void test_server_without_a_descriptor_waits(void **state) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        socklen_t size = sizeof(address.sun_family); /* the kernel finds a name */
+        int listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        _cleanup_close_ int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_(server_freep) Server *server = NULL;
+        struct rlimit before, none;
+        sd_event *event;
+
+        assert_int_equal(bind(listen_fd, (struct sockaddr *)&address, size), 0);
+        size = sizeof(address);
+        assert_int_equal(getsockname(listen_fd, (struct sockaddr *)&address, &size), 0);
+        assert_int_equal(listen(listen_fd, 8), 0);
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(server_new(&server, event, listen_fd, (Manager *)1), 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&address, size), 0);
+
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        assert_true(sd_event_run(event, 0) > 0);
+        assert_int_equal(sd_event_run(event, 0), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+
+        while (server_connections(server) == 0)
+                assert_true(sd_event_run(event, 10 * 1000000) > 0);
+        server = server_free(server);
+        (void)sd_event_unref(event);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_server_without_a_descriptor_waits),
                 TEST(test_calls_are_answered),
                 TEST(test_errors_have_a_name_and_a_hint),
                 TEST(test_network_policy_is_told_and_changed),
