@@ -175,6 +175,29 @@ def test_dyno_at_its_process_limit_can_be_looked_into(daemon, pair):
         assert done.returncode == 0 and int(done.stdout) > 5, done.stdout + done.stderr
 
 
+EXACT = """
+import json, os, resource, signal, threading
+stop, threads, n = threading.Event(), 0, 0
+resource.setrlimit(resource.RLIMIT_STACK, (65536, resource.RLIM_INFINITY))
+try:
+    while threads < 1000:
+        threading.Thread(target=stop.wait, daemon=True).start()
+        threads += 1
+except RuntimeError: pass
+stop.set()
+print(json.dumps([resource.getrlimit(resource.RLIMIT_NPROC), threads]), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("size,limit", [("standard-1x", 256), ("standard-2x", 512)])
+def test_app_has_all_processes_of_its_size_but_one(size, limit, daemon, pair):
+    """Its main process and the threads; the one is dyno-init, which has the dyno's uid too."""
+    done = daemon.ctl("run", "-a", pair, "--no-tty", "--size", size, "--", "exec", "python3", "-c", EXACT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [[limit, limit], limit - 2]
+
+
 def test_keys_and_quotas_are_not_for_dynos(daemon, pair):
     done = daemon.exec(pair, "web.1", "python3", "-c", """
 import ctypes
