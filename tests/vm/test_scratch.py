@@ -199,6 +199,30 @@ print(json.dumps([n, e, across, size.f_blocks * size.f_frsize]))
     assert size <= DISK, "df shows more than the quota"
 
 
+def test_names_longer_than_a_profile_takes_are_removed(daemon, shop, settled):
+    """By renaming one deep tree into another: AppArmor names nothing beyond 8192 bytes."""
+    assert in_tiny(daemon, shop, """
+def chain(top, n):
+    os.mkdir(top)
+    fd = os.open(top, os.O_RDONLY)
+    for _ in range(n):
+        os.mkdir('n' * 255, dir_fd=fd)
+        below = os.open('n' * 255, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    return fd
+for top in ('/tmp/', '/app/', '/var/tmp/'):
+    fd = chain(top + 'a', 24)
+    chain(top + 'b', 24)
+    os.rename(top + 'b', 'b', dst_dir_fd=fd)
+refused = 0
+try: os.chdir('/tmp/a/' + 'n' * 255); [os.chdir('n' * 255) for _ in range(23)]; os.chdir('b'); \
+    [os.chdir('n' * 255) for _ in range(20)]; os.mkdir('m')
+except OSError as error: refused = error.errno
+print(json.dumps(refused))
+""") == errno.ENAMETOOLONG, "the control: in here nobody can name it"
+
+
 def test_project_cannot_be_changed_from_inside(daemon, shop, settled):
     # FS_IOC_FSSETXATTR with another project, without the mark that new files inherit it, and
     # the same mark through FS_IOC_SETFLAGS; the calls for quotas themselves.
