@@ -41,6 +41,7 @@ const RootfsMount rootfs_mounts[] = {
         {"/proc/sys", "proc", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
         MASK_FILE("cmdline"), /* may hold secrets that the host was booted with */
         MASK_FILE("config.gz"),
+        MASK_FILE("diskstats"),  /* disk accesses of others, by counting */
         MASK_FILE("interrupts"), /* keystrokes and network traffic of others, by counting */
         MASK_FILE("kallsyms"),
         MASK_FILE("kcore"),
@@ -51,6 +52,7 @@ const RootfsMount rootfs_mounts[] = {
         MASK_FILE("kpagecount"),
         MASK_FILE("kpageflags"),
         MASK_FILE("latency_stats"),
+        MASK_FILE("locks"), /* open-file-description locks show in every pid namespace */
         MASK_FILE("modules"),
         MASK_FILE("pagetypeinfo"),
         MASK_FILE("sched_debug"),

@@ -25,6 +25,9 @@ static const struct {
         {"EAFNOSUPPORT", EAFNOSUPPORT},
         {"EPROTONOSUPPORT", EPROTONOSUPPORT},
         {"EINVAL", EINVAL},
+        {"ENOTTY", ENOTTY},
+        {"EOPNOTSUPP", EOPNOTSUPP},
+        {"ENOPROTOOPT", ENOPROTOOPT},
         {"ENOENT", ENOENT},
         {"ENOMEM", ENOMEM},
 };

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 
 #define POLICY_VALUES_MAX 8
-#define POLICY_CONDITIONS_MAX 2
+#define POLICY_CONDITIONS_MAX 3
 #define POLICY_NAME_SIZE 32
 #define POLICY_RULES_MAX 512
 

@@ -71,6 +71,8 @@ typedef struct Attempt {
         X(descriptor) \
         X(ipc) \
         X(terminal) \
+        X(shared) \
+        X(disk) \
         /* the last */
 /* clang-format on */
 

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -134,6 +135,25 @@ def read_exceptions(path):
     return found
 
 
+# The name in an attempt's "stopped_by", where another one is switched off here.
+STATED = {"filters": "seccomp", "uid": "user", "init-descriptors": "descriptors", "init-flag": "dumpable",
+          "init-mode": "dumpable"}
+
+
+def unstated(attempts, table):
+    """Pairs (attempt, layer) that single() found, and whose attempt does not name the layer."""
+    return {(name, layer) for name, layer in single(table)
+            if STATED.get(layer, layer) not in attempts[name]["stopped_by"].split()}
+
+
+def network_attempts():
+    """What tests/integration/network tries with either half of the firewall off, and with both."""
+    text = (pathlib.Path(__file__).resolve().parents[1] / "integration/network/test_network_isolation.py").read_text()
+    found = re.findall(r'"layers", LAYERS\)\ndef test_(\w+)\(', text)
+    assert found
+    return [name.replace("_", " ") for name in found]
+
+
 def document(attempts, table, seen, exceptions):
     """docs/escape-layers.md."""
     lines = ["""\
@@ -146,8 +166,7 @@ Each attempt of `tests/escape` was made in a dyno with all layers and in dynos w
 off each. An answer is an errno, "killed" (by the filter), "nothing" (the call worked and
 reached nothing of anybody else), "absent" (what to attack is not in there) or **through**.
 The archives' own layer, the unpacker, is off in all of them: set-id bits and file
-capabilities are in the trees. The two halves of the firewall have tests of their own with
-either one off, in `tests/integration/network`.
+capabilities are in the trees.
 
 ## Layers
 
@@ -178,4 +197,9 @@ It saw what was off as the last column says.
                 groups.setdefault("**through**" if found[name] == "through" else found[name], []).append(layer)
         cell = "; ".join(f"{', '.join(layers)}: {told}" for told, layers in groups.items()) or "same"
         lines.append(f"| `{name}` | {attempt['tries']} | {base} | {cell} |")
+    lines += ["", "## The two halves of the firewall", "",
+              "`tests/integration/network` makes each of these attempts with both halves, with either one off, and",
+              "with neither, when it must get through.", "",
+              "| attempt | tc off | nft off | both off |", "|---|---|---|---|"]
+    lines += [f"| {name} | holds | holds | **through** |" for name in network_attempts()]
     return "\n".join(lines) + "\n"

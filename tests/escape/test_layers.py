@@ -67,6 +67,10 @@ def test_read_back_sees_what_is_off(found, layer):
     assert READ_BACK[layer] in {line.split()[0] for line in found[1][layer]}, found[1][layer]
 
 
+def test_attempts_name_what_alone_stops_them(attempts, found):
+    assert not layers.unstated(attempts, found[0])
+
+
 def told_alike(pairs):
     """One pair a line, for a message that says what to change."""
     return "\n".join(f"        {layer} {name}" for name, layer in sorted(pairs, key=lambda pair: (pair[1], pair[0])))

@@ -6,6 +6,8 @@ opens, and lets each lock it against the other.
 """
 
 import contextlib
+import ctypes
+import mmap
 import os
 import pathlib
 import subprocess
@@ -104,3 +106,41 @@ def test_no_dyno_locks_a_file_against_another(daemon, tenants):
         assert "/etc/passwd" in lockable and "/dev/null" in lockable
         assert starting_with("busy", done.stdout.splitlines()) == lockable
         first.end()
+
+
+def cached_pages(path):
+    """How many pages of a file are in the page cache, by mincore(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    size = path.stat().st_size
+    pages = -(-size // mmap.PAGESIZE)
+    found = ctypes.create_string_buffer(pages)
+    with path.open("rb") as file:
+        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+        assert libc.mincore(address, size, found) == 0
+        libc.munmap(address, size)
+    return sum(byte & 1 for byte in found.raw[:pages])
+
+
+def evict(path):
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def test_no_dyno_throws_a_file_of_the_stack_out_of_the_page_cache(daemon, tenants):
+    """Its neighbours would read it from the disk again, and be seen to."""
+    name = "usr/lib/python3.11/_pydecimal.py"  # large, and loaded by nobody
+    path = next(daemon.state_dir.glob(f"stacks/**/{name}"))
+    path.read_bytes()
+    before = cached_pages(path)
+    assert before > 10
+    done = daemon.run(tenants[0], "python3", "-c", "import os, sys\nf = open(sys.argv[1], 'rb')\n"
+                      "os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)", "/" + name)
+    assert done.returncode == 0, done.stderr
+    assert cached_pages(path) >= before
+    # The control.
+    evict(path)
+    assert cached_pages(path) == 0

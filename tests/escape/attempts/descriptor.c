@@ -226,7 +226,11 @@ const Attempt attempts_descriptor[] = {
              "descriptors root",
              working_folder,
              working_folder_set_up),
-        WALK("upwards", "walk above its root from any folder", "root", upwards, upwards_set_up),
+        WALK("upwards",
+             "walk above its root from any folder",
+             "root old-root",
+             upwards,
+             upwards_set_up),
         {
                 .name = "descriptor/double-chroot",
                 .tries = "leave its root by a second chroot",

@@ -574,7 +574,7 @@ const Attempt attempts_proc[] = {
         {
                 .name = "proc/mounts-of-the-host",
                 .tries = "find a file system of the host, or a mount that the host's events reach",
-                .stopped_by = "root mount",
+                .stopped_by = "root old-root mount",
                 .error = ATTEMPT_NOTHING,
                 .control = CONTROL_ROOT,
                 .run = mounts_of_the_host,

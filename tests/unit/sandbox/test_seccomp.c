@@ -188,6 +188,32 @@ static void test_sockets_of_a_dyno(void **state) {
         assert_int_equal(ask("socketpair", 2, 1, 0), EAFNOSUPPORT);
 }
 
+/* A type with a protocol of another has the kernel run modprobe. */
+static void test_types_have_their_own_protocols(void **state) {
+        static const struct {
+                uint64_t family, type, protocol;
+                int error;
+        } cases[] = {
+                {2, 1, 6, 0},
+                {10, 0x80801, 0, 0},
+                {2, 1, 17, EPROTONOSUPPORT},
+                {2, 0x80801, 1, EPROTONOSUPPORT},
+                {10, 1, 58, EPROTONOSUPPORT},
+                {2, 2, 1, 0},
+                {2, 2, 6, EPROTONOSUPPORT},
+                {2, 0x80002, 58, EPROTONOSUPPORT},
+                {10, 2, 58, 0},
+                {10, 2, 1, EPROTONOSUPPORT},
+                {1, 1, 1, 0}, /* of Unix sockets nothing is loaded */
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                assert_int_equal(
+                        ask("socket", cases[i].family, cases[i].type, cases[i].protocol),
+                        cases[i].error);
+}
+
 /* What all dynos and the host share and no cgroup counts. */
 static void test_shared_pools_are_out_of_reach(void **state) {
         static const unsigned filters[] = {26, 50, 51, 52};
@@ -198,8 +224,12 @@ static void test_shared_pools_are_out_of_reach(void **state) {
         assert_int_equal(ask("setsockopt", 3, 6, 31), ENOENT); /* TCP_ULP */
         assert_int_equal(ask("setsockopt", 3, 1, 15), 0);      /* SO_REUSEPORT */
         assert_int_equal(ask("setsockopt", 3, 6, 26), 0);      /* another level's 26 */
-        assert_int_equal(ask("seccomp", 1, 8, 0), EINVAL);
-        assert_int_equal(ask("seccomp", 1, 1, 0), 0);
+        assert_int_equal(ask("seccomp", 1, 0, 0), EINVAL);     /* SECCOMP_SET_MODE_FILTER */
+        assert_int_equal(ask("seccomp", 2, 0, 0), 0);          /* SECCOMP_GET_ACTION_AVAIL */
+        assert_int_equal(ask("prctl", 22, 2, 0), EINVAL);
+        assert_int_equal(ask("prctl", 22, 1, 0), 0);
+        assert_int_equal(ask("madvise", 0, 0, 12), EINVAL); /* MADV_MERGEABLE */
+        assert_int_equal(ask("madvise", 0, 0, 14), 0);
         assert_int_equal(ask("memfd_create", 0, 5, 0), EINVAL);
         assert_int_equal(ask("memfd_create", 0, 3, 0), 0);
         assert_int_equal(ask("io_setup", 1, 0, 0), ENOSYS);
@@ -272,6 +302,7 @@ int main(void) {
                 cmocka_unit_test(test_arguments_of_a_dyno),
                 cmocka_unit_test(test_core_limit_of_a_dyno),
                 cmocka_unit_test(test_sockets_of_a_dyno),
+                cmocka_unit_test(test_types_have_their_own_protocols),
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),

@@ -94,7 +94,7 @@ static void test_slips_are_refused_with_their_line(void **state) {
                 {"refuse EPERM ioctl if arg1 & 1 2", 1},
                 {"refuse EPERM ioctl if arg1 in 1 and", 1},
                 {"refuse EPERM ioctl if arg1 in 1 2 3 4 5 6 7 8 9", 1},
-                {"refuse EPERM ioctl if arg0 in 1 and arg1 in 1 and arg2 in 1", 1},
+                {"refuse EPERM ioctl if arg0 in 1 and arg1 in 1 and arg2 in 1 and arg3 in 1", 1},
                 {"allow read\nallow write\nrefuse EPERM read", 3},
                 {"allow read read", 1},
                 {"allow a_name_that_is_longer_than_any_system_call", 1},
