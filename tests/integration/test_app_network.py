@@ -5,6 +5,7 @@ runs in the VM, too."""
 
 import ast
 import contextlib
+import json
 import pathlib
 import socket
 import subprocess
@@ -251,6 +252,21 @@ def test_port_that_is_taken_is_refused_naming_who_has_it(daemon, apps, shop, out
     with socket.create_server(("", 0)) as service:
         port = service.getsockname()[1]
         assert f"Port {port} is taken on this host" in daemon.refused("ps:publish", port, "-a", shop)
+
+
+@pytest.mark.native
+def test_program_that_listens_on_a_published_port_later_is_named(daemon, shop):
+    def named():
+        checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+        return [(check["detail"], check["fix"]) for check in checks if check["check"] == "published ports"]
+
+    daemon.ok("ps:publish", "18080", "-a", shop)
+    assert named() == []
+    with socket.create_server(("", 18080)):
+        (detail, fix), = named()
+        assert detail.startswith(f"18080 is published for {shop}, and a program of this host listens there, too")
+        assert fix.startswith(f"herokuctl ps:unpublish 18080 -a {shop}")
+    assert named() == []
 
 
 # ---- ports of the host ----
