@@ -67,6 +67,8 @@
  *
  *   Run(s app, as command, a{ss} env, s size, b shell, b attached, b tty, q rows, q columns, h attach) -> a{sv}
  *                                                            attach is any descriptor when not attached
+ *     Descriptors may be memfds, pipes, Unix sockets and files of a block device: a client that
+ *     sends another is dropped, since closing that may take for ever.
  *   Exec(s app, s dyno, as command, a{ss} env, b tty, q rows, q columns, h attach) -> a{sv}
  *
  *   Logs(s app, b follow)                                  -> h       stream of LogRecord; app "": all apps

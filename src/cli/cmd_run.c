@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "cli/attach.h"
@@ -88,8 +89,15 @@ static int run_message(
         int attach_fd,
         sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_close_ int nothing_fd = -EBADF;
         int r;
 
+        if (attach_fd < 0) {
+                /* Some descriptor goes along in any case, of a kind that the daemon takes. */
+                nothing_fd = memfd_create("detached", MFD_CLOEXEC);
+                if (nothing_fd < 0)
+                        return -errno;
+        }
         r = client_message(invocation->client, &m, "Run");
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", invocation->app);
@@ -107,7 +115,7 @@ static int run_message(
                         terminal->tty,
                         terminal->rows,
                         terminal->columns,
-                        attach_fd >= 0 ? attach_fd : STDERR_FILENO);
+                        attach_fd >= 0 ? attach_fd : nothing_fd);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);

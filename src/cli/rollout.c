@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
@@ -25,6 +28,49 @@ typedef struct Follow {
         bool imported;
         uint64_t read_usec; /* when the import was done, since its begin */
 } Follow;
+
+/* Ends when the file does, or when nobody reads any more. */
+static _Noreturn void pump(int from, int to) {
+        static char buf[65536];
+        ssize_t n;
+
+        while ((n = read(from, buf, sizeof(buf))) != 0) {
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        _exit(1);
+                for (ssize_t done = 0, written; done < n; done += written) {
+                        written = write(to, buf + done, (size_t)(n - done));
+                        if (written < 0)
+                                _exit(1);
+                }
+        }
+        _exit(0);
+}
+
+/*
+ * The daemon takes a pipe, or a file of a block device: it could not close one whose file
+ * system does not answer. Of any other it gets the content.
+ */
+static int make_closeable(int *fd, const struct stat *st) {
+        int ends[2];
+        pid_t pid;
+
+        if (S_ISFIFO(st->st_mode) || (S_ISREG(st->st_mode) && major(st->st_dev) != 0))
+                return 0;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        pid = fork();
+        if (pid == 0) {
+                (void)close(ends[0]);
+                (void)signal(SIGPIPE, SIG_DFL);
+                pump(*fd, ends[1]);
+        }
+        (void)close(ends[1]);
+        (void)close(*fd);
+        *fd = ends[0];
+        return pid < 0 ? -EAGAIN : 0;
+}
 
 int rollout_open(Rollout *rollout, const char *path, int *ret_fd, Failure *reterr) {
         const char *name = option_text(rollout->invocation, OPT_FILE_NAME);
@@ -59,6 +105,11 @@ int rollout_open(Rollout *rollout, const char *path, int *ret_fd, Failure *reter
                         DYNOD_ERROR_USAGE,
                         "Standard input is a terminal, not an archive.\nName the file instead of "
                         "-.");
+                return -1;
+        }
+        if (make_closeable(&fd, &st) < 0) {
+                failure_setf(
+                        reterr, DYNOD_ERROR_FAILED, "Cannot read %s. Nothing was changed.", path);
                 return -1;
         }
         rollout->file = *name ? name : standard_input ? "standard input" : slash ? slash + 1 : path;

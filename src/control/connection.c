@@ -305,7 +305,10 @@ Connection *connection_free(Connection *connection) {
         for (QuotaSlot slot = 0; slot < _QUOTA_SLOT_MAX; slot++)
                 if (connection->charged[slot] > 0)
                         quota_give(connection->user, slot, connection->charged[slot]);
-        if (connection->connected)
+        /* What stays open counts as a connection of its uid for ever: so it has an end. */
+        if (connection->connected && relay_keeps(connection->relay))
+                connection->user = quota_user_hold(connection->user);
+        else if (connection->connected)
                 quota_give(connection->user, QUOTA_CONNECTIONS, 1);
         (void)quota_user_unref(connection->user);
 

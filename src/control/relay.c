@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "control/call_header.h"
 #include "control/framing.h"
@@ -31,6 +32,7 @@ struct Relay {
         Framing framing;
         ChannelFds fds; /* that came with the current message; they go on with its last byte */
         bool over;
+        bool keeps;
 
         /* read from the client, not yet taken by sd-bus */
         char buffer[RELAY_BUFFER_BYTES];
@@ -54,8 +56,24 @@ static void hang_up(Relay *relay) {
         (void)shutdown(relay->inner_fd, SHUT_WR);
 }
 
-/* Moves descriptors of @mh to the relay. Return: false if there were too many. */
-static bool take_fds(Relay *relay, struct msghdr *mh) {
+/*
+ * close(2) of a file asks its file system, and one in user space (FUSE) need not answer; of
+ * some sockets it waits, too (SO_LINGER). What is none of these: memfds, pipes and Unix
+ * sockets, which can be told without touching the file, and files of a block device. Of all
+ * others herokuctl copies the content into a pipe.
+ */
+static bool closes_at_once(int fd) {
+        struct statx st;
+
+        if (fcntl(fd, F_GET_SEALS) >= 0 || fcntl(fd, F_GETPIPE_SZ) >= 0 || fd_is_unix_socket(fd))
+                return true;
+        /* DONT_SYNC: what the kernel knows without asking anybody */
+        return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+               st.stx_dev_major != 0;
+}
+
+/* Moves descriptors of @mh to the relay. Return: 0, -EMFILE: too many; -EPERM: one may not be. */
+static int take_fds(Relay *relay, struct msghdr *mh) {
         bool fit = (mh->msg_flags & MSG_CTRUNC) == 0;
 
         for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
@@ -68,7 +86,9 @@ static bool take_fds(Relay *relay, struct msghdr *mh) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-                        if (relay->fds.n < CHANNEL_FDS_MAX) {
+                        if (!closes_at_once(fd))
+                                relay->keeps = true; /* open for ever: see relay_keeps() */
+                        else if (relay->fds.n < CHANNEL_FDS_MAX) {
                                 relay->fds.fd[relay->fds.n++] = fd;
                         } else {
                                 (void)safe_close(fd);
@@ -76,7 +96,7 @@ static bool take_fds(Relay *relay, struct msghdr *mh) {
                         }
                 }
         }
-        return fit;
+        return relay->keeps ? -EPERM : fit ? 0 : -EMFILE;
 }
 
 /* Return: bytes read, 0 at the end, or a negative errno. */
@@ -93,15 +113,15 @@ static ssize_t receive(Relay *relay, size_t size) {
                 .msg_controllen = sizeof(control),
         };
         ssize_t n;
+        int r;
 
         do
                 n = recvmsg(relay->client_fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         while (n < 0 && errno == EINTR);
         if (n < 0)
                 return -errno;
-        if (!take_fds(relay, &mh))
-                return -EMFILE;
-        return n;
+        r = take_fds(relay, &mh);
+        return r < 0 ? r : n;
 }
 
 /* Return: 0, 1 if sd-bus takes no more for now, or a negative errno. */
@@ -168,8 +188,10 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
                 n = receive(relay, (size_t)n);
         if (n == -EAGAIN)
                 return 0;
-        if (n == -EMFILE) {
-                end(relay, "it sent too many descriptors");
+        if (n == -EMFILE || n == -EPERM) {
+                end(relay,
+                    n == -EMFILE ? "it sent too many descriptors"
+                                 : "it sent a file whose file system may hold us up");
                 return 0;
         }
         if (n <= 0) {
@@ -261,6 +283,10 @@ int relay_new(
         ret_ends->input = TAKE_FD(input);
         ret_ends->output = TAKE_FD(output);
         return 0;
+}
+
+bool relay_keeps(const Relay *relay) {
+        return relay && relay->keeps;
 }
 
 Relay *relay_free(Relay *relay) {

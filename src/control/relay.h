@@ -11,6 +11,7 @@
  * interprets nothing else.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
@@ -44,5 +45,11 @@ int relay_new(
         RelayClosed closed,
         void *userdata,
         RelayEnds *ret_ends) _must_check_;
+/*
+ * True if descriptors were left open for ever, since closing them might take as long. Their
+ * client has to pay for them.
+ */
+bool relay_keeps(const Relay *relay);
+
 Relay *relay_free(Relay *relay);
 DEFINE_CLEANUP(Relay, relay_free)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client's archive on a file system of its own, whose daemon never answers root's close(2)."""
+"""A client's archive on a file system of its own, whose daemon never answers close(2)."""
 
+import os
 import pathlib
+import pty
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from dynod_testing import wait_until
+from dynod_testing import time_factor, wait_until
 
 SERVER = pathlib.Path(__file__).parent / "fuse_server.py"
 
@@ -19,7 +22,7 @@ def archive(tmp_path, slug):
     where.mkdir()
     content = slug({"Procfile": "idle: sleep 1000000\n"})
     with open(said, "wb") as out:
-        server = subprocess.Popen([sys.executable, SERVER, where, content, "dynod"], stdout=out)
+        server = subprocess.Popen([sys.executable, SERVER, where, content, "dynod", "dynod-superviso"], stdout=out)
 
     def closed_by():
         return [line.split() for line in said.read_text().splitlines()[1:]]
@@ -32,10 +35,37 @@ def archive(tmp_path, slug):
         subprocess.run(["umount", "-l", where], check=True)
 
 
-def test_root_never_has_a_clients_file(daemon, app, archive):
+def test_archive_on_fuse_is_deployed(daemon, app, archive):
     path, closed_by = archive
     daemon.ok("deploy", path, "-a", app, timeout=30)
     daemon.ok("ps:scale", "idle=1", "-a", app, timeout=60)
-    names = {name for _, name in closed_by()}
-    assert {"dynod-superviso", "dynod-unpacker"} <= names, "the attack does not work"
-    assert str(daemon.main_pid()) not in [pid for pid, _ in closed_by()], closed_by()
+    assert {name for _, name in closed_by()} == {"herokuctl"}
+
+
+def test_nobody_closes_a_hostile_file(daemon, archive):
+    """The supervisor drops who sends it one, and serves all others."""
+    path, closed_by = archive
+    before = daemon.pids_of("dynod-supervisor")
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as client, open(path, "rb") as file:
+            client.settimeout(30 * time_factor())
+            client.connect(str(daemon.socket))
+            socket.send_fds(client, [b"\0"], [file.fileno()])
+            assert client.recv(1) == b""
+        daemon.ok("host:info")
+    assert not {name for _, name in closed_by() if name.startswith("dynod")}, closed_by()
+    assert daemon.pids_of("dynod-supervisor") == before
+
+
+def test_detached_run_from_a_terminal(daemon, app, slug):
+    """A descriptor goes along that nobody needs, and it is none of the terminal."""
+    daemon.ok("deploy", slug({"Procfile": "idle: sleep 1000000\n"}), "-a", app, timeout=60)
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run([str(daemon.herokuctl), "run:detached", "-a", app, "--", "echo", "said so"], check=True,
+                       stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, timeout=60 * time_factor(),
+                       env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    daemon.wait_log(app, "said so")

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -551,7 +552,7 @@ static void test_connections_of_a_uid_are_bounded(void **state) {
 
 static void test_jobs_of_a_uid_are_bounded_and_freed(void **state) {
         sd_bus *bus = connect_bus(*state);
-        _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_close_ int fd = memfd_create("archive", MFD_CLOEXEC);
 
         for (int i = 0; i < 64; i++)
                 call(bus, "ImportStack", NULL, NULL, "shts", "stuck", fd, (uint64_t)0, "");
@@ -585,7 +586,7 @@ static void test_jobs_of_a_uid_are_bounded_and_freed(void **state) {
 
 static void test_a_refused_job_is_not_charged(void **state) {
         _cleanup_bus_ sd_bus *bus = connect_bus(*state);
-        _cleanup_close_ int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_close_ int fd = memfd_create("archive", MFD_CLOEXEC);
 
         for (int i = 0; i < 200; i++)
                 call(bus,
