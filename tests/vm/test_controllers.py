@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory, process and CPU limits: what the kernel enforces for a dyno."""
 
+import json
 import pathlib
+import resource
 import subprocess
 
 import pytest
@@ -54,10 +56,31 @@ def test_shares_of_the_size_are_set(daemon, web):
     daemon.ok("ps:stop", dyno["name"], "-a", web)
 
 
-def test_dyno_over_its_memory_is_killed_alone(daemon, web):
+OWN = {"NPROC": 256, "NOFILE": 10000, "MEMLOCK": 8 * MB, "SIGPENDING": 8192, "MSGQUEUE": 819200,
+       "NICE": 0, "RTPRIO": 0, "CORE": 1}
+
+
+def test_limits_are_the_dynos_own_whatever_dynod_has(daemon, web):
+    """Some are the kernel's defaults: here dynod has more of all to pass on."""
+    kinds = {name: getattr(resource, "RLIMIT_" + name) for name in OWN}
+    before = {kind: resource.prlimit(daemon.main_pid(), kind) for kind in kinds.values()}
+    try:
+        for kind in kinds.values():
+            most = 1 << 20 if kind == resource.RLIMIT_NOFILE else resource.RLIM_INFINITY
+            resource.prlimit(daemon.main_pid(), kind, (most, most))
+        done = daemon.run(web, "python3", "-c", "import json, resource as r\n"
+                          f"print(json.dumps({{n: r.getrlimit(k) for n, k in {kinds}.items()}}))")
+    finally:
+        for kind, limits in before.items():
+            resource.prlimit(daemon.main_pid(), kind, limits)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {name: [value, value] for name, value in OWN.items()}
+
+
+def test_dyno_over_its_memory_is_killed_alone_and_as_a_whole(daemon, web):
     hog = "x = []\nwhile True: x.append(bytearray(16 << 20))"
-    done = daemon.run(web, "python3", "-c", hog, timeout=120)
-    assert done.returncode == 137, done.stdout + done.stderr
+    done = daemon.run(web, "sh", "-c", 'python3 -c "$0"; echo half an app', hog, timeout=120)
+    assert done.returncode == 137 and "half an app" not in done.stdout, done.stdout + done.stderr
     assert daemon.dyno(web, "web.1")["state"] == "up"
 
 
