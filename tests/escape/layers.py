@@ -149,7 +149,7 @@ def unstated(attempts, table):
 def network_attempts():
     """What tests/integration/network tries with either half of the firewall off, and with both."""
     text = (pathlib.Path(__file__).resolve().parents[1] / "integration/network/test_network_isolation.py").read_text()
-    found = re.findall(r'"layers", LAYERS\)\ndef test_(\w+)\(', text)
+    found = re.findall(r'"layers", LAYERS\)\n(?:@.*\n)*def test_(\w+)\(', text)
     assert found
     return [name.replace("_", " ") for name in found]
 

@@ -161,7 +161,7 @@ const Attempt attempts_disk[] = {
                 "change the generation of an inode",
                 "seccomp",
                 ENOTTY,
-                CONTROL_USER,
+                CONTROL_USER | CONTROL_NATIVE, /* not with checksums of metadata */
                 set_version),
         ATTEMPT("flags", "change flags of a file", "seccomp", EPERM, CONTROL_USER, set_flags),
         ATTEMPT("append-only",
