@@ -19,6 +19,8 @@ typedef struct InspectCall {
         void *userdata;
 } InspectCall;
 
+#define PUBLIC_PORTS_TEXT_SIZE 200 /* bytes: 16 of them */
+
 static const char *layer_fix(const LaunchLayerReport *report) {
         return report->verdict == VERDICT_FAILED ? "herokuctl doctor" : "";
 }
@@ -34,8 +36,24 @@ static void fill_layers(const LaunchInspected *inspected, LayerInfo layers[_LAYE
                 };
 }
 
-/* Root's own words, then what it knows only as numbers: "(service postgres:5432)". */
+/* "443, 443/udp" */
+static void write_public_ports(const Config *config, char *text, size_t size) {
+        size_t used = 0;
+
+        text[0] = '\0';
+        for (size_t i = 0; i < config->n_public_ports && used < size; i++)
+                used += (size_t)snprintf(
+                        text + used,
+                        size - used,
+                        "%s%u%s",
+                        i > 0 ? ", " : "",
+                        config->public_ports[i].port,
+                        config->public_ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
+}
+
+/* Root's own words, then what it does not know by name: "(service postgres:5432)". */
 static void name_policy(const App *app, const LaunchInspected *inspected, char *buf, size_t size) {
+        const Config *config = app->manager->config;
         const Policy *policy = &app->network.policy;
         size_t used = (size_t)snprintf(buf, size, "%s", inspected->layers[LAYER_NETWORK].detail);
 
@@ -51,6 +69,12 @@ static void name_policy(const App *app, const LaunchInspected *inspected, char *
                         policy->services[i].port.port,
                         policy->services[i].port.protocol == IPPROTO_UDP ? "/udp" : "",
                         i + 1 == policy->n_services ? ")" : "");
+        if (config->n_public_ports > 0 && used < size) {
+                char ports[PUBLIC_PORTS_TEXT_SIZE];
+
+                write_public_ports(config, ports, sizeof(ports));
+                (void)snprintf(buf + used, size - used, " (public ports %s)", ports);
+        }
 }
 
 static void on_inspected(const LaunchMessage *msg, void *userdata) {
@@ -252,22 +276,12 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
 
 /* An opening for all dynos: whoever looks after the host should see it. */
 static void check_public_ports(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
-        const Config *config = manager->config;
-        size_t used = 0;
+        char ports[PUBLIC_PORTS_TEXT_SIZE];
 
-        if (config->n_public_ports == 0)
+        if (manager->config->n_public_ports == 0)
                 return;
-        for (size_t i = 0; i < config->n_public_ports && used < size; i++)
-                used += (size_t)snprintf(
-                        text + used,
-                        size - used,
-                        "%s%u%s",
-                        i > 0 ? ", " : "",
-                        config->public_ports[i].port,
-                        config->public_ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
-        if (used < size)
-                (void)snprintf(
-                        text + used, size - used, ": all dynos reach them at public addresses");
+        write_public_ports(manager->config, ports, sizeof(ports));
+        (void)snprintf(text, size, "%s: all dynos reach them at public addresses", ports);
         add_check(info, "public ports", true, "warning", text);
 }
 
