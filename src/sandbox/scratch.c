@@ -24,6 +24,7 @@
 
 #define SCRATCH_MOUNT "scratch/fs" /* below state_dir: where dynod-scratch mounts */
 #define SCRATCH_TRASH ".trash"
+#define SCRATCH_UNIT 65536       /* bytes: XFS rounds up to its blocks, 64 KB at most */
 #define PROJECT_MASK 0x7fffffffU /* XFS and older tools take no more */
 #define PROJECT_TRIES 16         /* a number in use is a chance of one in millions */
 
@@ -69,7 +70,7 @@ static int find_unused_project(int fd, uint32_t *ret) {
                 if (project == 0)
                         continue;
                 r = quota_call(fd, Q_GETQUOTA, project, &used);
-                if (r < 0)
+                if (r < 0 && r != -ENOENT) /* of what XFS does not know nothing is used */
                         return r;
                 if (used.dqb_curspace == 0 && used.dqb_curinodes == 0 && used.dqb_bhardlimit == 0 &&
                     used.dqb_ihardlimit == 0) {
@@ -212,6 +213,8 @@ int scratch_open(Scratch *scratch, const Config *config) {
                 r = open_own_folder(root_fd, SCRATCH_TRASH, &trash_fd);
         if (r == 0 && fstatfs(mount_fd, &sfs) < 0)
                 r = -errno;
+        if (r == -EROFS)
+                return refuse(scratch, r, "scratch: read-only here; see scratch in dynod.conf(5)");
         if (r < 0)
                 return refuse(scratch, r, "scratch: cannot make its folders");
 
@@ -257,6 +260,8 @@ void scratch_limit(const Scratch *scratch, uint64_t memory_total, LaunchStart *s
                 limit(&start->disk, share_of(scratch->bytes, start->memory_quota, memory_total));
                 limit(&start->disk_files,
                       share_of(scratch->files, start->memory_quota, memory_total));
+                if (start->disk > SCRATCH_UNIT)
+                        start->disk -= start->disk % SCRATCH_UNIT;
         } else {
                 start->disk = start->disk_files = 0;
         }
