@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dynod to test, and small things around it. See conftest.py."""
 
+import ctypes
+import fcntl
 import http.client
 import io
 import json
@@ -8,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import tarfile
 import time
@@ -71,6 +74,21 @@ def make_slug(path, files, prefix="./app/", compression="gz", mode=0o644):
             entry.size, entry.mode = len(data), mode
             tar.addfile(entry, io.BytesIO(data))
     return path
+
+
+def set_quota(folder, blocks=0, files=0):
+    """Root's own change of what the project of that folder may have; 0 is no limit."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        attributes = fcntl.ioctl(fd, 0x801c581f, bytes(28))  # FS_IOC_FSGETXATTR
+        project = struct.unpack("5I8x", attributes)[3]
+        assert project != 0
+        libc = ctypes.CDLL(None, use_errno=True)
+        # quotactl_fd(fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, struct if_dqblk with QIF_LIMITS)
+        limits = struct.pack("8QI4x", blocks, 0, 0, files, 0, 0, 0, 0, 5)
+        assert libc.syscall(443, fd, 0x800008 << 8 | 2, project, limits) == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(fd)
 
 
 def http_get(dyno, path="/", timeout=10):

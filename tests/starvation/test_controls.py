@@ -6,18 +6,15 @@ or a neighbour is made small beforehand, so that the guest survives it.
 """
 
 import contextlib
-import ctypes
 import errno
-import fcntl
 import os
 import pathlib
 import resource
-import struct
 
 import pytest
 
 from arena import RATIO
-from dynod_testing import wait_until
+from dynod_testing import set_quota, wait_until
 
 pytestmark = pytest.mark.vm
 
@@ -161,21 +158,6 @@ def test_cpu_bomb_starves_its_neighbour_without_a_weight(arena, gated):
     assert result["p99_usec"] > RATIO * benign["p99_usec"]
 
 
-def lift_quota(folder):
-    """No limit for the project of that folder: struct if_dqblk with limits of 0, QIF_LIMITS."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        attributes = fcntl.ioctl(fd, 0x801c581f, bytes(28))  # FS_IOC_FSGETXATTR
-        project = struct.unpack("5I8x", attributes)[3]
-        assert project != 0
-        libc = ctypes.CDLL(None, use_errno=True)
-        # quotactl_fd(fd, QCMD(Q_SETQUOTA, PRJQUOTA), project, …)
-        done = libc.syscall(443, fd, 0x800008 << 8 | 2, project, struct.pack("8QI4x", *[0] * 8, 5))
-        assert done == 0, os.strerror(ctypes.get_errno())
-    finally:
-        os.close(fd)
-
-
 def neighbour_writes(arena):
     done = arena.daemon.exec(arena.victim, "web.1", "sh", "-c",
                              "head -c 4194304 /dev/zero >/tmp/own; s=$?; rm -f /tmp/own; exit $s")
@@ -210,7 +192,7 @@ def test_disk_bomb_takes_its_neighbours_bytes_without_a_quota(arena, gated):
         bomb.going()
         wait_until(lambda: os.statvfs(SCRATCH).f_bavail * 4096 < 80 * MB, "the bomb is at its quota")
         assert neighbour_writes(arena)
-        lift_quota(SCRATCH / "dynod" / bomb.dyno["id"])
+        set_quota(SCRATCH / "dynod" / bomb.dyno["id"])
         wait_until(lambda: not neighbour_writes(arena), "its neighbour has no room")
 
 
@@ -228,7 +210,7 @@ def test_inode_bomb_takes_its_neighbours_files_without_a_quota(arena, gated):
     bomb.throw()
     wait_until(lambda: os.statvfs(SCRATCH).f_ffree < before - files * 0.95, "the bomb is at its quota", 60)
     assert neighbour_makes_a_file(arena) and os.statvfs(SCRATCH).f_ffree > before - files - 64
-    lift_quota(SCRATCH / "dynod" / bomb.dyno["id"])
+    set_quota(SCRATCH / "dynod" / bomb.dyno["id"])
     wait_until(lambda: os.statvfs(SCRATCH).f_ffree == 0, "no file can be made", 120)
     assert not neighbour_makes_a_file(arena)
 

@@ -56,6 +56,28 @@ def test_shares_of_the_size_are_set(daemon, web):
     daemon.ok("ps:stop", dyno["name"], "-a", web)
 
 
+CHANGES = {"memory.max": "max", "memory.oom.group": "0", "cpu.weight": "300", "pids.max": "max",
+           "io.weight": "default 300"}
+
+
+def test_changed_limit_is_seen(daemon, web):
+    """The read-back, which also ends a dyno before its app starts."""
+    folder = cgroup_of(daemon.dyno(web, "web.1"))
+    def layer(status):
+        done = daemon.ctl("ps:inspect", "web.1", "-a", web, "--json")
+        assert done.returncode == status, done.stdout
+        return next(e for e in json.loads(done.stdout)["layers"] if e["layer"] == "cgroup")
+    for name, value in CHANGES.items():
+        if name == "io.weight" and not (folder / name).exists():
+            continue
+        before = (folder / name).read_text().split("\n")[0]
+        (folder / name).write_text(value)
+        seen = layer(1)
+        assert seen["verdict"] == "failed" and seen["detail"].startswith(name + " "), seen
+        (folder / name).write_text(before)
+    assert layer(0)["ok"]
+
+
 OWN = {"NPROC": 256, "NOFILE": 10000, "MEMLOCK": 8 * MB, "SIGPENDING": 8192, "MSGQUEUE": 819200,
        "NICE": 0, "RTPRIO": 0, "CORE": 1}
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from dynod_testing import WEB_SLUG, http_get, make_slug, wait_until
+from dynod_testing import WEB_SLUG, http_get, make_slug, set_quota, wait_until
 
 pytestmark = pytest.mark.vm
 
@@ -92,6 +92,22 @@ def test_inspect_and_doctor_say_how_much_is_used(daemon, shop):
     project = subprocess.run(["lsattr", "-pd", FOLDER / "fs/dynod" / web["id"]], check=True,
                              capture_output=True, text=True).stdout.split()
     assert int(project[0]) > 0 and "P" in project[1], project
+
+
+def test_changed_quota_is_seen(daemon, shop):
+    folder = FOLDER / "fs/dynod" / daemon.dyno(shop, "web.1")["id"]
+    def limits(status):
+        done = daemon.ctl("ps:inspect", "web.1", "-a", shop, "--json")
+        assert done.returncode == status, done.stdout
+        return next(e for e in json.loads(done.stdout)["layers"] if e["layer"] == "limits")
+    size = daemon.exec(shop, "web.1", "stat", "-fc", "%b %S %c", "/tmp").stdout.split()
+    right = {"blocks": int(size[0]) * int(size[1]) // 1024, "files": int(size[2])}
+    for wrong in ("blocks", "files"):
+        set_quota(folder, **(right | {wrong: 0}))
+        seen = limits(1)
+        assert seen["verdict"] == "failed" and "scratch may have" in seen["detail"], seen
+    set_quota(folder, **right)
+    assert limits(0)["ok"]
 
 
 # Each fills until it is refused and prints the errno and how much there was before.
