@@ -70,7 +70,7 @@ else:
 """
 
 REFUSED = {
-    "dynod": [("run", "/bin/echo"), ("run", "/usr/bin/printf"), ("connect", ""), ("trace", "VICTIM"),
+    "dynod": [("run", "/bin/echo"), ("run", "/usr/bin/printf"), ("trace", "VICTIM"),
               ("write", "/proc/sys/kernel/core_pattern"), ("write", "/proc/sysrq-trigger"), ("read", "/proc/kcore")],
     "dynod-supervisor": [("write", "/etc/dynod/mine.conf"), ("write", "/var/lib/dynod/archives/mine"),
                          ("write", "/run/dynod/mine"), ("run", "/bin/echo"), ("connect", ""), ("trace", "VICTIM")],
