@@ -597,6 +597,8 @@ void dyno_start(
         if (r == 0)
                 r = check_memory(launcher, start, &error);
         if (r == 0)
+                r = sweep_check_room(launcher, start, &error);
+        if (r == 0)
                 r = start_in_slot(launcher, start, &request, &dyno, &error);
 
         ret->result = r;

@@ -181,6 +181,25 @@ void sweep_start(Launcher *launcher) {
         }
 }
 
+int sweep_check_room(Launcher *launcher, const LaunchStart *start, SandboxError *reterr) {
+        LaunchStart limited = *start;
+        int r;
+
+        sandbox_host_limit(launcher->host, launcher->memory_total, &limited);
+        r = scratch_check_room(sandbox_host_scratch(launcher->host), &limited);
+        if (r == 0)
+                return 0;
+
+        sweep_start(launcher);
+        *reterr = (SandboxError){.layer = LAYER_ROOTFS, .error = -r};
+        (void)snprintf(
+                reterr->detail,
+                sizeof(reterr->detail),
+                r == -EDQUOT ? "scratch has no room before what earlier dynos left is removed"
+                             : "cannot see how much of scratch is used");
+        return r;
+}
+
 void sweep_discard(Launcher *launcher, const char *id) {
         int r;
 

@@ -16,6 +16,13 @@ Sweep *sweep_free(Sweep *sweep);
 /* Goes on with the trash, unless it is being emptied already. */
 void sweep_start(Launcher *launcher);
 
+/*
+ * Whether scratch has what a dyno would be promised, see scratch_check_room(). Where it has not,
+ * goes on with the trash. Return: 0, or a negative errno with @reterr filled; -EDQUOT: later.
+ */
+int sweep_check_room(Launcher *launcher, const LaunchStart *start, SandboxError *reterr)
+        _must_check_;
+
 /* The dyno runs no more: its scratch becomes trash. */
 void sweep_discard(Launcher *launcher, const char *id);
 

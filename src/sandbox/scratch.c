@@ -267,6 +267,87 @@ void scratch_limit(const Scratch *scratch, uint64_t memory_total, LaunchStart *s
         }
 }
 
+/* ---- room ---- */
+
+/* Round and round: the one that is listed behind @after, else the first. */
+static int find_trash(const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE]) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        bool found = false, passed = false;
+        int r;
+
+        r = dir_open_at(scratch->trash_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
+        while ((entry = readdir(dir))) {
+                if (!dyno_id_is_valid(entry->d_name))
+                        continue;
+                if (!found || passed)
+                        field_set(ret_id, DYNO_ID_SIZE, entry->d_name);
+                found = true;
+                if (passed)
+                        break;
+                passed = strcmp(entry->d_name, after) == 0;
+        }
+
+        return found;
+}
+
+/* What a dyno that runs may still write is added to @promised. */
+static int add_promise(const Scratch *scratch, const char *id, ScratchUse *promised) {
+        _cleanup_close_ int fd = -EBADF;
+        ScratchUse use = {0};
+        int r;
+
+        fd = openat(scratch->root_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        r = scratch_read_project(fd, &use);
+        if (r == 0)
+                r = scratch_read_use(fd, &use);
+        if (r < 0)
+                return r;
+
+        if (use.bytes_max > use.bytes)
+                promised->bytes += use.bytes_max - use.bytes;
+        if (use.files_max > use.files)
+                promised->files += use.files_max - use.files;
+        return 0;
+}
+
+int scratch_check_room(const Scratch *scratch, const LaunchStart *start) {
+        ScratchUse promised = {.bytes = start->disk, .files = start->disk_files};
+        _cleanup_closedir_ DIR *dir = NULL;
+        char in_trash[DYNO_ID_SIZE];
+        struct dirent *entry;
+        struct statfs sfs;
+        int r;
+
+        if (!scratch->quota || scratch->root_fd < 0)
+                return 0;
+        r = find_trash(scratch, "", in_trash);
+        if (r <= 0)
+                return r;
+
+        r = dir_open_at(scratch->root_fd, ".", &dir);
+        if (r < 0)
+                return r;
+        assert(dir);
+        while (r == 0 && (entry = readdir(dir)))
+                if (dyno_id_is_valid(entry->d_name))
+                        r = add_promise(scratch, entry->d_name, &promised);
+        if (r < 0)
+                return r;
+        if (fstatfs(scratch->root_fd, &sfs) < 0)
+                return -errno;
+
+        return promised.bytes <= (uint64_t)sfs.f_bavail * (uint64_t)sfs.f_bsize &&
+                               promised.files <= sfs.f_ffree
+                       ? 0
+                       : -EDQUOT;
+}
+
 /* ---- folders ---- */
 
 int scratch_make(const Scratch *scratch, const LaunchStart *start, int *ret_fd) {
@@ -420,31 +501,6 @@ int scratch_discard_others(
 }
 
 /* ---- trash ---- */
-
-/* Round and round: the one that is listed behind @after, else the first. */
-static int find_trash(const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE]) {
-        _cleanup_closedir_ DIR *dir = NULL;
-        struct dirent *entry;
-        bool found = false, passed = false;
-        int r;
-
-        r = dir_open_at(scratch->trash_fd, ".", &dir);
-        if (r < 0)
-                return r;
-        assert(dir);
-        while ((entry = readdir(dir))) {
-                if (!dyno_id_is_valid(entry->d_name))
-                        continue;
-                if (!found || passed)
-                        field_set(ret_id, DYNO_ID_SIZE, entry->d_name);
-                found = true;
-                if (passed)
-                        break;
-                passed = strcmp(entry->d_name, after) == 0;
-        }
-
-        return found;
-}
 
 int scratch_next_trash(
         const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE], int *ret_fd) {

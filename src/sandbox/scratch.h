@@ -73,6 +73,18 @@ void scratch_close(Scratch *scratch);
 void scratch_limit(const Scratch *scratch, uint64_t memory_total, LaunchStart *start);
 
 /**
+ * scratch_check_room() - see whether what a dyno is promised is there
+ * @scratch:  shared and open; else there is nothing to check
+ * @start:    disk and disk_files, from scratch_limit()
+ *
+ * What is in the trash is charged to nobody: without this, a dyno that fills its share, ends and
+ * starts again would take what others were promised.
+ *
+ * Return: 0, -EDQUOT: not until more of the trash is removed, or a negative errno.
+ */
+int scratch_check_room(const Scratch *scratch, const LaunchStart *start) _must_check_;
+
+/**
  * scratch_make() - make a dyno's folder
  * @scratch:  open and shared
  * @start:    id, disk and disk_files, from scratch_limit()

@@ -63,6 +63,7 @@ struct Dyno {
         char *command; /* for people */
         uint32_t web_port;
         uint32_t restores; /* how often its stack or slug was extracted again */
+        uint32_t waits;    /* how often it was delayed until scratch has room */
         uint32_t resends;  /* how often root was told its app's network policy again */
         Import *restore;
 

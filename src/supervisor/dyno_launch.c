@@ -20,6 +20,7 @@
 /* A tree may be rebuilt by another start or import, memory may be on its way back. */
 #define RETRY_USEC (200 * USEC_PER_MSEC)
 #define RESENDS_MAX 3  /* of its app's network policy, for one start */
+#define WAITS_MAX 150  /* for scratch, of RETRY_USEC: half a minute */
 #define RESTORES_MAX 3 /* extractions for one start: more means that they do not help */
 
 void dyno_start_failed(Dyno *dyno, const char *error, const char *reason) {
@@ -86,7 +87,7 @@ void dyno_launch(Dyno *dyno) {
         memcpy(old_id, dyno->id, sizeof(old_id));
         dyno->exit_status = -1;
         dyno->refused = dyno->killed = false;
-        dyno->restores = dyno->resends = 0;
+        dyno->restores = dyno->resends = dyno->waits = 0;
         dyno->deadline_usec = 0;
         dyno->next_start_usec = 0;
         dyno->up_usec = 0;
@@ -246,6 +247,12 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
                 delay(dyno);
                 return;
         }
+        if (started->result == -EDQUOT && dyno->state == DYNO_STARTING && dyno->waits < WAITS_MAX) {
+                if (dyno->waits++ == 0)
+                        log_notice("%s waits: %s", dyno->id, started->detail);
+                delay(dyno);
+                return;
+        }
         if (started->layer == LAYER_NETWORK && started->result == -ESTALE &&
             dyno->resends++ < RESENDS_MAX && dyno->state == DYNO_STARTING) {
                 network_was_stale(dyno->app);
@@ -254,7 +261,7 @@ static void on_refused(Dyno *dyno, const LaunchStarted *started) {
         }
         if (started->layer == LAYER_MEMORY)
                 error = DYNOD_ERROR_NO_MEMORY;
-        else if (started->layer >= _LAYER_MAX)
+        else if (started->layer >= _LAYER_MAX || started->result == -EDQUOT)
                 error = DYNOD_ERROR_FAILED;
 
         (void)snprintf(

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -303,6 +304,21 @@ def test_dynos_together_cannot_fill_what_one_was_promised(daemon, shop):
     share = web["memory_limit"] / host["memory_limit"]
     assert 0.8 * share < size / (stat.f_blocks * stat.f_frsize) < share
     assert 0.8 * share < files / stat.f_files < share
+
+
+def test_start_waits_for_what_earlier_dynos_left(daemon, shop, settled):
+    """What is in the trash is charged to nobody, and what web.1 was promised stays there for it."""
+    left = FOLDER / "fs/dynod/.trash/run.9-abcdef"
+    stat, begin, uid = os.statvfs(FOLDER / "fs"), time.time(), daemon.dyno(shop, "web.1")["uid"]
+    left.mkdir(mode=0o700)
+    subprocess.run(["fallocate", "-l", str(stat.f_bavail * stat.f_frsize - 2 * DISK), left / "file"],
+                   check=True)
+    for path in (left, left / "file"):
+        os.chown(path, uid, uid)
+    assert in_tiny(daemon, shop, "print(1)") == 1
+    journal = subprocess.run(["journalctl", "--no-pager", "-u", "dynod", "--since", f"@{begin:.0f}"],
+                             check=True, capture_output=True, text=True).stdout
+    assert "waits: scratch has no room before what earlier dynos left is removed" in journal, journal
 
 
 def test_full_disk_of_the_host_is_no_error_in_a_dyno(daemon, shop, settled):

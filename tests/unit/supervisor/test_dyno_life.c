@@ -414,6 +414,25 @@ static void test_restart_on_a_full_host_waits_for_the_old(void **state) {
         assert_string_equal(w->done_error.name, DYNOD_ERROR_NO_MEMORY);
 }
 
+static void test_start_waits_for_scratch(void **state) {
+        static const char *const procfile[] = {"web", "serve", NULL};
+        World *w = *state;
+        LaunchMessage start;
+
+        world_make_app(w, "shop");
+        (void)world_deploy(w, "shop", 0x51, procfile);
+        start = world_expect(w, LAUNCH_START);
+        for (int i = 0; i < 150; i++) {
+                world_start_fails(w, &start, -EDQUOT, LAYER_ROOTFS, "no room");
+                assert_int_equal(world_dyno(w, "web.1")->state, DYNO_STARTING);
+                world_expect_nothing(w);
+                world_advance(w, SECONDS(1));
+                start = world_expect(w, LAUNCH_START);
+        }
+        world_start_fails(w, &start, -EDQUOT, LAYER_ROOTFS, "no room");
+        assert_string_equal(world_dyno(w, "web.1")->reason, "rootfs: no room");
+}
+
 static void test_one_off_runs_once_and_goes(void **state) {
         static const char *const command[] = {"worker", "--once", NULL};
         World *w = *state;
@@ -654,6 +673,7 @@ int main(void) {
                 WORLD_TEST(test_missing_tree_is_extracted_again),
                 WORLD_TEST(test_damaged_archive_is_r17),
                 WORLD_TEST(test_restart_on_a_full_host_waits_for_the_old),
+                WORLD_TEST(test_start_waits_for_scratch),
                 WORLD_TEST(test_one_off_runs_once_and_goes),
                 WORLD_TEST(test_one_off_that_cannot_start_answers_why),
                 WORLD_TEST(test_lines_wait_for_the_next_logger),
