@@ -261,7 +261,7 @@ def test_report_names_what_doctor_needs(lab):
     assert report["ok"] == 0 and report["table"] and report["tc"] and report["flush_guard"]
     assert report["uplinks"].split() == [UPLINK, "lan0"] and report["forwarding"]
     assert report["n_resolvers"] == 1
-    assert report["blockers"] == "ip filter FORWARD"
+    assert report["blockers"] == "forward ip filter FORWARD"
     lab.nft_off()
     assert driver.report()["table"] == 0 and driver.report()["ok"] == 1
 
