@@ -84,7 +84,7 @@ static char *format_json(const LogRecord *record, const char *text) {
                 if (json_object_object_add(
                             line, fields[i].key, json_object_new_string(fields[i].value)) < 0)
                         return NULL;
-        return strdup(json_object_to_json_string_ext(line, JSON_C_TO_STRING_NOSLASHESCAPE));
+        return json_format(line, /* line= */ true);
 }
 
 /* As it is, but for NUL, which would hide what is behind it. */

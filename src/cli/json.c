@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/json.h"
@@ -271,10 +272,40 @@ void json_complete(struct json_object *object, const char *const *keys, size_t n
                         (void)json_object_object_add(object, keys[i], NULL);
 }
 
-void json_print(struct json_object *object, FILE *out, bool line) {
+/* DEL and the C1 controls of UTF-8: 0xc2 0x80 to 0xc2 0x9f. Return: bytes of it, or 0. */
+static size_t control_size(const char *text) {
+        if (*text == 0x7f)
+                return 1;
+        return (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] >= 0x80 && (uint8_t)text[1] <= 0x9f ? 2
+                                                                                                : 0;
+}
+
+char *json_format(struct json_object *object, bool line) {
         int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
+        const char *text;
+        char *safe, *p;
 
         if (!line)
                 flags |= JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED;
-        (void)fprintf(out, "%s\n", json_object_to_json_string_ext(object, flags));
+        text = json_object_to_json_string_ext(object, flags);
+        safe = text ? malloc(strlen(text) * 6 + 1) : NULL; /* "\u007f" has six bytes */
+        if (!safe)
+                return NULL;
+        for (p = safe; *text;) {
+                size_t n = control_size(text);
+
+                if (n > 0)
+                        p += sprintf(p, "\\u%04x", (unsigned)(uint8_t)text[n - 1]);
+                else
+                        *p++ = *text;
+                text += n > 0 ? n : 1;
+        }
+        *p = '\0';
+        return safe;
+}
+
+void json_print(struct json_object *object, FILE *out, bool line) {
+        _cleanup_free_ char *text = json_format(object, line);
+
+        (void)fprintf(out, "%s\n", text ?: "null");
 }

@@ -59,5 +59,12 @@ char *json_join(struct json_object *list, const char *separator) _must_check_;
 /* Sets keys of @object that are absent or "" to null: the contract lists them as always there. */
 void json_complete(struct json_object *object, const char *const *keys, size_t n);
 
-/* One document, or one line with @line, on @out. */
+/*
+ * One document, or one line with @line; owned by the caller, NULL without memory. Control
+ * characters that JSON leaves as they are (DEL, C1) are escaped: the same to programs, and
+ * nothing to a terminal, to which a log line of a tenant may go.
+ */
+char *json_format(struct json_object *object, bool line) _must_check_;
+
+/* The same on @out. */
 void json_print(struct json_object *object, FILE *out, bool line);

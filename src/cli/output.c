@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "base/parse.h"
+#include "cli/json.h"
 #include "cli/output.h"
 #include "cli/text.h"
 #include "dynod/bus.h"
@@ -118,10 +119,7 @@ static void failure_print_json(Output *output, const Failure *failure) {
                 (void)json_object_object_add(
                         object, keys[i], text ? json_object_new_string(text) : NULL);
         }
-        (void)fprintf(
-                output->err,
-                "%s\n",
-                json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_print(object, output->err, /* line= */ true);
         (void)json_object_put(object);
 }
 

@@ -23,12 +23,14 @@ struct GzipStream {
 
 static void begin_member(GzipStream *stream) {
         stream->state.crc_flag = ISAL_GZIP; /* checks CRC and length behind */
+        /* Its flags are looked at before all of the header has come; ISA-L sets them with it. */
+        stream->header = (struct isal_gzip_header){0};
         isal_gzip_header_init(&stream->header);
         stream->place = GZIP_IN_MEMBER;
 }
 
 int gzip_stream_new(GzipStream **ret) {
-        GzipStream *stream = malloc(sizeof(*stream));
+        GzipStream *stream = calloc(1, sizeof(*stream));
 
         if (!stream)
                 return -ENOMEM;

@@ -283,6 +283,9 @@ static void run_command(Invocation *invocation, uint8_t what, Failure *failure) 
 }
 
 static void check_terminal(const char *text, size_t size) {
+        for (size_t i = 0; i + 1 < size; i++)
+                assert((uint8_t)text[i] != 0xc2 || (uint8_t)text[i + 1] < 0x80 ||
+                       (uint8_t)text[i + 1] > 0x9f);
         for (size_t i = 0; i < size; i++)
                 assert(text[i] == '\n' || text[i] == '\t' ||
                        ((uint8_t)text[i] >= ' ' && text[i] != 0x7f));
