@@ -12,6 +12,7 @@
  *          logs/logger.c logs/records.c logs/requests.c logs/spool.c logs/stream.c
  *          ipc/log_proto.c
  * Options: -max_len=4096
+ * Processes: 8
  */
 
 #include <assert.h>
