@@ -230,6 +230,7 @@ def nobody_opens_a_file():
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.soak
 def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
     """fs.file-max is for all users together. systemd lifts it: memory bounds a dyno's files."""
     host = pathlib.Path("/proc/sys/fs")
