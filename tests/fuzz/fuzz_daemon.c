@@ -105,8 +105,11 @@ static void put_names(DbusCall *m, ReplyKind kind, uint32_t answers, Input *in) 
         put_field_u32(m, 5, answers);
 }
 
-/* One message; its first numbers are likely those of the job and of the call. */
-static void make_message(DbusCall *m, uint32_t serial, Input *in) {
+/*
+ * One message; its first numbers are likely those of the job and of the call.
+ * Return: whether it is damaged, and may so take the bytes that follow it for its own.
+ */
+static bool make_message(DbusCall *m, uint32_t serial, Input *in) {
         uint8_t what = input_byte(in), answers = input_byte(in);
         ReplyKind kind = REPLY_RETURN + what % 3U;
         const char *signature = signatures[what / 3U % ARRAY_SIZE(signatures)];
@@ -130,10 +133,10 @@ static void make_message(DbusCall *m, uint32_t serial, Input *in) {
         begin = m->size;
         put_body(m, signature, in);
         dbus_patch(m, 4, m->size - begin);
-        if (answers == 0xff && m->size > 0) {
-                m->n_fds = 0; /* sd-bus itself loses the descriptors of what is not well-formed */
-                m->data[input_u32(in) % m->size] ^= input_byte(in);
-        }
+        if (answers != 0xff)
+                return false;
+        m->data[input_u32(in) % m->size] ^= input_byte(in);
+        return true;
 }
 
 /* ---- the stream of log records ---- */
@@ -205,13 +208,16 @@ static Client *connect_client(Input *in, int *ret_peer_fd) {
         Client *client = NULL;
         int pair[2], stream_fd;
         uint32_t serial = 0;
+        bool damaged = false;
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 abort();
         stream_fd = open_stream(in);
         (void)!write(pair[1], HELLO, sizeof(HELLO) - 1);
         for (uint8_t n = input_byte(in) % MESSAGES_MAX; n > 0; n--) {
-                make_message(&message, ++serial, in);
+                damaged |= make_message(&message, ++serial, in);
+                if (damaged) /* sd-bus itself loses the descriptors of what is not well-formed */
+                        message.n_fds = 0;
                 send_message(pair[1], &message, stream_fd);
         }
         (void)close(stream_fd);

@@ -321,8 +321,8 @@ static void test_policy_that_somebody_else_wrote_is_refused(void **state) {
                 "UPDATE services SET name = '../x' WHERE port = 53",
                 "UPDATE services SET port = 0",
                 "UPDATE services SET protocol = 'icmp'",
-                "INSERT INTO published_ports SELECT value, 1, 'web' FROM json_each("
-                "  '[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]')",
+                ("INSERT INTO published_ports SELECT value, 1, 'web' FROM json_each("
+                 "  '[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]')"),
         };
         Store *store = open_store(*state);
         AppRow app = add_app(store, "shop");
