@@ -29,7 +29,10 @@ for word in sys.argv[1:]:
     proto, address, port = word.split()
     s = socket.socket(2, 1 if proto == "tcp" else 2)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((address, int(port)))
+    try:
+        s.bind((address, int(port)))
+    except OSError as error:
+        sys.exit(f"{word}: {error}")
     if proto == "tcp":
         s.listen()
     sockets.append(s)
@@ -61,6 +64,10 @@ def apps(daemon, stack, tmp_path_factory):
         daemon.ok("apps:destroy", name, "--confirm", name, timeout=90)
 
 
+def addresses():
+    return subprocess.run(["ip", "-brief", "address"], check=True, capture_output=True, text=True).stdout
+
+
 def reached(daemon, app):
     """Of all that is served at every address of the host what a dyno of the app gets to."""
     daemon.ok("ps:wait", "-a", app, timeout=150)
@@ -69,7 +76,7 @@ def reached(daemon, app):
                for proto, ports in PORTS.items() for port in ports]
     with subprocess.Popen([sys.executable, "-c", SERVE, *targets], stdout=subprocess.PIPE) as server:
         try:
-            assert server.stdout.readline() == b"ready\n"
+            assert server.stdout.readline() == b"ready\n", addresses()
             return sorted(tried(daemon, app, "web.1", targets))
         finally:
             server.kill()
