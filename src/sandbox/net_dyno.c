@@ -288,13 +288,15 @@ void net_take_dyno(NetSlot *slot, const NetDyno *dyno) {
         uint32_t host;
 
         slot->dyno = *dyno;
+        if (dyno->app_number == 0) /* a slot made ahead: nobody is in there */
+                return;
         /* Its module may not be loaded yet: then the size's limit holds alone. */
         if (read_text_at(AT_FDCWD, HOST_CONNECTIONS_PATH, text, sizeof(text)) < 0)
                 return;
         text[strcspn(text, "\n")] = '\0';
         if (parse_u32(text, &host) < 0 || host < HOST_SHARE)
                 return;
-        if (dyno->connections > host / HOST_SHARE)
+        if (dyno->connections == 0 || dyno->connections > host / HOST_SHARE)
                 slot->dyno.connections = host / HOST_SHARE;
 }
 

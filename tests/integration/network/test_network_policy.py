@@ -607,6 +607,15 @@ def test_a_dyno_has_its_number_of_tracked_connections_and_no_more(net):
     assert seen() - before == 4
 
 
+def test_no_limit_is_a_share_of_the_hosts_table(net):
+    dyno_of(net, 0, 1)
+    with open("/proc/sys/net/netfilter/nf_conntrack_max", encoding="ascii") as file:
+        share = int(file.read()) // 8
+    number = 1 << min(share.bit_length() - 1, 20)
+    for way in ("from", "to"):
+        assert f"count-{number}-{way}" in net.host.run(f"nft list map inet t1 counts_{way}")
+
+
 @pytest.mark.two_kernels
 def test_bandwidth_is_limited_in_both_directions_and_by_nobody_inside(net):
     """20 Mbit/s; the wire alone does gigabits."""
