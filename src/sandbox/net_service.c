@@ -169,15 +169,18 @@ int net_remove_service_address(Net *net) {
 static size_t list_public(const Net *net, FirewallElement *ret) {
         size_t n = 0;
 
-        for (size_t i = 0; i < net->n_public; i++)
-                for (size_t k = 0; k < net->n_public_ports; k++)
+        for (size_t i = 0; i < net->n_public; i++) {
+                struct in_addr address = net->public[i];
+
+                for (size_t k = 0; k < net->n_public_ports; k++) {
+                        const ConfigPort *port = &net->public_ports[k];
+
                         ret[n++] = (FirewallElement){
                                 .set = FIREWALL_SET_PUBLIC,
-                                .key = firewall_key_port(
-                                        net->public[i],
-                                        net -> public_ports[k].protocol,
-                                        net->public_ports[k].port),
+                                .key = firewall_key_port(address, port->protocol, port->port),
                         };
+                }
+        }
         return n;
 }
 
