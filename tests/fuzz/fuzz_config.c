@@ -4,7 +4,7 @@
  * Any bytes as dynod.conf and two files of dynod.conf.d, parted by a byte 1: they are
  * refused with a place, or every process reads the same values from the merged text.
  *
- * Covers: config/config.c config/config_keys.c base/parse.c base/file.c
+ * Covers: config/config.c config/config_keys.c base/parse.c
  */
 
 #include <assert.h>

@@ -5,7 +5,7 @@
  * and newlines put together again are the bytes, and no line is too long or holds a
  * newline. The first two bytes say how many arrive at a time.
  *
- * Covers: logs/framing.c logs/records.c ipc/log_proto.c
+ * Covers: logs/framing.c ipc/log_proto.c
  */
 
 #include <assert.h>

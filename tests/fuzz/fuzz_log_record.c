@@ -5,7 +5,7 @@
  * check must have names that end and a text that fits, and its text must come out of the
  * terminal's and JSON's filters harmless.
  *
- * Covers: ipc/log_proto.c cli/text.c
+ * Covers: ipc/log_proto.c
  */
 
 #include <assert.h>
@@ -31,6 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         LogRecord record;
 
+        /* And as a message to the logger, with up to two descriptors. */
+        for (size_t n_fds = 0; n_fds <= 2; n_fds++)
+                (void)log_message_check(data, size, n_fds);
         while (size >= sizeof(record)) {
                 memcpy(&record, data, sizeof(record));
                 data += sizeof(record);

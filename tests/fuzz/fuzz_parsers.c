@@ -6,7 +6,7 @@
  *
  * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c control/utf8.c
  *          image/entry_name.c init/listen_table.c init/log_lines.c sandbox/inspect_parse.c
- *          sandbox/seccomp_policy.c sandbox/cgroup.c
+ *          sandbox/seccomp_policy.c
  */
 
 #include <assert.h>
