@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         /* And as a message to the logger, with up to two descriptors. */
         for (size_t n_fds = 0; n_fds <= 2; n_fds++)
-                (void)log_message_check(data, size, n_fds);
+                (void)!log_message_check(data, size, n_fds);
         while (size >= sizeof(record)) {
                 memcpy(&record, data, sizeof(record));
                 data += sizeof(record);
