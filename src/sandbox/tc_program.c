@@ -2,22 +2,20 @@
 
 /*
  * The programs are written down as instructions, because a compiler for BPF would be a
- * build dependency and libbpf one of the root process for 150 instructions. The tests
- * send real packets through them.
+ * build dependency, for 150 instructions. The tests send real packets through them.
  */
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "config/config.h"
 #include "ipc/launch_proto.h"
+#include "sandbox/bpf_call.h"
 #include "sandbox/tc_program.h"
 
 #define PROGRAM_MAX 256 /* instructions */
@@ -399,16 +397,6 @@ static void assemble_egress(Assembler *a, int map_fd, uint32_t mark) {
         end(a);
 }
 
-static int bpf(int command, union bpf_attr *attr) {
-        int r = (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
-
-        return r < 0 ? -errno : r;
-}
-
-static uint64_t pointer(const void *p) {
-        return (uint64_t)(uintptr_t)p;
-}
-
 static int make_map(const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries) {
         union bpf_attr attr = {
                 .map_type = BPF_MAP_TYPE_HASH,
@@ -419,7 +407,7 @@ static int make_map(const char *name, uint32_t key_size, uint32_t value_size, ui
         };
 
         strncpy(attr.map_name, name, sizeof(attr.map_name) - 1);
-        return bpf(BPF_MAP_CREATE, &attr);
+        return bpf_call(BPF_MAP_CREATE, &attr);
 }
 
 static int load_program(const Assembler *a, const char *name, uint32_t *ret_id) {
@@ -428,22 +416,22 @@ static int load_program(const Assembler *a, const char *name, uint32_t *ret_id) 
         union bpf_attr attr = {
                 .prog_type = BPF_PROG_TYPE_SCHED_CLS,
                 .insn_cnt = (uint32_t)a->n,
-                .insns = pointer(a->code),
+                .insns = bpf_pointer(a->code),
                 /* bpf_fib_lookup() is for programs that may be taken under the GPL. */
-                .license = pointer("Dual MIT/GPL"),
+                .license = bpf_pointer("Dual MIT/GPL"),
         };
         union bpf_attr query = {
-                .info = {.info_len = sizeof(info), .info = pointer(&info)},
+                .info = {.info_len = sizeof(info), .info = bpf_pointer(&info)},
         };
         int r;
 
         strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
-        fd = bpf(BPF_PROG_LOAD, &attr);
+        fd = bpf_call(BPF_PROG_LOAD, &attr);
         if (fd < 0)
                 return fd;
 
         query.info.bpf_fd = (uint32_t)fd;
-        r = bpf(BPF_OBJ_GET_INFO_BY_FD, &query);
+        r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &query);
         if (r < 0)
                 return r;
 
@@ -496,20 +484,20 @@ int tc_program_set(const TcProgram *program, int ifindex, struct in_addr dyno, u
         const LinkEntry entry = {.dyno = dyno.s_addr, .web_port = htons((uint16_t)web_port)};
         union bpf_attr attr = {
                 .map_fd = (uint32_t)program->map_fd,
-                .key = pointer(&ifindex),
-                .value = pointer(&entry),
+                .key = bpf_pointer(&ifindex),
+                .value = bpf_pointer(&entry),
         };
 
         assert(ifindex > 0);
         assert(web_port <= UINT16_MAX);
 
-        return bpf(BPF_MAP_UPDATE_ELEM, &attr);
+        return bpf_call(BPF_MAP_UPDATE_ELEM, &attr);
 }
 
 int tc_program_forget(const TcProgram *program, int ifindex) {
-        union bpf_attr attr = {.map_fd = (uint32_t)program->map_fd, .key = pointer(&ifindex)};
+        union bpf_attr attr = {.map_fd = (uint32_t)program->map_fd, .key = bpf_pointer(&ifindex)};
 
-        return bpf(BPF_MAP_DELETE_ELEM, &attr);
+        return bpf_call(BPF_MAP_DELETE_ELEM, &attr);
 }
 
 int tc_program_get(
@@ -517,12 +505,12 @@ int tc_program_get(
         LinkEntry entry = {0};
         union bpf_attr attr = {
                 .map_fd = (uint32_t)program->map_fd,
-                .key = pointer(&ifindex),
-                .value = pointer(&entry),
+                .key = bpf_pointer(&ifindex),
+                .value = bpf_pointer(&entry),
         };
         int r;
 
-        r = bpf(BPF_MAP_LOOKUP_ELEM, &attr);
+        r = bpf_call(BPF_MAP_LOOKUP_ELEM, &attr);
         if (r < 0)
                 return r;
 
@@ -545,12 +533,12 @@ static int port_command(const TcProgram *program, int command, const TcPort *por
         uint32_t value = 1;
         union bpf_attr attr = {
                 .map_fd = (uint32_t)program->ports_fd,
-                .key = pointer(&key),
-                .value = command == BPF_MAP_DELETE_ELEM ? 0 : pointer(&value),
+                .key = bpf_pointer(&key),
+                .value = command == BPF_MAP_DELETE_ELEM ? 0 : bpf_pointer(&value),
         };
 
         assert(port->ifindex >= 0);
-        return bpf(command, &attr);
+        return bpf_call(command, &attr);
 }
 
 int tc_program_open_port(const TcProgram *program, const TcPort *port) {
