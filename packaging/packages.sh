@@ -5,7 +5,7 @@
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libseccomp-dev libapparmor-dev libcap-dev
         libnl-3-dev libnl-route-3-dev libsystemd-dev libarchive-dev libisal-dev nettle-dev
-        libnftables-dev libnftnl-dev libmnl-dev libsqlite3-dev libjson-c-dev"
+        libnftables-dev libnftnl-dev libmnl-dev libbpf-dev libsqlite3-dev libjson-c-dev"
 
 # What a stack is made with, and what looks at a running dynod.
 stack_packages="mmdebstrap zstd ca-certificates iproute2 nftables python3"

@@ -324,6 +324,15 @@ typedef struct LaunchBlocker {
         char table[FILTER_NAME_SIZE], chain[FILTER_NAME_SIZE];
 } LaunchBlocker;
 
+/* Can a dyno have the host start modprobe? sandbox/module_guard.h */
+typedef enum ModuleGuard {
+        MODULES_REFUSED,
+        MODULES_NO_MODPROBE, /* kernel.modprobe is empty, or the kernel has no modules at all */
+        MODULES_NO_LSM,      /* bpf is none of the kernel's security modules */
+        MODULES_NO_PIN,      /* it could not be made, or others removed it */
+        _MODULE_GUARD_MAX,
+} ModuleGuard;
+
 typedef struct LaunchInspected {
         LaunchHeader header;
         int32_t result;
@@ -336,6 +345,8 @@ typedef struct LaunchInspected {
         uint8_t n_blockers, n_shadowed;
         uint16_t shadowed[SHADOWED_MAX];
         LaunchBlocker blockers[BLOCKERS_MAX];
+        uint8_t module_guard; /* ModuleGuard; HOSTED alone */
+        uint8_t reserved;
 } LaunchInspected;
 
 #define EXITED_OOM (UINT32_C(1) << 0)      /* memory.events counted an oom_kill */

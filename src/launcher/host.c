@@ -19,6 +19,7 @@
 #include "launcher/policies.h"
 #include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/module_guard.h"
 
 /* What the host keeps for itself when memory_overcommit does not say otherwise. */
 #define HOST_MEMORY_RESERVE (UINT64_C(512) << 20)
@@ -184,6 +185,16 @@ int host_prepare(Launcher *launcher) {
         return 0;
 }
 
+/* No layer that a start depends on: most hosts have it, and doctor says so where not. */
+void host_refuse_modules(Launcher *launcher) {
+        int r = module_guard_install(launcher->config->instance, launcher->cgroup_fd);
+
+        if (r == -ENOPROTOOPT)
+                log_info("The kernel runs without the security module bpf, see herokuctl doctor.");
+        else if (r < 0)
+                (void)log_warning_errno(r, "Cannot refuse kernel modules to dynos, ignoring: %m");
+}
+
 /* ---- what is missing ---- */
 
 uint32_t host_missing(const Launcher *launcher) {
@@ -217,6 +228,7 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
         memcpy(ret->blockers, report.blockers, sizeof(ret->blockers));
         ret->n_shadowed = (uint8_t)report.n_shadowed;
         memcpy(ret->shadowed, report.shadowed, sizeof(ret->shadowed));
+        ret->module_guard = module_guard_look(launcher->config->instance);
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
 }
 
@@ -259,6 +271,7 @@ int host_purge(Launcher *launcher) {
         if (launcher->config->cgroup_root)
                 (void)rmdir(launcher->config->cgroup_root);
 
+        module_guard_remove(launcher->config->instance);
         r = sweep_purge(launcher);
         if (r < 0)
                 (void)log_error_errno(r, "Cannot empty scratch: %m");

@@ -346,8 +346,10 @@ static int run(Launcher *launcher) {
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the event loop: %m");
         r = open_store(launcher, &store_source);
-        if (r == 0)
+        if (r == 0) {
+                host_refuse_modules(launcher);
                 r = take_over(launcher);
+        }
         if (r == 0)
                 r = network_watch(launcher);
         if (r == 0) {

@@ -101,6 +101,13 @@ take_scratch(const SandboxHost *host, const LaunchStart *start, int *ret_fd, San
         return 0;
 }
 
+/* It may be a module, and nobody below the dynos' cgroup gets one: see module_guard.h. */
+static int have_overlay(void) {
+        _cleanup_close_ int fd = fsopen("overlay", FSOPEN_CLOEXEC);
+
+        return fd < 0 ? -errno : 0;
+}
+
 int rootfs_take_parts(
         const SandboxHost *host,
         const SandboxLaunch *launch,
@@ -119,6 +126,10 @@ int rootfs_take_parts(
         if (parts.sys_fd < 0)
                 return sandbox_fail(
                         reterr, LAYER_ROOTFS, parts.sys_fd, "cannot copy the template of /sys");
+
+        r = have_overlay();
+        if (r < 0)
+                return sandbox_fail(reterr, LAYER_ROOTFS, r, "the kernel has no overlayfs");
 
         r = take_scratch(host, launch->start, &parts.scratch_fd, reterr);
         if (r < 0)

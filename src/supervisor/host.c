@@ -219,23 +219,59 @@ static void check_resolvers(const Manager *manager, DoctorInfo *info, char *text
 #define KERNEL_MAJOR 6 /* 6.1: idmapped mounts below an overlay, cgroup.kill, Landlock 2 */
 #define KERNEL_MINOR 1
 
-static void check_kernel(DoctorInfo *info, char *text, size_t size) {
-        unsigned long major, minor;
+static bool kernel_is(unsigned major, unsigned minor, unsigned *ret_major, unsigned *ret_minor) {
         struct utsname name;
         char *end;
-        bool ok;
 
+        *ret_major = *ret_minor = 0;
         if (uname(&name) < 0)
-                return;
-        major = strtoul(name.release, &end, 10);
-        minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-        ok = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
+                return false;
+        *ret_major = (unsigned)strtoul(name.release, &end, 10);
+        *ret_minor = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+        return *ret_major > major || (*ret_major == major && *ret_minor >= minor);
+}
+
+static void check_kernel(DoctorInfo *info, char *text, size_t size) {
+        unsigned major, minor;
+        bool ok = kernel_is(KERNEL_MAJOR, KERNEL_MINOR, &major, &minor);
+
         (void)snprintf(
-                text, size, "%lu.%lu (%d.%d or newer)", major, minor, KERNEL_MAJOR, KERNEL_MINOR);
+                text, size, "%u.%u (%d.%d or newer)", major, minor, KERNEL_MAJOR, KERNEL_MINOR);
         add_check(info, "kernel", ok, "failed", text);
         if (!ok)
                 info->checks[info->n_checks - 1].fix =
                         "Install a newer kernel; Debian 12 and later have one";
+}
+
+/* From 6.14 on no module is looked for when a program has an unknown format. */
+#define QUIET_KERNEL_MAJOR 6
+#define QUIET_KERNEL_MINOR 14
+
+static void check_modules(ModuleGuard guard, DoctorInfo *info) {
+        static const struct {
+                const char *detail, *fix;
+        } texts[_MODULE_GUARD_MAX] = {
+                [MODULES_REFUSED] = {"no dyno has the host start modprobe", ""},
+                [MODULES_NO_MODPROBE] = {"this host starts no modprobe", ""},
+                [MODULES_NO_LSM] =
+                        {"the kernel runs without the security module bpf: dynos can have the host "
+                         "start modprobe, again and again",
+                         "Boot with bpf added to the kernel's option lsm=, or, if the host needs "
+                         "no more modules: sudo sysctl kernel.modprobe="},
+                [MODULES_NO_PIN] =
+                        {"the program that refuses modules to dynos is not in /sys/fs/bpf: dynos "
+                         "can have the host start modprobe, again and again",
+                         "sudo systemctl restart dynod; its log says what is in the way"},
+        };
+        unsigned major, minor;
+        bool ok = texts[guard].fix[0] == '\0';
+
+        if (!ok && kernel_is(QUIET_KERNEL_MAJOR, QUIET_KERNEL_MINOR, &major, &minor)) {
+                add_check(info, "modules", true, "warning", "this kernel looks for none for dynos");
+                return;
+        }
+        add_check(info, "modules", ok, "warning", texts[guard].detail);
+        info->checks[info->n_checks - 1].fix = texts[guard].fix;
 }
 
 /* The first policy that root does not have is the one to be named. */
@@ -321,6 +357,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
                 info.gaps = info.gaps || msg->inspected.layers[i].verdict == VERDICT_ALLOWED;
         }
         check_kernel(&info, kernel, sizeof(kernel));
+        check_modules((ModuleGuard)msg->inspected.module_guard, &info);
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
         doctor_check_network(manager, &msg->inspected, &info, &network);

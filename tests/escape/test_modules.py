@@ -5,16 +5,20 @@ What a program asks a kernel for is looked up as a module before the kernel says
 answer is the same with and without. So the host's own modprobe notes what it is started for.
 """
 
+import contextlib
+import json
 import pathlib
 import subprocess
+import threading
 
 import pytest
 
-from dynod_testing import time_factor
+from dynod_testing import http_get, time_factor, wait_until
 
 pytestmark = pytest.mark.vm
 
 MODPROBE = pathlib.Path("/proc/sys/kernel/modprobe")
+PIN = pathlib.Path("/sys/fs/bpf/dynod-modules")
 NOTES, HELPER = pathlib.Path("/var/tmp/escape-modules"), pathlib.Path("/var/tmp/escape-modprobe")
 
 # Every family with each type and the protocols that a filter may let by. "few" is for a host
@@ -50,12 +54,42 @@ libc.syscall(179, 0x800007 << 8, b"/tmp", 0, None)
 print("made", made)
 """
 
+# A program of a format that nobody knows: the kernel up to 6.13 looks for binfmt-ff01 and so on.
+START = """
+import errno, os
+def start(folder, times):
+    unknown = 0
+    for number in range(times):
+        path = os.path.join(folder, "unknown-format")
+        with open(path, "wb") as file:
+            file.write(bytes([0x7f, 1, number, 0xff]) + bytes(124))
+        os.chmod(path, 0o755)
+        try:
+            os.execv(path, ["x"])
+        except OSError as error:
+            unknown += error.errno == errno.ENOEXEC
+    return unknown
+"""
+START_WEB = START + """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"unknown": %d}' % start("/app", 10)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
 
 @pytest.fixture
 def asked():
     """What modprobe was started for so far."""
     def read():
         return NOTES.read_text(encoding="ascii").split("\n")[:-1] if NOTES.exists() else []
+    # What root itself needs for the first dyno of all.
+    subprocess.run(["modprobe", "overlay"], check=True)
     HELPER.write_text(f'#!/bin/sh\necho "$@" >>{NOTES}\nexit 1\n', encoding="ascii")
     HELPER.chmod(0o755)
     before = MODPROBE.read_text(encoding="ascii")
@@ -66,7 +100,16 @@ def asked():
     NOTES.unlink(missing_ok=True)
 
 
-def test_no_dyno_starts_modprobe(daemon, app, slug, asked):
+@pytest.fixture
+def filters_alone(daemon):
+    """Without the program that refuses modules to all dynos."""
+    PIN.unlink()
+    yield
+    daemon.restart()
+    assert PIN.exists()
+
+
+def test_no_call_of_a_dyno_starts_modprobe(daemon, app, slug, asked, filters_alone):
     daemon.ok("deploy", slug({"Procfile": "worker: true\n", "ask.py": ASK}), "-a", app, timeout=120)
     before = asked()
     done = daemon.run(app, "python3", "/app/ask.py", timeout=120)
@@ -77,3 +120,78 @@ def test_no_dyno_starts_modprobe(daemon, app, slug, asked):
                    capture_output=True, timeout=60 * time_factor())
     words = " ".join(asked()[len(before):])
     assert "net-pf-2-proto-17-type-1" in words and "net-pf-2-proto-58-type-2" in words, words[:500]
+
+
+def starts_unknown_programs(dyno):
+    assert http_get(dyno, timeout=30 * time_factor()) == (200, {"unknown": 10})
+
+
+@contextlib.contextmanager
+def starting_unknown_programs(dyno):
+    """All the time, by one request after the other; yields how many were answered."""
+    answered, failed, over = [], [], threading.Event()
+
+    def go_on():
+        while not over.is_set():
+            try:
+                starts_unknown_programs(dyno)
+                answered.append(True)
+            except (AssertionError, OSError) as error:
+                failed.append(error)
+                return
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield answered
+    finally:
+        over.set()
+        thread.join()
+    assert not failed, failed
+
+
+def modules_check(daemon):
+    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+    return next(check for check in checks if check["check"] == "modules")
+
+
+def formats(asked):
+    """Of that what was looked for because of a program; a start of dynod may ask for others."""
+    return [name for name in (line.split()[-1] for line in asked()) if name.startswith("binfmt-")]
+
+
+def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slug, asked, tmp_path):
+    daemon.ok("deploy", slug({"Procfile": "web: python3 web.py\n", "web.py": START_WEB}), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    dyno = daemon.dyno(app, "web.1")
+    assert modules_check(daemon)["verdict"] == "ok" and PIN.exists()
+    starts_unknown_programs(dyno)
+    assert formats(asked) == []
+
+    # While no dynod runs, and while the next one puts its own program in place of this one.
+    first = PIN.stat().st_ino
+    with starting_unknown_programs(dyno) as answered:
+        daemon.stop()
+        before = len(answered)
+        starts_unknown_programs(dyno)
+        daemon.start()
+        assert len(answered) > before
+    assert formats(asked) == [] and PIN.stat().st_ino != first
+    assert daemon.dyno(app, "web.1")["id"] == dyno["id"]
+
+    # The control: outside of the dynos' cgroup, and in it without the program.
+    subprocess.run(["python3", "-c", START + f"start({str(tmp_path)!r}, 3)"], check=True,
+                   timeout=60 * time_factor())
+    outside = formats(asked)
+    assert outside == ["binfmt-ff00", "binfmt-ff01", "binfmt-ff02"]
+    PIN.unlink()
+    try:
+        said = modules_check(daemon)
+        assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
+        # The kernel takes it off a moment later.
+        wait_until(lambda: starts_unknown_programs(dyno) or len(formats(asked)) > len(outside),
+                   "a dyno starts modprobe")
+        without = formats(asked)
+    finally:
+        daemon.restart()
+    starts_unknown_programs(dyno)
+    assert formats(asked) == without and modules_check(daemon)["verdict"] == "ok"

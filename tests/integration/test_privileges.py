@@ -14,7 +14,7 @@ from dynod_testing import make_slug, wait_until
 
 # Sonames that each program may need; the C library and the loader need no mention.
 LIBRARIES = {
-    "sbin/dynod": {"libseccomp", "libapparmor", "libcap", "libnl-3", "libnl-route-3", "libmnl", "libnftnl"},
+    "sbin/dynod": {"libseccomp", "libapparmor", "libcap", "libnl-3", "libnl-route-3", "libmnl", "libnftnl", "libbpf"},
     "libexec/dynod/dynod-supervisor": {"libseccomp", "libsystemd", "libsqlite3"},
     "libexec/dynod/dynod-logger": {"libseccomp"},
     "libexec/dynod/dynod-unpacker": {"libseccomp", "libarchive", "libisal", "libnettle"},

@@ -21,6 +21,7 @@ def test_purge_with_running_dynos_leaves_nothing(daemon, stack, tmp_path):
 
     before = subprocess.run([str(checker)], capture_output=True, text=True, check=False)
     assert before.returncode == 1, "the checker sees nothing of a running dynod"
+    assert "program /sys/fs/bpf/dynod-modules" in before.stdout, before.stdout
 
     done = subprocess.run(["dpkg", "--purge", "dynod"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -333,6 +333,21 @@ static void test_details_are_one_printable_line(void **state) {
                 -EBADMSG);
 }
 
+/* The supervisor has a text for each. */
+static void test_module_guard_is_one_of_those_there_are(void **state) {
+        LaunchMessage msg;
+
+        memset(&msg, 0, sizeof(msg));
+        msg.inspected.header.type = LAUNCH_HOSTED;
+        msg.inspected.module_guard = _MODULE_GUARD_MAX - 1;
+        assert_int_equal(
+                launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER), 0);
+        msg.inspected.module_guard = _MODULE_GUARD_MAX;
+        assert_int_equal(
+                launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER),
+                -EBADMSG);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_good_start_passes),
@@ -342,6 +357,7 @@ int main(void) {
                 cmocka_unit_test(test_unknown_types_are_refused),
                 cmocka_unit_test(test_every_type_has_a_size),
                 cmocka_unit_test(test_details_are_one_printable_line),
+                cmocka_unit_test(test_module_guard_is_one_of_those_there_are),
         };
 
         return cmocka_run_group_tests_name("ipc/launch_proto", tests, NULL, NULL);
