@@ -16,6 +16,7 @@ import layers
 
 BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
 HERE = pathlib.Path(__file__).resolve().parent
+HUGE_PAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 
 # The layer of ps:inspect that names what is off. Not there: nothing of it shows in /proc.
@@ -38,6 +39,7 @@ def found(tmp_path_factory):
     """({layer: {attempt: answer}}, {layer: what the read-back saw}), one dyno for each layer."""
     if INSTALLED:
         layers.load_profile("sbx-dyno")
+        HUGE_PAGES.write_text("4")  # what nobody reserved is no loss to anybody
     lab = layers.LayerLab(tmp_path_factory.mktemp("layers"), BUILD)
     try:
         runs = {layer: lab.attempts(layer) for layer in layers.LAYERS}
@@ -45,6 +47,7 @@ def found(tmp_path_factory):
         lab.close()
         if INSTALLED:
             layers.unload_profile("sbx-dyno")
+            HUGE_PAGES.write_text("0")
     return {layer: run[0] for layer, run in runs.items()}, {layer: run[1] for layer, run in runs.items()}
 
 
