@@ -213,6 +213,26 @@ static void sysv(void) {
         }
 }
 
+static char unknown_program[] = "/tmp/unknown-format";
+
+static void start_unknown(void) {
+        char *const argv[] = {unknown_program, NULL};
+        char *const envp[] = {NULL};
+
+        for (;;)
+                (void)execve(unknown_program, argv, envp);
+}
+
+/* Linux up to 6.13 looks for a module for each, and has the host's root run modprobe. */
+static void formats(void) {
+        static const char header[128] = {0x7f, 0x01, 0x02, 0x03};
+        int fd = open(unknown_program, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+
+        (void)!write(fd, header, sizeof(header));
+        (void)close(fd); /* else it is ETXTBSY */
+        keep_spreading(64, start_unknown);
+}
+
 const Bomb bombs_kernel[] = {
         {"descriptors", "open files", descriptors},
         {"pipes", "memory in pipes", fill_pipes},
@@ -225,5 +245,6 @@ const Bomb bombs_kernel[] = {
         {"timers", "timers, and the interrupts that they make", timers},
         {"ptys", "pseudo terminals", ptys},
         {"sysv", "System V IPC", sysv},
+        {"formats", "runs of the host's modprobe", formats},
         {NULL, NULL, NULL},
 };
