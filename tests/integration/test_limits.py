@@ -219,6 +219,26 @@ for i in range(n): os.unlink("/dev/shm/%d" % i)""", timeout=300)
     assert error == errno.ENOSPC and 16000 < n <= 16384, done.stdout
 
 
+def test_blocks_are_asked_for_by_the_piece(daemon, pair):
+    """At the quota's end ext4 tries each smaller number of a request, and holds the processor."""
+    done = daemon.exec(pair, "web.1", "python3", "-c", """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+f = open("/tmp/blocks", "w+b")
+def told(result): return ctypes.get_errno() if result < 0 else 0
+def fallocate(mode, size): return told(libc.fallocate(f.fileno(), mode, 0, size))
+piece = 16 << 20
+print(fallocate(0, piece - 4096), fallocate(0, piece), fallocate(1, 1 << 32), fallocate(0x10, 3 << 31),
+      fallocate(3, 1 << 40), *(told(libc.ioctl(f.fileno(), number, ctypes.create_string_buffer(48)))
+                               for number in (0x40305828, 0x4030582a, 0x40305839)))
+os.posix_fallocate(f.fileno(), 0, piece + 1)
+print(os.fstat(f.fileno()).st_size)
+os.unlink("/tmp/blocks")""")
+    few = [0, *3 * [errno.EOPNOTSUPP], 0, *3 * [errno.ENOTTY]]
+    assert [int(word) for word in done.stdout.split()] == [*few, (16 << 20) + 1], done.stdout + done.stderr
+
+
 @pytest.mark.vm
 @pytest.mark.parametrize("thing", BOUNDS_VM)
 def test_watches_of_a_user_are_the_dynos_own(thing, daemon, pair):

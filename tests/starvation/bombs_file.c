@@ -203,6 +203,23 @@ static void short_lines(void) {
                 (void)!write(STDOUT_FILENO, "\n", 1);
 }
 
+/* At the end of the quota, over and over: ext4 then tries every smaller number of blocks. */
+static void preallocate(void) {
+        static const off_t sizes[] = {(off_t)1 << 42, (off_t)1 << 27, (1 << 24) - 4096};
+        int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        off_t at = 0;
+
+        for (size_t i = 0;; i = (i + 1) % (sizeof(sizes) / sizeof(sizes[0])))
+                if (fallocate(fd, 0, at, sizes[i]) == 0)
+                        at += sizes[i];
+                else if (errno == EDQUOT || errno == ENOSPC)
+                        going();
+}
+
+static void preallocations(void) {
+        keep_spreading(4, preallocate);
+}
+
 const Bomb bombs_file[] = {
         {"disk", "bytes of scratch", disk},
         {"syncs", "the disk's attention", syncs},
@@ -210,6 +227,7 @@ const Bomb bombs_file[] = {
         {"dentries", "the cache of names", dentries},
         {"depth", "depth of directories", depth},
         {"trees", "the time of whoever removes them", trees},
+        {"preallocations", "processors, where the quota ends", preallocations},
         {"renames", "the lock of renames", renames},
         {"locks", "file locks", take_locks},
         {"accounts", "locks of the kernel's accounts", accounts},

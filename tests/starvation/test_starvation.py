@@ -22,7 +22,8 @@ STRESS = {
     "files": "hdd dentry dir getdent rename link symlink flock",
     "ipc": "mq msg sem-sysv shm-sysv pipe sockpair timer sigq",
     "network": "udp udp-flood sock sockmany icmp-flood netdev rawsock dccp",
-    "kernel": "resources seccomp sysfs procfs membarrier inotify pty key",
+    "kernel": "resources sysfs procfs membarrier inotify pty key",
+    "resources": "resources",
 }
 
 
