@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dyno that attacks, its neighbour under load, and the same load beside a benign dyno.
 
-Noise of the machine below comes and goes, and only ever adds. So a figure is the median of
-a few windows, beside a bomb as beside the benign dyno, and what is above the bound is
-measured again next to a benign dyno of the same minute. A lost request is no noise: each
-one counts, in whichever window it was.
+Noise of the machine below comes and goes, and only ever adds. So what counts are the
+requests of several windows together, and beside the benign dyno they are measured just
+before and just after: a check ends with the first round that is clearly good, and fails when
+all rounds together are not. A lost request is no noise: each one counts, in whichever round
+it was.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-import statistics
 import subprocess
+import threading
 import time
 
 from dynod_testing import make_slug, time_factor, wait_until
 
-COUNT, RATE = 250, 100  # requests of a window, and requests a second
-WINDOWS = 3             # fewer when most of them agree
-ROUNDS = 3              # of windows beside a bomb and beside a benign neighbour
+COUNT, RATE = 170, 100  # requests of a window, and requests a second
+WARM_UP = 20            # of them are not counted: caches are still the other neighbour's
+WINDOWS = 2             # of a round, beside the bomb and beside the benign dyno each
+ROUNDS = 5
 RATIO = 3.0             # p99 beside a bomb against p99 beside a benign neighbour
+# What ends a check early, after that many rounds.
+CLEARLY_GOOD = {1: 1.8, 2: 2.2, 3: 2.6}
 SECOND_USEC = 1_000_000
 HOPELESS_USEC = 10**12  # a request without an answer
 
@@ -42,24 +47,90 @@ def bomb_names():
     return [line.split("\t")[0] for line in listed.splitlines()]
 
 
-def summary(results):
-    """Of several windows: the median, the worse one of two, and all requests that failed."""
-    return {key: statistics.median_high(result[key] for result in results)
-            for key in ("p50_usec", "p99_usec", "ps_usec")} | {
-            "failed": sum(result["failed"] for result in results)}
+class Figures:
+    """What was measured beside a neighbour, in several windows together."""
+
+    def __init__(self, windows):
+        answers = [usec for latencies, _ in windows for usec in latencies[WARM_UP:]]
+        self.latencies = sorted(HOPELESS_USEC if usec is None else usec for usec in answers)
+        self.failed = sum(latencies.count(None) for latencies, _ in windows)
+        self.ps_usec = max(ps_usec for _, ps_usec in windows)
+
+    def quantile(self, percent):
+        return self.latencies[len(self.latencies) * percent // 100]
 
 
-class Bound:
-    """What is good enough, after a benign neighbour's figures."""
+class Verdict:
+    """How a neighbour fares beside a bomb, after a benign one's figures."""
 
-    def __init__(self, benign):
-        self.p99_usec = RATIO * benign["p99_usec"]
-        # A second on a machine of its own; in a guest that is ten times slower it is as
-        # long as beside a benign neighbour that would have been in time.
-        self.ps_usec = max(SECOND_USEC, RATIO * benign["ps_usec"])
+    def __init__(self, bomb, benign, latest):
+        self.bomb, self.benign = bomb, benign
+        self.ratio = bomb.quantile(99) / benign.quantile(99)
+        # A second on a machine of its own; in a guest that is ten times slower it is as long
+        # as beside a benign neighbour that would have been in time. The worst of a round.
+        self.ps_usec = latest.ps_usec
+        self.ps_in_time = self.ps_usec < max(SECOND_USEC, RATIO * benign.ps_usec)
 
-    def holds(self, result):
-        return result["p99_usec"] < self.p99_usec and result["ps_usec"] < self.ps_usec
+    def good(self, ratio=RATIO):
+        return self.ratio < ratio and self.ps_in_time
+
+    def row(self, name):
+        return (f"{name:<18} p50 {self.bomb.quantile(50) / 1000:8.1f} ms"
+                f" ({self.benign.quantile(50) / 1000:.1f})"
+                f"   p99 {self.bomb.quantile(99) / 1000:8.1f} ms"
+                f" ({self.benign.quantile(99) / 1000:.1f}, {self.ratio:.2f} times)"
+                f"   ps {self.ps_usec / 1000:.0f} ms ({self.benign.ps_usec / 1000:.0f})"
+                f"   {len(self.bomb.latencies)} requests")
+
+
+class Thrown:
+    """A one-off dyno with a bomb in it, while the context lasts. A deadly one dies of its own
+    bomb, and is thrown again at once."""
+
+    def __init__(self, arena, command, attached=True, deadly=False):
+        self.arena, self.command, self.deadly = arena, command, deadly
+        self.client, self.thrower, self.over = None, None, False
+        self.times, self.attached = 0, attached
+
+    def throw(self):
+        self.times += 1
+        self.client = self.arena.run_beside(*self.command, attached=self.attached)
+
+    def keep_throwing(self):
+        while True:
+            for _ in self.client.stdout:
+                pass
+            self.arena.close(self.client)
+            if self.over:
+                return
+            try:
+                self.throw()
+            except AssertionError:
+                if not self.over:
+                    raise
+                return
+
+    def __enter__(self):
+        self.throw()
+        if self.deadly:
+            self.thrower = threading.Thread(target=self.keep_throwing)
+            self.thrower.start()
+        return self
+
+    def check_it_goes(self):
+        if self.thrower:
+            assert self.thrower.is_alive(), f"{self.command} is not thrown any more"
+        else:
+            assert self.arena.is_going(self.client), f"{self.command} ended: beside whom was that?"
+
+    def __exit__(self, *error):
+        self.over = True
+        self.arena.end()
+        while self.thrower and self.thrower.is_alive():
+            self.arena.end()
+            self.thrower.join(0.2)
+        if self.client and not self.thrower:
+            self.arena.close(self.client)
 
 
 class Arena:
@@ -77,25 +148,65 @@ class Arena:
         daemon.ok("deploy", slug, "-a", self.attacker, "--no-wait", timeout=120)
         daemon.ok("ps:scale", "web=0", "-a", self.attacker)
         self.web = daemon.dyno(self.victim, "web.1")
-        self.quietest = None
+        # The benign neighbour is there all the time, and frozen but for its windows.
+        daemon.ok("run", "--detached", "-a", self.victim, "--", "./bombs", "benign")
+        self.benign = None
+        wait_until(self.find_benign, "the benign dyno is up")
+        self.freeze_benign(True)
+        self.recent = []
         self.rows = []
 
+    def find_benign(self):
+        self.benign = next((dyno for dyno in self.daemon.dynos(self.victim)
+                            if dyno["type"] == "run" and dyno["state"] == "up"), None)
+        return self.benign
+
+    @staticmethod
+    def cgroup(dyno):
+        return next(pathlib.Path("/sys/fs/cgroup").rglob(dyno["id"]))
+
+    def kill(self, dyno):
+        (self.cgroup(dyno) / "cgroup.kill").write_text("1")
+
+    def freeze_benign(self, frozen):
+        cgroup = self.cgroup(self.benign)
+        (cgroup / "cgroup.freeze").write_text(str(int(frozen)))
+        wait_until(lambda: f"frozen {int(frozen)}" in (cgroup / "cgroup.events").read_text(),
+                   "the benign dyno freezes")
+
+    @contextlib.contextmanager
+    def beside_benign(self):
+        self.freeze_benign(False)
+        try:
+            yield
+        finally:
+            self.freeze_benign(True)
+
     def destroy(self):
+        self.freeze_benign(False)
         for app in (self.attacker, self.victim):
             self.daemon.ok("apps:destroy", app, "--confirm", app, timeout=120)
 
     def load(self):
-        """One window."""
-        done = subprocess.run([program(), "load", self.web["address"], str(self.web["port"]),
-                               str(COUNT), str(RATE)],
-                              check=True, capture_output=True, text=True, timeout=120 * time_factor())
-        result = json.loads(done.stdout)
-        if result["failed"]:
-            result["p99_usec"] = HOPELESS_USEC
-        begun = time.monotonic()
-        self.daemon.ok("ps", "-a", self.victim)
-        result["ps_usec"] = int((time.monotonic() - begun) * 1e6)
-        return result
+        """One window: what each request took, and the longest `ps` meanwhile. In microseconds."""
+        longest = 0
+        with subprocess.Popen([program(), "load", self.web["address"], str(self.web["port"]),
+                               str(COUNT), str(RATE)], stdout=subprocess.PIPE, text=True) as load:
+            while True:
+                begun = time.monotonic()
+                self.daemon.ok("ps", "-a", self.victim)
+                longest = max(longest, int((time.monotonic() - begun) * 1e6))
+                try:
+                    output = load.communicate(timeout=0.5)[0]
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        assert load.returncode == 0
+        return json.loads(output), longest
+
+    def one_offs_of_the_victim(self):
+        return [dyno for dyno in self.daemon.dynos(self.victim)
+                if dyno["type"] == "run" and dyno["id"] != self.benign["id"]]
 
     def one_offs(self):
         return [dyno for dyno in self.daemon.dynos(self.attacker) if dyno["type"] == "run"]
@@ -145,74 +256,36 @@ class Arena:
             return client.poll() is None
         return any(dyno["state"] == "up" for dyno in self.one_offs())
 
-    @staticmethod
-    def gather(measure, bound):
-        """Windows that measure() gives; no more once most are on one side of the bound."""
-        results = []
-        while len(results) < WINDOWS:
-            results.append(measure())
-            good = sum(bound.holds(result) for result in results) if bound else 0
-            if bound and max(good, len(results) - good) > WINDOWS // 2:
-                break
-        return summary(results)
-
-    def windows(self, *command, attached=True, deadly=False, bound=None):
-        """Windows beside that command."""
-        client = self.run_beside(*command, attached=attached)
-
-        def measure():
-            nonlocal client
-            if deadly and not self.is_going(client):
-                self.close(client)
-                client = self.run_beside(*command)
-            result = self.load()
-            assert deadly or self.is_going(client), f"{command} ended: beside whom was that measured?"
-            return result
-        try:
-            return self.gather(measure, bound)
-        finally:
-            self.end()
-            if client:
-                self.close(client)
-
-    def windows_after(self, *command, dynos, bound):
-        """Windows while what such dynos left is removed."""
-        def measure():
-            clients = [self.start(*command) for _ in range(dynos)]
-            for client in clients:
-                self.await_line(client, "going")
-            for dyno in self.one_offs():
-                cgroup = next(pathlib.Path("/sys/fs/cgroup").rglob(dyno["id"]))
-                (cgroup / "cgroup.kill").write_text("1")
-            for client in clients:
-                self.close(client)
-            wait_until(lambda: any(TRASH.iterdir()), "there is trash")
-            result = self.load()
-            self.end()
-            return result
-        return self.gather(measure, bound)
-
     def measure_benign(self):
-        benign = self.windows("./bombs", "benign")
-        if not self.quietest or benign["p99_usec"] < self.quietest["p99_usec"]:
-            self.quietest = benign
-        return benign
+        """Windows beside the benign dyno; kept for the next check, which comes just after."""
+        wait_until(lambda: not any(TRASH.iterdir()), "nothing of a bomb is left to remove", 60)
+        with self.beside_benign():
+            self.recent = [self.load() for _ in range(WINDOWS)]
+        return self.recent
 
-    def check(self, name, measure):
-        """measure(bound) gives a summary. First against the quietest that a benign dyno ever was."""
-        benign, failed = self.quietest or self.measure_benign(), 0
-        for attempt in range(ROUNDS):
-            if attempt > 0:  # the machine below may have changed since
-                benign = self.measure_benign()
-            result = measure(Bound(benign))
-            failed += result["failed"]
-            if Bound(benign).holds(result):
+    def check(self, name, *command, attached=True, deadly=False):
+        def beside_bomb():
+            with Thrown(self, command, attached, deadly) as bomb:
+                for _ in range(WINDOWS):
+                    yield self.load()
+                    bomb.check_it_goes()
+        self.judge(name, beside_bomb)
+
+    def judge(self, name, beside_bomb):
+        """beside_bomb() gives the windows of a round."""
+        verdict = self.compare(beside_bomb)
+        self.rows.append(verdict.row(name))
+        assert verdict.bomb.failed == 0, \
+            f"{verdict.bomb.failed} requests without an answer; {self.rows[-1]}"
+        assert verdict.good(), self.rows[-1]
+
+    def compare(self, beside_bomb, rounds=ROUNDS):
+        bomb, benign = [], list(self.recent) or self.measure_benign()
+        for done in range(1, rounds + 1):
+            latest = list(beside_bomb())
+            bomb += latest
+            benign += self.measure_benign()
+            verdict = Verdict(Figures(bomb), Figures(benign), Figures(latest))
+            if verdict.good(CLEARLY_GOOD.get(done, RATIO)):
                 break
-        ratio = result["p99_usec"] / benign["p99_usec"]
-        row = (f"{name:<18} p50 {result['p50_usec'] / 1000:8.1f} ms ({benign['p50_usec'] / 1000:.1f})"
-               f"   p99 {result['p99_usec'] / 1000:8.1f} ms ({benign['p99_usec'] / 1000:.1f},"
-               f" {ratio:.2f} times)   ps {result['ps_usec'] / 1000:.0f} ms")
-        self.rows.append(row)
-        assert failed == 0, f"{failed} requests without an answer; {row}"
-        assert result["p99_usec"] < Bound(benign).p99_usec, row
-        assert result["ps_usec"] < Bound(benign).ps_usec, row
+        return verdict

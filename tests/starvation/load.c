@@ -101,15 +101,8 @@ static void run(Load *l, uint64_t begin_usec, uint64_t interval_usec) {
         }
 }
 
-static int compare(const void *a, const void *b) {
-        const Request *x = a, *y = b;
-
-        return (x->latency_usec > y->latency_usec) - (x->latency_usec < y->latency_usec);
-}
-
 int load(const char *address, unsigned short port, unsigned count, unsigned rate) {
         Load l = {.to = {.sin_family = AF_INET, .sin_port = htons(port)}, .count = count};
-        unsigned failed = 0;
 
         l.requests = calloc(count, sizeof(*l.requests));
         l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -120,13 +113,15 @@ int load(const char *address, unsigned short port, unsigned count, unsigned rate
                 l.requests[i].latency_usec = UINT64_MAX;
 
         run(&l, now_usec(), 1000000 / rate);
-        qsort(l.requests, count, sizeof(*l.requests), compare);
-        for (unsigned i = 0; i < count; i++)
-                failed += l.requests[i].latency_usec == UINT64_MAX;
-        printf("{\"count\":%u,\"failed\":%u,\"p50_usec\":%llu,\"p99_usec\":%llu}\n",
-               count,
-               failed,
-               (unsigned long long)l.requests[count / 2].latency_usec,
-               (unsigned long long)l.requests[count * 99 / 100].latency_usec);
+        printf("[");
+        for (unsigned i = 0; i < count; i++) {
+                const char *comma = i > 0 ? "," : "";
+
+                if (l.requests[i].latency_usec == UINT64_MAX)
+                        printf("%snull", comma);
+                else
+                        printf("%s%llu", comma, (unsigned long long)l.requests[i].latency_usec);
+        }
+        printf("]\n");
         return 0;
 }

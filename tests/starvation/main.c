@@ -5,7 +5,7 @@
  *      bombs throw NAME                      in a dyno: attacks until it is killed
  *      bombs benign                          in a dyno: works hard, harms nobody
  *      bombs serve [PORT]                    a small web server, the neighbour
- *      bombs load ADDRESS PORT COUNT RATE    from outside: latency of COUNT requests, as JSON
+ *      bombs load ADDRESS PORT COUNT RATE    from outside: microseconds that each of COUNT requests took, as JSON
  */
 
 #include <errno.h>

@@ -31,7 +31,7 @@ class Gated:
         self.client = arena.start("sh", "-c", "echo ready; read x; exec ./bombs throw " + name)
         arena.await_line(self.client, "ready")
         self.dyno = next(dyno for dyno in arena.one_offs() if dyno["state"] == "up")
-        self.cgroup = next(pathlib.Path("/sys/fs/cgroup").rglob(self.dyno["id"]))
+        self.cgroup = arena.cgroup(self.dyno)
 
     def throw(self):
         self.client.stdin.write("\n")
@@ -148,14 +148,16 @@ def test_memory_bomb_takes_the_hosts_memory_without_a_limit(gated):
 
 
 def test_cpu_bomb_starves_its_neighbour_without_a_weight(arena, gated):
-    benign = arena.quietest or arena.measure_benign()
-    bomb = gated("cpu")
-    bomb.write("cpu.weight", 10000)
-    bomb.going()
-    result = arena.load()
-    arena.rows.append(f"cpu, weight 10000: p99 {result['p99_usec'] / 1000:.1f} ms "
-                      f"({benign['p99_usec'] / 1000:.1f}), {result['failed']} failed")
-    assert result["p99_usec"] > RATIO * benign["p99_usec"]
+    def beside_heavy():
+        bomb = gated("cpu")
+        bomb.write("cpu.weight", 10000)
+        bomb.going()
+        yield arena.load()
+        bomb.kill()
+        arena.end()
+    verdict = arena.compare(beside_heavy, rounds=1)
+    arena.rows.append(verdict.row("cpu, weight 10000"))
+    assert verdict.ratio > RATIO
 
 
 def neighbour_writes(arena):

@@ -8,12 +8,19 @@ hard and harms nobody: an idle guest would be slower than a busy one. See arena.
 
 import os
 import pathlib
+import re
+import statistics
+import time
 
 import pytest
 
-from arena import DEADLY, THROUGH_THE_LOGGER, bomb_names, summary
+from arena import (DEADLY, HOPELESS_USEC, RATIO, THROUGH_THE_LOGGER, TRASH, WARM_UP, Figures, Thrown,
+                   bomb_names)
+from dynod_testing import wait_until
 
 pytestmark = pytest.mark.vm
+
+STRESS_NG = ("sh", "-c", "LD_LIBRARY_PATH=/app/lib exec ./stress-ng --temp-path /tmp $0")
 
 # stress-ng's own ideas, eight at a time.
 STRESS = {
@@ -21,30 +28,62 @@ STRESS = {
     "memory": "vm mmap mmapfork tlb-shootdown madvise bigheap stack mlock",
     "files": "hdd dentry dir getdent rename link symlink flock",
     "ipc": "mq msg sem-sysv shm-sysv pipe sockpair timer sigq",
-    "network": "udp udp-flood sock sockmany icmp-flood netdev rawsock dccp",
-    "kernel": "resources sysfs procfs membarrier inotify pty key",
+    "network": "udp udp-flood sock sockmany netdev sockfd epoll sendfile",
+    "kernel": "sysfs procfs membarrier inotify pty timerfd eventfd",
     "resources": "resources",
 }
 
 
+def test_a_benign_neighbour_is_like_itself(arena):
+    """How far apart two measurements of the same are."""
+    arena.judge("(benign)", arena.measure_benign)
+
+
 @pytest.mark.parametrize("name", bomb_names())
 def test_neighbour_answers_beside(arena, name):
-    arena.check(name, lambda bound: arena.windows(
-        "./bombs", "throw", name, attached=name not in THROUGH_THE_LOGGER, deadly=name in DEADLY,
-        bound=bound))
+    arena.check(name, "./bombs", "throw", name, attached=name not in THROUGH_THE_LOGGER,
+                deadly=name in DEADLY)
 
 
 def test_neighbour_answers_while_trees_are_removed(arena):
     """Dynos end again and again, each with as many folders as its quota allows."""
-    arena.check("trees, removed", lambda bound: arena.windows_after(
-        "./bombs", "throw", "trees", dynos=2, bound=bound))
+    def beside_removal():
+        with Thrown(arena, ("./bombs", "throw", "trees")), \
+                Thrown(arena, ("./bombs", "throw", "trees")):
+            for dyno in arena.one_offs():
+                arena.kill(dyno)
+        wait_until(lambda: any(TRASH.iterdir()), "there is trash")
+        return [arena.load()]
+    arena.judge("trees, removed", beside_removal)
 
 
 def test_lost_requests_are_not_outvoted():
-    window = {"p50_usec": 1, "p99_usec": 1, "ps_usec": 1, "failed": 0}
-    assert summary([window, window | {"failed": 2}, window | {"p99_usec": 9}]) == \
-        window | {"failed": 2}
-    assert summary([window, window | {"p99_usec": 9}])["p99_usec"] == 9
+    fine, lost = ([9] * (WARM_UP + 200), 1), ([None] + [9] * (WARM_UP + 199), 1)
+    assert Figures([fine, fine]).failed == 0 and Figures([fine, lost, fine]).failed == 1
+    assert Figures([([9] * (WARM_UP + 90) + [None] * 10, 1)]).quantile(99) == HOPELESS_USEC
+
+
+STARTS = 4
+
+
+@pytest.mark.parametrize("name", ["cpu", "fork-churn", "disk"])
+def test_neighbours_start_beside(arena, name):
+    """A one-off of the victim's, from the command to its exit status."""
+    def starts():
+        took = []
+        for _ in range(STARTS):
+            begun = time.monotonic()
+            arena.daemon.ok("run", "-a", arena.victim, "--", "true", timeout=120)
+            took.append(time.monotonic() - begun)
+            wait_until(lambda: not arena.one_offs_of_the_victim(), "its memory is free again", 60)
+        return statistics.median(took)
+
+    with arena.beside_benign():
+        benign = starts()
+    with Thrown(arena, ("./bombs", "throw", name)):
+        bomb = starts()
+    arena.rows.append(f"start beside {name}: {bomb * 1000:.0f} ms ({benign * 1000:.0f})")
+    assert bomb < RATIO * benign, arena.rows[-1]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +96,11 @@ def stress(arena):
 
 @pytest.mark.parametrize("group", STRESS)
 def test_neighbour_answers_beside_stress_ng(arena, stress, group):
-    hogs = [word for name in STRESS[group].split() for word in ("--" + name, "1")]
+    hogs = " ".join(f"--{name} 1" for name in STRESS[group].split())
+    # A stressor that finds itself refused ends at once, and would be no neighbour at all.
+    done = arena.daemon.ctl("run", "-a", arena.attacker, "--", *STRESS_NG, "--timeout 2 " + hogs,
+                            timeout=300)
+    said = done.stdout + done.stderr
+    assert "dispatching hogs" in said and not re.search(r"skipp|not supported|stress-ng: fail", said), said
     # Deadly: a dyno that stress-ng takes over its memory is killed, and thrown again.
-    arena.check("stress-ng " + group, lambda bound: arena.windows(
-        "sh", "-c", "LD_LIBRARY_PATH=/app/lib exec ./stress-ng --temp-path /tmp --timeout 300 " +
-        " ".join(hogs), deadly=True, bound=bound))
+    arena.check("stress-ng " + group, *STRESS_NG, "--timeout 300 " + hogs, deadly=True)
