@@ -101,6 +101,6 @@ def test_neighbour_answers_beside_stress_ng(arena, stress, group):
     done = arena.daemon.ctl("run", "-a", arena.attacker, "--", *STRESS_NG, "--timeout 2 " + hogs,
                             timeout=300)
     said = done.stdout + done.stderr
-    assert "dispatching hogs" in said and not re.search(r"skipp|not supported|stress-ng: fail", said), said
+    assert "dispatching hogs" in said and not re.search(r"skip|not supported|stress-ng: fail", said), said
     # Deadly: a dyno that stress-ng takes over its memory is killed, and thrown again.
     arena.check("stress-ng " + group, *STRESS_NG, "--timeout 300 " + hogs, deadly=True)
