@@ -185,10 +185,36 @@ int host_prepare(Launcher *launcher) {
         return 0;
 }
 
+/* ---- modules ---- */
+
+static int run_modules_child(const Launcher *launcher) {
+        _cleanup_free_ char *program = NULL;
+        _cleanup_close_ int pidfd = -EBADF;
+        char name[] = "dynod-modules", path[MODULE_GUARD_PATH_SIZE];
+        char *argv[] = {name, path, NULL};
+        ChildSpec child = {.argv = argv, .fds = &launcher->cgroup_fd, .n_fds = 1};
+        pid_t pid;
+        int r;
+
+        if (asprintf(&program, "%s/dynod-modules", launcher->config->libexec_dir) < 0) {
+                program = NULL;
+                return -ENOMEM;
+        }
+        module_guard_path(path, launcher->config->instance);
+        child.path = program;
+        r = child_spawn(&child, &pid, &pidfd);
+        if (r < 0)
+                return r;
+        (void)child_wait(pidfd); /* it says itself what went wrong */
+        return 0;
+}
+
 /* No layer that a start depends on: most hosts have it, and doctor says so where not. */
 void host_refuse_modules(Launcher *launcher) {
-        int r = module_guard_install(launcher->config->instance, launcher->cgroup_fd);
+        int r = module_guard_check();
 
+        if (r == 0)
+                r = run_modules_child(launcher);
         if (r == -ENOPROTOOPT)
                 log_info("The kernel runs without the security module bpf, see herokuctl doctor.");
         else if (r < 0)

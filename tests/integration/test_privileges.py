@@ -14,11 +14,12 @@ from dynod_testing import make_slug, wait_until
 
 # Sonames that each program may need; the C library and the loader need no mention.
 LIBRARIES = {
-    "sbin/dynod": {"libseccomp", "libapparmor", "libcap", "libnl-3", "libnl-route-3", "libmnl", "libnftnl", "libbpf"},
+    "sbin/dynod": {"libseccomp", "libapparmor", "libcap", "libnl-3", "libnl-route-3", "libmnl", "libnftnl"},
     "libexec/dynod/dynod-supervisor": {"libseccomp", "libsystemd", "libsqlite3"},
     "libexec/dynod/dynod-logger": {"libseccomp"},
     "libexec/dynod/dynod-unpacker": {"libseccomp", "libarchive", "libisal", "libnettle"},
     "libexec/dynod/dynod-firewall": {"libnftables"},
+    "libexec/dynod/dynod-modules": {"libbpf"},
     "libexec/dynod/dynod-scope": {"libsystemd"},
     "libexec/dynod/dyno-init": set(),
     "bin/herokuctl": {"libsystemd", "libjson-c"},
