@@ -542,6 +542,7 @@ static int start_in_slot(
                 .started_usec = clock_realtime_usec(),
         };
         sandbox_host_limit(launcher->host, launcher->memory_total, &dyno->facts.start);
+        sizes_limit(&launcher->bounds, &dyno->facts.start);
         dyno->phase_usec[PHASE_SLOT] = (uint32_t)(clock_boottime_usec() - request->received_usec);
 
         r = begin_network(dyno, reterr);
@@ -594,6 +595,8 @@ void dyno_start(
                 r = check_network(launcher, &error);
         if (r == 0)
                 r = policies_check_start(launcher, start, &error);
+        if (r == 0)
+                r = sizes_check_start(&launcher->bounds, start, &error);
         if (r == 0)
                 r = check_memory(launcher, start, &error);
         if (r == 0)

@@ -72,6 +72,21 @@ static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
         return 0;
 }
 
+/* dynod-scope asks systemd for the same. */
+static int bound_processes(const Launcher *launcher) {
+        uint64_t most = sizes_all_dynos(sizes_host_tasks());
+        char text[32];
+        int r;
+
+        if (most == 0)
+                return 0;
+        (void)snprintf(text, sizeof(text), "%" PRIu64, most);
+        r = write_text_at(launcher->cgroup_fd, "pids.max", text);
+        if (r == -ENOENT) /* the controller is missing: no dyno starts unless that is allowed */
+                return 0;
+        return r < 0 ? log_error_errno(r, "Cannot bound the processes of all dynos: %m") : 0;
+}
+
 static int open_cgroup_root(Launcher *launcher) {
         char scope[512];
         const char *path = launcher->config->cgroup_root;
@@ -98,7 +113,7 @@ static int open_cgroup_root(Launcher *launcher) {
                 log_error("%s is not in a cgroup v2 file system.", path);
                 return -EINVAL;
         }
-        return 0;
+        return launcher->config->cgroup_root ? bound_processes(launcher) : 0;
 }
 
 /* ---- runtime folder and control socket ---- */
@@ -182,6 +197,8 @@ int host_prepare(Launcher *launcher) {
                 return log_error_errno(
                         r, "Cannot listen on %s/control.sock: %m", launcher->config->run_dir);
         launcher->memory_total = memory_for_dynos(launcher->config);
+        sizes_allow(&launcher->bounds, launcher->config);
+        sizes_set_host(&launcher->bounds, sizes_host_tasks());
         return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "ipc/launch_proto.h"
 #include "launcher/instance.h"
 #include "launcher/loop.h"
+#include "launcher/sizes.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
 
@@ -71,6 +72,7 @@ typedef struct Launcher {
         int logger_channel_fd[2];
         Service supervisor, logger;
         uint64_t memory_total; /* bytes that dynos may be promised */
+        SizeBounds bounds;     /* what each may have */
 } Launcher;
 
 /* ---- services.c ---- */

@@ -150,6 +150,7 @@ static int reload(Launcher *launcher) {
                 (void)safe_close(launcher->config_fd);
                 launcher->config_fd = TAKE_FD(fd);
                 take_import_limits(launcher->config, config);
+                sizes_allow(&launcher->bounds, config);
                 link_send(launcher, &reloaded, sizeof(reloaded), &launcher->config_fd, 1);
                 log_info("Configuration reloaded.");
         }

@@ -142,7 +142,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "ssa(sv)a(sa(sv))",
                         unit,
                         "fail",
-                        4,
+                        5,
                         "Description",
                         "s",
                         "Dynos of dynod",
@@ -156,6 +156,10 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "TimeoutStopUSec",
                         "t",
                         stop_usec,
+                        /* As launcher/sizes.h has it where there is no systemd. */
+                        "TasksMaxScale",
+                        "u",
+                        UINT32_MAX / 4 * 3,
                         0);
         if (r < 0) {
                 log_error(

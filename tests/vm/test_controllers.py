@@ -56,6 +56,12 @@ def test_shares_of_the_size_are_set(daemon, web):
     daemon.ok("ps:stop", dyno["name"], "-a", web)
 
 
+def test_all_dynos_together_leave_the_host_threads(daemon, web):
+    threads, pids = (int(pathlib.Path(f"/proc/sys/kernel/{name}").read_text()) for name in ("threads-max", "pid_max"))
+    folder = cgroup_of(daemon.dyno(web, "web.1"))
+    assert abs(int((folder.parent / "pids.max").read_text()) - min(threads, pids) * 3 // 4) <= 1
+
+
 CHANGES = {"memory.max": "max", "memory.oom.group": "0", "cpu.weight": "300", "pids.max": "max",
            "io.weight": "default 300"}
 

@@ -219,6 +219,18 @@ static void attack_start(void) {
         msg = like_live(4);
         msg.start.memory_quota = msg.start.memory_kill = INT64_MAX;
         say("memory", request(LAUNCH_START, &msg, &spec, 1));
+        msg = like_live(8);
+        msg.start.memory_quota = DYNO_MEMORY_MIN;
+        msg.start.memory_kill = INT64_MAX;
+        say("kill", request(LAUNCH_START, &msg, &spec, 1));
+        msg = like_live(9);
+        msg.start.process_limit = 4194304;
+        say("processes", request(LAUNCH_START, &msg, &spec, 1));
+        for (unsigned i = 0; i < 2; i++) {
+                msg = like_live(10 + i);
+                msg.start.cpu_weight = i ? 10000 : 1;
+                say(i ? "heaviest" : "lightest", request(LAUNCH_START, &msg, &spec, 1));
+        }
         msg = like_live(5);
         msg.start.policy = UINT64_MAX;
         say("policy", request(LAUNCH_START, &msg, &spec, 1));
@@ -231,15 +243,13 @@ static void attack_start(void) {
         (void)close(open_spec);
 }
 
-/* Starts @n times what no dyno-init can read, with limits as absurd as may be said. */
+/* Starts @n times what no dyno-init can read, with limits as absurd as root takes. */
 static void attack_junk_specs(unsigned n) {
         int spec = make_spec(true);
 
         for (unsigned i = 0; i < n; i++) {
                 LaunchMessage msg = like_live(0x100 + i);
 
-                msg.start.process_limit = 4194304;
-                msg.start.cpu_weight = 10000;
                 msg.start.disk_files = INT64_MAX;
                 msg.start.bandwidth = INT64_MAX;
                 msg.start.connections = msg.start.connection_rate = UINT32_MAX;

@@ -50,7 +50,8 @@ def test_what_is_not_there(attacked, root):
 def test_starts_that_may_not_be(attacked, root):
     assert attacked.order("start") == {
         "replayed": -errno.EEXIST, "swapped": -errno.ENOENT, "no-slug": -errno.ENOENT,
-        "memory": -errno.ENOMEM, "policy": -errno.ESTALE,
+        "memory": -errno.ENOMEM, "kill": -errno.ERANGE, "processes": -errno.ERANGE,
+        "lightest": -errno.ERANGE, "heaviest": -errno.ERANGE, "policy": -errno.ESTALE,
         "unsealed": -errno.EBADMSG, "socket": -errno.EBADMSG}
 
 
