@@ -80,6 +80,7 @@ typedef struct Config {
 
         uint32_t allow_missing;  /* set of MissingLayer */
         uint32_t max_dynos;      /* at once, at most CONFIG_DYNOS_MAX */
+        uint64_t watchdog_usec;  /* in which a service must answer; 0: need not */
         uint32_t start_parallel; /* starts under way at once */
         uint32_t pool;           /* slots made ready ahead */
         uint64_t

@@ -364,6 +364,7 @@ static const ConfigKey config_keys[] = {
         {"max_dynos",      IS_U32, OF(max_dynos),      1, CONFIG_DYNOS_MAX, "a number from 1 to 16384", "1000"},
         {"start_parallel", IS_U32, OF(start_parallel), 1, 64, "a number from 1 to 64", "4"},
         {"pool",           IS_U32, OF(pool),           0, 256, "a number from 0 to 256", "8"},
+        {"watchdog",       IS_DURATION, OF(watchdog_usec), 0, 3600 * USEC_PER_SEC, "a time from 0 to 1h", "60s"},
         {"memory_overcommit", IS_SIZE, OF(memory_overcommit), 0, INT64_MAX, "a size such as 16G, or 0", "0"},
         {"scratch", set_scratch, write_scratch, 0, 0, 0, "image, tmpfs, or the path of a device or mount point", "image"},
         {"scratch_size", IS_SIZE, OF(scratch_size), 0, INT64_MAX, "a size such as 20G, or 0", "0"},

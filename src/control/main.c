@@ -3,7 +3,8 @@
 /*
  * dynod-supervisor --instance NAME [--debug]
  *
- * fd 3: channel to the launcher (ipc/launch_proto.h), which brings everything else.
+ * fd 3: channel to the launcher (ipc/launch_proto.h), which brings everything else; fd 4:
+ * whether we hang (ipc/watchdog.h).
  * Started by the launcher as the supervisor's user, without capabilities, in a mount
  * namespace in which its own folder is all there is of the state folder.
  */
@@ -14,12 +15,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "confine/confine.h"
 #include "control/server.h"
+#include "ipc/watchdog.h"
 #include "supervisor/manager.h"
 
 #define FD_LAUNCHER 3
@@ -183,6 +186,11 @@ static int on_ready(Manager *manager, int listen_fd, void *userdata) {
         return 0;
 }
 
+static int on_question(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        watchdog_answer(fd);
+        return 0;
+}
+
 /* SIGTERM comes with the launcher's end (PR_SET_PDEATHSIG) and ends the loop in order. */
 static int run(Supervisor *supervisor) {
         const ManagerHooks hooks = {.ready = on_ready, .userdata = supervisor};
@@ -197,6 +205,14 @@ static int run(Supervisor *supervisor) {
         r = sd_event_new(&supervisor->event);
         if (r >= 0)
                 r = sd_event_add_signal(supervisor->event, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_io(
+                        supervisor->event,
+                        NULL,
+                        WATCHDOG_FD_SUPERVISOR,
+                        EPOLLIN,
+                        on_question,
+                        NULL);
         if (r >= 0)
                 r = manager_new(&supervisor->manager, supervisor->event, FD_LAUNCHER, &hooks);
         if (r >= 0)
@@ -219,7 +235,8 @@ int main(int argc, char **argv) {
                 log_error("Usage: dynod-supervisor --instance NAME [--debug]");
                 return 2;
         }
-        if (fcntl(FD_LAUNCHER, F_SETFD, FD_CLOEXEC) < 0) {
+        if (fcntl(FD_LAUNCHER, F_SETFD, FD_CLOEXEC) < 0 ||
+            fcntl(WATCHDOG_FD_SUPERVISOR, F_SETFD, FD_CLOEXEC) < 0) {
                 log_error("dynod-supervisor is started by dynod.");
                 return 1;
         }

@@ -215,6 +215,12 @@ static bool is_done_with(Dyno *dyno) {
         return dyno->start_failed || (dyno_is_drained(dyno) && exit_is_known(dyno));
 }
 
+static void forget(Dyno *dyno) {
+        dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
+        slots_give_back(dyno->launcher, &dyno->slot);
+        (void)dyno_free(dyno);
+}
+
 static int on_drain_timer(void *userdata, uint32_t events) {
         Dyno *dyno = userdata;
 
@@ -225,10 +231,30 @@ static int on_drain_timer(void *userdata, uint32_t events) {
                 return 0;
         }
 
-        dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
-        slots_give_back(dyno->launcher, &dyno->slot);
-        (void)dyno_free(dyno);
+        forget(dyno);
         return 0;
+}
+
+/*
+ * The one that has waited longest for a logger to read its output gives its slot to a start
+ * that there is none left for. What the logger has opened it can still read. True if there
+ * was one.
+ */
+static bool forget_oldest(Launcher *launcher) {
+        Dyno *oldest = NULL;
+
+        for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (dyno->exit_usec != 0 && dyno->group_gone && dyno->exit_told &&
+                    (!oldest || dyno->exit_usec < oldest->exit_usec))
+                        oldest = dyno;
+        if (!oldest)
+                return false;
+
+        log_warning(
+                "%s: its last output was not read, and its slot is needed.",
+                oldest->facts.start.id);
+        forget(oldest);
+        return true;
 }
 
 /* Ends what is left of it, and forgets it when nothing is. */
@@ -531,6 +557,8 @@ static int start_in_slot(
         if (r < 0)
                 return r;
         r = slots_take(launcher, &dyno->slot, reterr);
+        if (r == -EUSERS && forget_oldest(launcher))
+                r = slots_take(launcher, &dyno->slot, reterr);
         if (r < 0)
                 return r;
 

@@ -33,6 +33,12 @@ typedef struct Service {
         Source *exit_source, *restart_timer;
         uint64_t started_usec; /* CLOCK_BOOTTIME */
         unsigned early_ends;   /* in a row: it ended soon after its start */
+
+        /* watchdog.c */
+        int watchdog_fd;
+        Source *watchdog_timer;
+        uint64_t watchdog_usec;
+        unsigned unanswered; /* in a row */
 } Service;
 
 /* What was taken from us on the host's network is put back, see network.c. */

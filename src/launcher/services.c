@@ -15,6 +15,7 @@
 #include "launcher/child.h"
 #include "launcher/discard.h"
 #include "launcher/launcher.h"
+#include "launcher/watchdog.h"
 
 /*
  * A service that ends is started again at once: whoever killed it does not notice. One
@@ -95,20 +96,24 @@ static int spawn(Launcher *launcher, Service *service, const ServiceSpec *spec) 
 static int start_supervisor(Launcher *launcher) {
         const Config *config = launcher->config;
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        int fds[2];
         ServiceSpec spec = {
                 .program = "dynod-supervisor",
                 .own_dir = "supervisor",
                 .profile_suffix = "supervisor",
                 .uid = config->supervisor_uid,
                 .gid = config->supervisor_gid,
-                .fds = &theirs,
-                .n_fds = 1,
+                .fds = fds,
+                .n_fds = ARRAY_SIZE(fds),
         };
         int r;
 
         r = channel_pair(&ours, &theirs);
+        if (r == 0)
+                r = watchdog_open(launcher, &launcher->supervisor, &fds[1]);
         if (r < 0)
                 return r;
+        fds[0] = theirs;
         r = make_own_dir(launcher, launcher->instance.run_dir_fd, &spec);
         if (r == 0)
                 r = spawn(launcher, &launcher->supervisor, &spec);
@@ -145,7 +150,7 @@ static void drop_shut_channel(Launcher *launcher) {
 
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
-        int fds[2], r = 0;
+        int fds[3], r = 0;
         bool is_first;
         ServiceSpec spec = {
                 .program = "dynod-logger",
@@ -162,6 +167,8 @@ static int start_logger(Launcher *launcher) {
         is_first = launcher->logger_channel_fd[0] < 0;
         if (is_first)
                 r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
+        if (r == 0)
+                r = watchdog_open(launcher, &launcher->logger, &fds[2]);
         if (r < 0)
                 return r;
         fds[0] = launcher->logger_channel_fd[1];
@@ -203,6 +210,7 @@ static int on_service_exit(Launcher *launcher, Service *service) {
 
         service->exit_source = source_free(service->exit_source);
         service->pidfd = safe_close(service->pidfd);
+        watchdog_close(service);
         if (service == &launcher->supervisor)
                 link_close(launcher);
         if (launcher->stopping)
@@ -237,6 +245,7 @@ static int start(Launcher *launcher, Service *service) {
 
         r = is_supervisor ? start_supervisor(launcher) : start_logger(launcher);
         if (service->pidfd < 0) {
+                watchdog_close(service);
                 source_set_time(service->restart_timer, clock_boottime_usec() + SERVICE_PAUSE_USEC);
                 return r;
         }
@@ -261,8 +270,10 @@ static int start(Launcher *launcher, Service *service) {
 int services_start(Launcher *launcher) {
         int r;
 
-        launcher->supervisor = (Service){.name = "dynod-supervisor", .pidfd = -EBADF};
-        launcher->logger = (Service){.name = "dynod-logger", .pidfd = -EBADF};
+        launcher->supervisor =
+                (Service){.name = "dynod-supervisor", .pidfd = -EBADF, .watchdog_fd = -EBADF};
+        launcher->logger =
+                (Service){.name = "dynod-logger", .pidfd = -EBADF, .watchdog_fd = -EBADF};
         for (int i = 0; i < 2; i++) {
                 Service *service = i == 0 ? &launcher->supervisor : &launcher->logger;
 
@@ -293,6 +304,7 @@ static void stop_service(Service *service) {
 
         service->exit_source = source_free(service->exit_source);
         service->restart_timer = source_free(service->restart_timer);
+        watchdog_close(service);
         if (service->pidfd < 0)
                 return;
 

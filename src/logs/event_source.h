@@ -5,6 +5,7 @@
 
 typedef enum EventKind {
         EVENT_SIGNAL,
+        EVENT_WATCHDOG,
         EVENT_CHANNEL,
         EVENT_FOLDER,
         EVENT_APP_FIFO,

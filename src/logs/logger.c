@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 
 #include "base/parse.h"
+#include "ipc/watchdog.h"
 #include "logs/logger_internal.h"
 
 /* Events per turn of the loop; epoll hands out the others first next time. */
@@ -64,6 +65,7 @@ int logger_new(Logger **ret, const char *logs_dir, const char *dynos_dir, int ch
         if (!logger)
                 return -ENOMEM;
         logger->epoll_fd = logger->signal_fd = logger->inotify_fd = logger->channel_fd = -EBADF;
+        logger->watchdog_fd = -EBADF;
         logger->logs_fd = logger->dynos_fd = -EBADF;
 
         logger->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -97,6 +99,15 @@ int logger_new(Logger **ret, const char *logs_dir, const char *dynos_dir, int ch
         return 0;
 }
 
+int logger_set_watchdog(Logger *logger, int watchdog_fd) {
+        int r = watch_fd(logger, watchdog_fd, &logger->watchdog_source, EVENT_WATCHDOG);
+
+        if (r < 0)
+                return r;
+        logger->watchdog_fd = watchdog_fd;
+        return 0;
+}
+
 Logger *logger_free(Logger *logger) {
         if (!logger)
                 return NULL;
@@ -111,6 +122,7 @@ Logger *logger_free(Logger *logger) {
         capture_context_clear(&logger->context);
         record_buffer_clear(&logger->held);
 
+        logger->watchdog_fd = safe_close(logger->watchdog_fd);
         logger->channel_fd = safe_close(logger->channel_fd);
         logger->inotify_fd = safe_close(logger->inotify_fd);
         logger->dynos_fd = safe_close(logger->dynos_fd);
@@ -180,6 +192,9 @@ static void sort_event(Logger *logger, Turn *turn, const struct epoll_event *eve
         switch (source->kind) {
         case EVENT_SIGNAL:
                 logger->stop = true;
+                break;
+        case EVENT_WATCHDOG:
+                watchdog_answer(logger->watchdog_fd);
                 break;
         case EVENT_CHANNEL:
                 turn->channel = true;

@@ -24,6 +24,9 @@ typedef struct Logger Logger;
 int logger_new(Logger **ret, const char *logs_dir, const char *dynos_dir, int channel_fd)
         _must_check_;
 
+/* Answers root's questions (ipc/watchdog.h) there; owned by the logger from success on. */
+int logger_set_watchdog(Logger *logger, int watchdog_fd) _must_check_;
+
 Logger *logger_free(Logger *logger);
 DEFINE_CLEANUP(Logger, logger_free)
 

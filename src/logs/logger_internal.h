@@ -17,9 +17,9 @@
 #define HELD_BYTES ((size_t)256 * 1024)
 
 struct Logger {
-        int epoll_fd, signal_fd, inotify_fd, channel_fd;
+        int epoll_fd, signal_fd, inotify_fd, channel_fd, watchdog_fd;
         int logs_fd, dynos_fd;
-        EventSource signal_source, folder_source, channel_source;
+        EventSource signal_source, folder_source, channel_source, watchdog_source;
 
         AppLog **apps; /* in order of their serial numbers */
         size_t n_apps;

@@ -3,7 +3,8 @@
 /*
  * dynod-logger --instance NAME [--debug]
  *
- * fd 3: channel from the supervisor (ipc/log_proto.h); fd 4: the configuration.
+ * fd 3: channel from the supervisor (ipc/log_proto.h); fd 4: the configuration; fd 5: whether
+ * we hang (ipc/watchdog.h).
  * Started by the launcher as the logger's user, without capabilities and network, in a
  * mount namespace in which its own folder is all there is of the state folder.
  */
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "confine/confine.h"
+#include "ipc/watchdog.h"
 #include "logs/logger.h"
 
 #define FD_CHANNEL 3
@@ -115,6 +117,8 @@ static int open_logger(Logger **ret) {
                 return -ENOMEM;
 
         r = logger_new(ret, logs_dir, dynos_dir, FD_CHANNEL);
+        if (r == 0)
+                r = logger_set_watchdog(*ret, WATCHDOG_FD_LOGGER);
         if (r < 0)
                 return log_error_errno(r, "Cannot open %s and %s: %m", logs_dir, dynos_dir);
         return 0;
@@ -139,7 +143,8 @@ int main(int argc, char **argv) {
         }
         raise_file_limit();
         if (fcntl(FD_CHANNEL, F_SETFD, FD_CLOEXEC) < 0 ||
-            fcntl(FD_CHANNEL, F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
+            fcntl(FD_CHANNEL, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
+            fcntl(WATCHDOG_FD_LOGGER, F_SETFD, FD_CLOEXEC) < 0) {
                 log_error("dynod-logger is started by dynod.");
                 return 1;
         }

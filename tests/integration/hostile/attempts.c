@@ -5,6 +5,7 @@
 #include <linux/keyctl.h>
 #include <linux/ptrace.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -19,11 +20,41 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "attempts.h"
+#include "ipc/watchdog.h"
+
+/* ---- being taken for alive ---- */
+
+static int watchdog_fd = -1;
+
+static void on_alarm(int signo) {
+        watchdog_answer(watchdog_fd);
+}
+
+void answer_watchdog(int fd) {
+        const struct itimerval often = {
+                .it_interval = {.tv_usec = 500000}, .it_value = {.tv_sec = 1}};
+        struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+        watchdog_fd = fd;
+        if (sigaction(SIGALRM, &action, NULL) < 0 || setitimer(ITIMER_REAL, &often, NULL) < 0)
+                _exit(1);
+}
+
+int wait_for(int fd, short events, int msec) {
+        struct pollfd p = {.fd = fd, .events = events};
+        int r;
+
+        do
+                r = poll(&p, 1, msec);
+        while (r < 0 && errno == EINTR);
+        return r;
+}
 
 /* ---- calls ---- */
 

@@ -25,3 +25,9 @@ void attempt_files(const char *own, const char *outside, int pid, AttemptSay say
 
 /* The same for one that sees nothing but its own folder. */
 void attempt_own(const char *own, AttemptSay say);
+
+/* From before it locks itself in: root's questions (ipc/watchdog.h) are answered, whatever it does. */
+void answer_watchdog(int fd);
+
+/* poll(2) of one, which those answers do not interrupt. */
+int wait_for(int fd, short events, int msec);

@@ -17,6 +17,7 @@
 
 #include "attempts.h"
 #include "ipc/log_proto.h"
+#include "ipc/watchdog.h"
 #include "layers_off.h"
 #include "logs/logger.h"
 
@@ -57,6 +58,10 @@ static void send_junk(void) {
         for (size_t i = 0; i < 20000; i++)
                 if (send(LOGGER_CHANNEL, junk, 1 + i % sizeof(junk), MSG_NOSIGNAL) < 0)
                         (void)nanosleep(&pause, NULL);
+}
+
+__attribute__((constructor)) static void stay_alive(void) {
+        answer_watchdog(WATCHDOG_FD_LOGGER);
 }
 
 WRAP(int, logger_run, const Logger *logger) {

@@ -23,6 +23,7 @@
 #include "ipc/channel.h"
 #include "ipc/launch_proto.h"
 #include "ipc/unpack_proto.h"
+#include "ipc/watchdog.h"
 #include "layers_off.h"
 
 #define LINK 3
@@ -43,10 +44,8 @@ static void say(const char *name, int result) {
 /* ---- talking to root ---- */
 
 static void send_raw(const void *msg, size_t size, const int *fds, size_t n_fds) {
-        struct pollfd p = {.fd = LINK, .events = POLLOUT};
-
         while (channel_send(LINK, msg, size, fds, n_fds) == CHANNEL_E_AGAIN)
-                (void)poll(&p, 1, -1);
+                (void)wait_for(LINK, POLLOUT, -1);
 }
 
 static uint32_t send_msg(LaunchType type, LaunchMessage *msg, const int *fds, size_t n_fds) {
@@ -56,12 +55,11 @@ static uint32_t send_msg(LaunchType type, LaunchMessage *msg, const int *fds, si
 }
 
 static bool receive_with(LaunchMessage *ret, ChannelFds *ret_fds) {
-        struct pollfd p = {.fd = LINK, .events = POLLIN};
         size_t size;
         int r;
 
         while ((r = channel_recv(LINK, ret, sizeof(*ret), &size, ret_fds)) == CHANNEL_E_AGAIN)
-                if (poll(&p, 1, REPLY_MSEC) <= 0)
+                if (wait_for(LINK, POLLIN, REPLY_MSEC) <= 0)
                         return false;
         return r == 0;
 }
@@ -581,6 +579,10 @@ static void serve(int fd) {
                 (void)fclose(orders);
 }
 
+__attribute__((constructor)) static void stay_alive(void) {
+        answer_watchdog(WATCHDOG_FD_SUPERVISOR);
+}
+
 /* ---- in place of the real one, which has locked itself in to the end ---- */
 
 WRAP(int, manager_new, Manager **ret, sd_event *event, int launch_fd, const ManagerHooks *hooks) {
@@ -592,10 +594,9 @@ WRAP(const Config *, manager_config, const Manager *manager) {
 }
 
 WRAP(int, server_new, Server **ret, sd_event *event, int listen_fd, Manager *manager) {
-        struct pollfd p = {.fd = listen_fd, .events = POLLIN};
         int fd;
 
-        while (poll(&p, 1, -1) >= 0)
+        while (wait_for(listen_fd, POLLIN, -1) >= 0)
                 if ((fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
                         serve(fd);
         return -EIO;

@@ -151,18 +151,20 @@ class Harness:
         os.write(config, (f"instance = tlogs\nstate_dir = {self.root}/state\n"
                           f"run_dir = {self.root}/run\nlogger_user = {LOGGER_UID}\n"
                           "supervisor_user = 61003\ncontrol_group = 61003\n").encode())
-        # Above 4, so that bash can put them there without overwriting one with the other.
-        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (theirs.fileno(), config)]
+        watchdog = os.eventfd(0, os.EFD_NONBLOCK)
+        # Above 5, so that bash can put them there without overwriting one with the other.
+        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (theirs.fileno(), config, watchdog)]
         command = ["setpriv", f"--reuid={LOGGER_UID}", f"--regid={LOGGER_UID}", "--clear-groups",
                    "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
                    str(self.program), "--instance", "tlogs"]
-        shell = f'exec 3<&{passed[0]} 4<&{passed[1]} {passed[0]}<&- {passed[1]}<&- && exec "$@"'
+        shell = f'exec 3<&{passed[0]} 4<&{passed[1]} 5<&{passed[2]} && ' + \
+            ' '.join(f'exec {fd}<&-;' for fd in passed) + ' exec "$@"'
         self.process = subprocess.Popen(["bash", "-c", shell, "bash", *command],
                                         pass_fds=passed,
                                         # LeakSanitizer needs ptrace, which Landlock refuses.
                                         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
                                         stderr=(self.root / "stderr").open("ab"))
-        for fd in (config, *passed):
+        for fd in (config, watchdog, *passed):
             os.close(fd)
         theirs.close()
         self.channel = ours
