@@ -56,6 +56,9 @@ Dyno *dyno_free(Dyno *dyno) {
                 }
         dyno->exit_source = source_free(dyno->exit_source);
         dyno->drain_timer = source_free(dyno->drain_timer);
+        dyno->start_source = source_free(dyno->start_source);
+        dyno->start_timer = source_free(dyno->start_timer);
+        dyno->start = sandbox_start_free(dyno->start);
         if (dyno->watch >= 0)
                 (void)inotify_rm_watch(dyno->launcher->inotify_fd, dyno->watch);
         dyno->app_fifo_fd = safe_close(dyno->app_fifo_fd);
@@ -85,9 +88,9 @@ bool dynos_use(const Launcher *launcher, ObjectKind kind, const uint8_t digest[D
         for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next) {
                 const LaunchStart *start = &dyno->facts.start;
 
-                if (dyno->exit_source && memcmp(kind == OBJECT_STACK ? start->stack : start->slug,
-                                                digest,
-                                                DIGEST_SIZE) == 0)
+                if (dyno_is_alive(dyno) && memcmp(kind == OBJECT_STACK ? start->stack : start->slug,
+                                                  digest,
+                                                  DIGEST_SIZE) == 0)
                         return true;
         }
         return false;
@@ -97,7 +100,7 @@ unsigned dynos_count(const Launcher *launcher) {
         unsigned n = 0;
 
         for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
-                if (dyno->exit_source)
+                if (dyno_is_alive(dyno))
                         n++;
 
         return n;
@@ -126,8 +129,8 @@ static void announce_exit(Dyno *dyno) {
 }
 
 void dyno_announce(Dyno *dyno) {
-        if (dyno->start_failed)
-                return; /* there is no such dyno */
+        if (dyno->start_failed || dyno->start)
+                return; /* there is no such dyno, or not yet */
         dyno->facts.header = (LaunchHeader){.type = LAUNCH_DYNO};
         link_send(dyno->launcher, &dyno->facts, sizeof(dyno->facts), NULL, 0);
         if (dyno->exit_usec != 0)
@@ -235,12 +238,7 @@ static int on_drain_timer(void *userdata, uint32_t events) {
         return 0;
 }
 
-/*
- * The one that has waited longest for a logger to read its output gives its slot to a start
- * that there is none left for. What the logger has opened it can still read. True if there
- * was one.
- */
-static bool forget_oldest(Launcher *launcher) {
+bool dynos_forget_oldest(Launcher *launcher) {
         Dyno *oldest = NULL;
 
         for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
@@ -257,8 +255,7 @@ static bool forget_oldest(Launcher *launcher) {
         return true;
 }
 
-/* Ends what is left of it, and forgets it when nothing is. */
-static void tear_down(Dyno *dyno) {
+void dyno_tear_down(Dyno *dyno) {
         int r;
 
         dyno->drain_wait_usec = DRAIN_FIRST_USEC;
@@ -287,7 +284,7 @@ void dyno_ended(Dyno *dyno) {
         (void)net_slot_listens(dyno->launcher->net, dyno->slot.index, false);
 
         announce_exit(dyno);
-        tear_down(dyno);
+        dyno_tear_down(dyno);
 }
 
 static int on_exit_event(void *userdata, uint32_t events) {
@@ -360,288 +357,6 @@ int dynos_on_inotify(void *userdata, uint32_t events) {
         }
 
         return 0;
-}
-
-/* ---- start ---- */
-
-/* A start that would promise more memory than there is, is refused with the numbers. */
-static int check_memory(const Launcher *launcher, const LaunchStart *start, SandboxError *reterr) {
-        uint64_t promised = 0;
-
-        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
-                if (dyno->exit_source)
-                        promised += dyno->facts.start.memory_quota;
-        if (start->memory_quota <= launcher->memory_total &&
-            promised <= launcher->memory_total - start->memory_quota)
-                return 0;
-
-        reterr->layer = LAYER_MEMORY;
-        reterr->error = ENOMEM;
-        (void)snprintf(
-                reterr->detail,
-                sizeof(reterr->detail),
-                "%llu MB wanted, %llu of %llu MB are promised to other dynos",
-                (unsigned long long)(start->memory_quota >> 20),
-                (unsigned long long)(promised >> 20),
-                (unsigned long long)(launcher->memory_total >> 20));
-        return -ENOMEM;
-}
-
-/* The sandbox refuses for want of its own layers; the network's is judged here. */
-static int check_network(Launcher *launcher, SandboxError *reterr) {
-        const uint32_t tc = UINT32_C(1) << MISSING_TC;
-
-        if ((host_missing(launcher) & ~launcher->config->allow_missing & tc) != 0) {
-                *reterr = (SandboxError){
-                        .layer = LAYER_NETWORK,
-                        .error = ENOPROTOOPT,
-                        .detail = "tc is missing on this host",
-                };
-                return -ENOPROTOOPT;
-        }
-
-        network_make_whole(launcher);
-        if (!net_damage(launcher->net))
-                return 0;
-        *reterr = (SandboxError){.layer = LAYER_NETWORK, .error = EIO};
-        (void)snprintf(reterr->detail, sizeof(reterr->detail), "%s", net_damage(launcher->net));
-        return -EIO;
-}
-
-NetDyno dyno_network(const LaunchStart *start) {
-        return (NetDyno){
-                .app_number = start->app_number,
-                .bandwidth = start->bandwidth,
-                .connections = start->connections,
-                .connection_rate = start->connection_rate,
-        };
-}
-
-/* Policy and limits are in force, and read back, before anything of the dyno runs. */
-static int begin_network(const Dyno *dyno, SandboxError *reterr) {
-        NetDyno network = dyno_network(&dyno->facts.start);
-        Net *net = dyno->launcher->net;
-        char detail[NET_DETAIL_SIZE];
-        int r;
-
-        reterr->layer = LAYER_NETWORK;
-        r = net_slot_begin(net, dyno->slot.index, dyno->slot.netns_fd, &network);
-        if (r < 0) {
-                reterr->error = -r;
-                (void)snprintf(
-                        reterr->detail,
-                        sizeof(reterr->detail),
-                        "policy and limits cannot be put in force");
-                return r;
-        }
-        r = net_check_slot(net, dyno->slot.index, detail, sizeof(detail));
-        if (r == 0)
-                return 0;
-        reterr->error = r < 0 ? -r : ENETDOWN;
-        (void)snprintf(
-                reterr->detail,
-                sizeof(reterr->detail),
-                "%.*s",
-                (int)sizeof(reterr->detail) - 1,
-                detail);
-        return -reterr->error;
-}
-
-typedef struct Trees {
-        int stack_fd, slug_fd, slug_tree_fd;
-} Trees;
-
-static void trees_close(Trees *trees) {
-        trees->stack_fd = safe_close(trees->stack_fd);
-        trees->slug_fd = safe_close(trees->slug_fd);
-        trees->slug_tree_fd = safe_close(trees->slug_tree_fd);
-}
-
-static int
-open_trees(Launcher *launcher, const LaunchStart *start, Trees *ret, SandboxError *reterr) {
-        const char *what = "stack";
-        int r;
-
-        r = store_tree_open(launcher->store, OBJECT_STACK, start->stack, &ret->stack_fd);
-        if (r == 0) {
-                what = "slug";
-                r = store_tree_open(launcher->store, OBJECT_SLUG, start->slug, &ret->slug_fd);
-        }
-        if (r == 0)
-                r = store_part_open(ret->slug_fd, STORE_PART_TREE, &ret->slug_tree_fd);
-        if (r < 0) {
-                reterr->layer = LAYER_STORE;
-                reterr->error = -r;
-                (void)snprintf(reterr->detail, sizeof(reterr->detail), "the %s", what);
-        }
-
-        return r;
-}
-
-/*
- * What is left of a start that failed: slot and folder, and its process while that dies.
- * Takes @dyno over.
- */
-static void undo_start(Dyno *dyno, bool have_folder) {
-        char name[DYNO_ID_SIZE + 1];
-
-        if (have_folder) {
-                (void)snprintf(name, sizeof(name), ".%s", dyno->facts.start.id);
-                dyno_folder_remove(dyno->launcher, name);
-                dyno_folder_remove(dyno->launcher, dyno->facts.start.id);
-        }
-        if (dyno->process.pidfd < 0) {
-                slots_give_back(dyno->launcher, &dyno->slot);
-                (void)dyno_free(dyno);
-                return;
-        }
-
-        dyno->start_failed = true;
-        dyno_link(dyno);
-        tear_down(dyno);
-}
-
-static int
-launch(Dyno *dyno, const SandboxLaunch *launch_template, const Trees *trees, SandboxError *reterr) {
-        SandboxLaunch request = *launch_template;
-        int r;
-
-        request.slot = &dyno->slot;
-        request.start = &dyno->facts.start;
-        request.stack_fd = trees->stack_fd;
-        request.slug_fd = trees->slug_tree_fd;
-        request.status_fd = dyno->status_fd;
-        request.app_fifo_fd = dyno->app_fifo_fd;
-        request.log_fifo_fd = dyno->log_fifo_fd;
-
-        /* If it failed, what is still dying is in there too. */
-        r = sandbox_launch(dyno->launcher->host, &request, &dyno->process, reterr);
-        if (r < 0)
-                return r;
-
-        dyno->facts.pid = (uint32_t)dyno->process.pid;
-        memcpy(dyno->phase_usec, dyno->process.phase_usec, sizeof(dyno->phase_usec));
-        return 0;
-}
-
-/* The dyno runs: make it known. */
-static int make_known(Dyno *dyno) {
-        int r;
-
-        r = dyno_folder_publish(dyno, true);
-        if (r == 0)
-                r = dyno_watch_exit(dyno);
-        if (r == 0 && dyno->facts.start.web_port != 0)
-                r = net_web_allow(
-                        dyno->launcher->net, dyno->slot.index, dyno->facts.start.web_port);
-        if (r < 0)
-                dyno->exit_source = source_free(dyno->exit_source);
-
-        return r;
-}
-
-static int start_in_slot(
-        Launcher *launcher,
-        const LaunchStart *start,
-        SandboxLaunch *request,
-        Dyno **ret,
-        SandboxError *reterr) {
-        _cleanup_(trees_close) Trees trees = {-EBADF, -EBADF, -EBADF};
-        _cleanup_(dyno_freep) Dyno *dyno = dyno_new(launcher);
-        bool have_folder = false;
-        int r;
-
-        if (!dyno)
-                return -ENOMEM;
-        r = open_trees(launcher, start, &trees, reterr);
-        if (r < 0)
-                return r;
-        r = slots_take(launcher, &dyno->slot, reterr);
-        if (r == -EUSERS && forget_oldest(launcher))
-                r = slots_take(launcher, &dyno->slot, reterr);
-        if (r < 0)
-                return r;
-
-        dyno->facts = (LaunchDynoFacts){
-                .header = {.type = LAUNCH_DYNO},
-                .start = *start,
-                .uid = dyno->slot.uid,
-                .address = dyno->slot.address.s_addr,
-                .started_usec = clock_realtime_usec(),
-        };
-        sandbox_host_limit(launcher->host, launcher->memory_total, &dyno->facts.start);
-        sizes_limit(&launcher->bounds, &dyno->facts.start);
-        dyno->phase_usec[PHASE_SLOT] = (uint32_t)(clock_boottime_usec() - request->received_usec);
-
-        r = begin_network(dyno, reterr);
-        if (r < 0) {
-                undo_start(TAKE_PTR(dyno), false);
-                return r;
-        }
-        reterr->layer = LAYER_PROCESS;
-        r = dyno_folder_make(dyno);
-        if (r == 0) {
-                have_folder = true;
-                /* Before anything runs: the first word of dyno-init may be its last. */
-                r = dyno_folder_watch(dyno);
-        }
-        if (r == 0) {
-                dyno->process.phase_usec[PHASE_SLOT] = dyno->phase_usec[PHASE_SLOT];
-                r = launch(dyno, request, &trees, reterr);
-        }
-        if (r == 0)
-                r = make_known(dyno);
-        if (r < 0) {
-                undo_start(TAKE_PTR(dyno), have_folder);
-                return r;
-        }
-
-        dyno_link(dyno);
-        *ret = TAKE_PTR(dyno);
-        return 0;
-}
-
-void dyno_start(
-        Launcher *launcher,
-        const LaunchStart *start,
-        int spec_fd,
-        int attach_fd,
-        LaunchStarted *ret) {
-        SandboxLaunch request = {
-                .received_usec = clock_boottime_usec(),
-                .spec_fd = spec_fd,
-                .attach_fd = attach_fd,
-        };
-        SandboxError error = {.layer = LAYER_PROCESS};
-        Dyno *dyno = NULL;
-        int r;
-
-        *ret = (LaunchStarted){.header = {.type = LAUNCH_STARTED, .seq = start->header.seq}};
-
-        r = dyno_find(launcher, start->id) ? -EEXIST : dyno_spec_check_fd(spec_fd);
-        if (r == 0)
-                r = check_network(launcher, &error);
-        if (r == 0)
-                r = policies_check_start(launcher, start, &error);
-        if (r == 0)
-                r = sizes_check_start(&launcher->bounds, start, &error);
-        if (r == 0)
-                r = check_memory(launcher, start, &error);
-        if (r == 0)
-                r = sweep_check_room(launcher, start, &error);
-        if (r == 0)
-                r = start_in_slot(launcher, start, &request, &dyno, &error);
-
-        ret->result = r;
-        ret->layer = r == 0 ? _LAYER_ANY_MAX : error.layer;
-        if (r < 0 || !dyno) {
-                (void)snprintf(ret->detail, sizeof(ret->detail), "%s", error.detail);
-                return;
-        }
-        ret->facts = dyno->facts;
-        memcpy(ret->phase_usec, dyno->phase_usec, sizeof(ret->phase_usec));
-        if (host_missing(launcher) != 0)
-                log_notice("%s started without a layer, as allow_missing says.", start->id);
 }
 
 /* ---- requests to a running dyno ---- */

@@ -18,14 +18,15 @@
  * @start:      a checked message
  * @spec_fd:    borrowed
  * @attach_fd:  borrowed, or negative
- * @ret:        the answer, filled whatever the result; ret->result is it
+ *
+ * Return: 0: it is under way, and answered when the dyno runs or could not be started; or a
+ * negative errno: it was refused, and that is answered.
  */
-void dyno_start(
-        Launcher *launcher,
-        const LaunchStart *start,
-        int spec_fd,
-        int attach_fd,
-        LaunchStarted *ret);
+int dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int attach_fd)
+        _must_check_;
+
+/* The supervisor is gone: nothing of what it began to start has run, and nothing will. */
+void starts_abort(Launcher *launcher);
 
 /* LAUNCH_SIGNAL, LAUNCH_KILL. Return: 0, -ESRCH, or a negative errno. */
 int dyno_signal(Launcher *launcher, const LaunchSignal *request) _must_check_;

@@ -176,13 +176,13 @@ size_t dynos_list_links(Launcher *launcher, NetKeep *ret) {
         size_t n = 0;
 
         for (Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next) {
-                if (!dyno->exit_source)
+                if (!dyno_is_alive(dyno))
                         continue;
                 if (dyno->slot.netns_fd < 0) /* adopted */
                         dyno->slot.netns_fd = netns_of(dyno);
                 ret[n++] = (NetKeep){
                         .slot = dyno->slot.index,
-                        .web_port = dyno->facts.start.web_port,
+                        .web_port = dyno->start ? 0 : dyno->facts.start.web_port, /* not yet */
                         .listens = dyno->facts.bound != 0,
                         .dyno = dyno_network(&dyno->facts.start),
                         .netns_fd = dyno->slot.netns_fd,

@@ -18,7 +18,11 @@ struct Dyno {
         int app_fifo_fd, log_fifo_fd, status_fd;
         int watch; /* of inotify on the status file, or negative */
 
-        Source *exit_source; /* process.pidfd; NULL: it has ended */
+        /* starts.c, while it is on its way; facts.header has the request's number then */
+        SandboxStart *start;
+        Source *start_source, *start_timer;
+
+        Source *exit_source; /* process.pidfd; NULL: it has ended, or is on its way */
         Source *drain_timer; /* while it has ended and something is left to read */
         uint32_t exit_status, exit_flags;
         uint64_t exit_usec; /* CLOCK_REALTIME; 0: runs */
@@ -49,6 +53,11 @@ bool dyno_is_drained(const Dyno *dyno);
 
 /* ---- dynos.c ---- */
 
+/* Runs or is on its way. */
+static inline bool dyno_is_alive(const Dyno *dyno) {
+        return dyno->exit_source || dyno->start;
+}
+
 /* Kills what is in the group and removes it. Return: 0; -EBUSY: it is still dying; -errno. */
 int dyno_group_end(const Launcher *launcher, const char *id, int cgroup_fd) _must_check_;
 
@@ -67,3 +76,11 @@ void dyno_ended(Dyno *dyno);
 /* Acts on what a status record says that was not known yet. */
 void dyno_take_status(Dyno *dyno);
 void dyno_announce(Dyno *dyno);
+/* Ends what is left of it, and forgets it when nothing is. */
+void dyno_tear_down(Dyno *dyno);
+/*
+ * The one that has waited longest for a logger to read its output gives its slot to a start
+ * that there is none left for. What the logger has opened it can still read. True if there
+ * was one.
+ */
+bool dynos_forget_oldest(Launcher *launcher);

@@ -57,6 +57,7 @@ void link_close(Launcher *launcher) {
         launcher->link = NULL;
         dynos_untell(launcher);
         execs_untell(launcher);
+        starts_abort(launcher);
         store_abandon_all(launcher->store);
         while (link->first)
                 drop_first(link);

@@ -18,13 +18,9 @@ static void passed_on(int *fds, size_t n_fds) {
 }
 
 static int on_start(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
-        LaunchStarted started;
-
-        dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF, &started);
-        link_send(launcher, &started, sizeof(started), NULL, 0);
-        if (started.result == 0)
+        if (dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF) == 0)
                 passed_on(fds, n_fds);
-        return 0;
+        return 0; /* answered there, or when it runs */
 }
 
 static void answer(Launcher *launcher, const LaunchMessage *msg, int result) {

@@ -37,20 +37,24 @@
 #include "sandbox/launch_internal.h"
 #include "sandbox/rootfs.h"
 
-/* A child that takes longer is stuck in the kernel: a start takes milliseconds. */
-#define LAUNCH_TIMEOUT_USEC (10 * USEC_PER_SEC)
-/* A killed one dies in less than one, unless it waits for a device. */
-#define UNDO_WAIT_MSEC 200
-
 /* A start under way: what must be undone if it fails. */
-typedef struct Start {
+struct SandboxStart {
         SandboxHost *host;
-        const SandboxLaunch *launch;
-        RootfsParts parts;
+        LaunchStart start;
+        SandboxSlot slot; /* its descriptors are the caller's */
+        uint64_t received_usec;
         SandboxDyno dyno;
         LaunchPipes pipes;
+        ChildReport report;
+        bool ready; /* the child has taken on all layers */
+};
+
+/* What the child needs, and nobody after the clone. */
+typedef struct ChildParts {
+        const SandboxLaunch *launch;
+        RootfsParts rootfs;
         char hostname[ROOTFS_HOSTNAME_SIZE];
-} Start;
+} ChildParts;
 
 int launch_pipes_open(LaunchPipes *ret) {
         int report[2], go[2];
@@ -111,24 +115,6 @@ int launch_take_report(LaunchPipes *pipes, bool *ready, ChildReport *ret, Sandbo
         return 0;
 }
 
-/* See sandbox_launch() for why this may wait. */
-static int await_exec(LaunchPipes *pipes, ChildReport *ret, SandboxError *reterr) {
-        uint64_t now, deadline = clock_boottime_usec() + LAUNCH_TIMEOUT_USEC;
-        struct pollfd p = {.fd = pipes->report_read, .events = POLLIN};
-        bool ready = false;
-        int r;
-
-        while ((r = launch_take_report(pipes, &ready, ret, reterr)) == -EAGAIN) {
-                now = clock_boottime_usec();
-                if (now >= deadline)
-                        return sandbox_fail(
-                                reterr, LAYER_PROCESS, -ETIMEDOUT, "the new process is stuck");
-                (void)poll(&p, 1, (int)((deadline - now) / USEC_PER_MSEC) + 1);
-        }
-
-        return r;
-}
-
 int launch_go(const LaunchPipes *pipes, SandboxError *reterr) {
         const char go = INIT_GO;
 
@@ -158,21 +144,21 @@ static int make_hostname(char ret[ROOTFS_HOSTNAME_SIZE]) {
 }
 
 /* Child: the namespaces that clone3 could not make, and the name. */
-static int enter_namespaces(const Start *s, SandboxError *reterr) {
+static int enter_namespaces(const ChildParts *parts, SandboxError *reterr) {
         /* Only now: clone3 would take the launcher's group as the top. */
         if (unshare(CLONE_NEWCGROUP) < 0)
                 return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot make a cgroup one");
-        if (setns(s->launch->slot->netns_fd, CLONE_NEWNET) < 0)
+        if (setns(parts->launch->slot->netns_fd, CLONE_NEWNET) < 0)
                 return sandbox_fail(reterr, LAYER_NETWORK, -errno, "cannot enter the namespace");
-        if (sethostname(s->hostname, strlen(s->hostname)) < 0)
+        if (sethostname(parts->hostname, strlen(parts->hostname)) < 0)
                 return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot set the host name");
 
         return 0;
 }
 
 /* Child: returns only on failure. */
-static int child_run(Start *s, ChildReport *report) {
-        const SandboxLaunch *launch = s->launch;
+static int child_run(SandboxStart *s, ChildParts *parts, ChildReport *report) {
+        const SandboxLaunch *launch = parts->launch;
         Confinement c = {
                 .host = s->host,
                 .process_limit = launch->start->process_limit,
@@ -197,10 +183,10 @@ static int child_run(Start *s, ChildReport *report) {
         int r;
 
         report->clone_usec = clock_boottime_usec();
-        r = enter_namespaces(s, &report->error);
+        r = enter_namespaces(parts, &report->error);
         if (r < 0)
                 return r;
-        c.proc_fd = rootfs_enter(s->host, launch, &s->parts, s->hostname, &report->error);
+        c.proc_fd = rootfs_enter(s->host, launch, &parts->rootfs, parts->hostname, &report->error);
         if (c.proc_fd < 0)
                 return c.proc_fd;
         report->rootfs_usec = clock_boottime_usec();
@@ -216,7 +202,7 @@ static int child_run(Start *s, ChildReport *report) {
         return confinement_exec(&c, &report->error);
 }
 
-static int spawn(Start *s, SandboxError *reterr) {
+static int spawn(SandboxStart *s, ChildParts *parts, SandboxError *reterr) {
         struct clone_args args = {
                 .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
                          CLONE_INTO_CGROUP | CLONE_PIDFD,
@@ -236,7 +222,7 @@ static int spawn(Start *s, SandboxError *reterr) {
         if (pid == 0) {
                 ChildReport report = {.type = 0};
 
-                (void)child_run(s, &report);
+                (void)child_run(s, parts, &report);
                 report.type = CHILD_FAILED;
                 child_report_send(s->pipes.report_write, &report);
                 _exit(1);
@@ -246,8 +232,8 @@ static int spawn(Start *s, SandboxError *reterr) {
         return 0;
 }
 
-static int make_cgroup(Start *s, SandboxError *reterr) {
-        const LaunchStart *start = s->launch->start;
+static int make_cgroup(SandboxStart *s, SandboxError *reterr) {
+        const LaunchStart *start = &s->start;
         const CgroupLimits limits = {
                 .memory_quota = start->memory_quota,
                 .memory_kill = start->memory_kill,
@@ -267,13 +253,13 @@ static int make_cgroup(Start *s, SandboxError *reterr) {
 }
 
 /* Rule 2: nothing of the app has run, and nothing will if a layer reads otherwise. */
-static int verify(const Start *s, SandboxError *reterr) {
+static int verify(const SandboxStart *s, SandboxError *reterr) {
         const SandboxExpect expect = {
-                .start = s->launch->start,
-                .uid = s->launch->slot->uid,
-                .address = s->launch->slot->address,
-                .netns_fd = s->launch->slot->netns_fd,
-                .userns_fd = s->launch->slot->userns_fd,
+                .start = &s->start,
+                .uid = s->slot.uid,
+                .address = s->slot.address,
+                .netns_fd = s->slot.netns_fd,
+                .userns_fd = s->slot.userns_fd,
         };
         LaunchLayerReport reports[_LAYER_MAX];
         int r;
@@ -285,78 +271,36 @@ static int verify(const Start *s, SandboxError *reterr) {
         return inspect_verdict(reports, reterr);
 }
 
-static uint32_t since(const Start *s, uint64_t usec) {
-        return usec > s->launch->received_usec ? (uint32_t)(usec - s->launch->received_usec) : 0;
+static uint32_t since(const SandboxStart *s, uint64_t usec) {
+        return usec > s->received_usec ? (uint32_t)(usec - s->received_usec) : 0;
 }
 
-static int run(Start *s, SandboxError *reterr) {
-        uint32_t *phase = s->dyno.phase_usec;
-        ChildReport report = {.type = 0};
+static int begin(SandboxStart *s, ChildParts *parts, SandboxError *reterr) {
         int r;
 
         r = make_cgroup(s, reterr);
         if (r < 0)
                 return r;
-        phase[PHASE_CGROUP] = since(s, clock_boottime_usec());
+        s->dyno.phase_usec[PHASE_CGROUP] = since(s, clock_boottime_usec());
 
-        r = rootfs_take_parts(s->host, s->launch, &s->parts, reterr);
+        r = rootfs_take_parts(s->host, parts->launch, &parts->rootfs, reterr);
         if (r < 0)
                 return r;
         r = launch_pipes_open(&s->pipes);
         if (r == 0)
-                r = make_hostname(s->hostname);
+                r = make_hostname(parts->hostname);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot prepare");
 
-        r = spawn(s, reterr);
+        r = spawn(s, parts, reterr);
         launch_pipes_close_child(&s->pipes);
-        if (r == 0)
-                r = await_exec(&s->pipes, &report, reterr);
-        if (r < 0)
-                return r;
-        phase[PHASE_CLONE] = since(s, report.clone_usec);
-        phase[PHASE_ROOTFS] = since(s, report.rootfs_usec);
-        phase[PHASE_CONFINE] = since(s, report.confine_usec);
-        phase[PHASE_EXEC] = since(s, clock_boottime_usec());
-
-        r = verify(s, reterr);
-        if (r == 0)
-                r = launch_go(&s->pipes, reterr);
-        phase[PHASE_VERIFY] = since(s, clock_boottime_usec());
-
         return r;
 }
 
-/* Kills all of it. Return: true when nothing is left. */
-static bool undo(Start *s) {
-        struct pollfd p = {.fd = s->dyno.pidfd, .events = POLLIN};
-
-        /* Safe: the group was made for this start. */
-        if (s->dyno.cgroup_fd >= 0)
-                (void)!cgroup_kill(s->dyno.cgroup_fd);
-        if (s->dyno.pidfd >= 0 &&
-            (poll(&p, 1, UNDO_WAIT_MSEC) <= 0 ||
-             waitid(P_PIDFD, (id_t)s->dyno.pidfd, &(siginfo_t){0}, WEXITED | WNOHANG) < 0))
-                return false;
-        /* A process that was waited for may still be on its way out of the group. */
-        if (s->dyno.cgroup_fd >= 0 &&
-            cgroup_remove(s->host->cgroup_root_fd, s->launch->start->id) == -EBUSY)
-                return false;
-        /* What cannot be discarded now will be at the next start of dynod. */
-        (void)!scratch_discard(&s->host->scratch, s->launch->start->id);
-        sandbox_dyno_clear(&s->dyno);
-        return true;
-}
-
-int sandbox_launch(
-        SandboxHost *host, const SandboxLaunch *launch, SandboxDyno *ret, SandboxError *reterr) {
-        Start s = {
-                .host = host,
-                .launch = launch,
-                .parts = ROOTFS_PARTS_INIT,
-                .dyno = SANDBOX_DYNO_INIT,
-                .pipes = LAUNCH_PIPES_INIT,
-        };
+int sandbox_launch_begin(
+        SandboxHost *host, const SandboxLaunch *launch, SandboxStart **ret, SandboxError *reterr) {
+        _cleanup_(sandbox_start_freep) SandboxStart *s = NULL;
+        ChildParts parts = {.launch = launch, .rootfs = ROOTFS_PARTS_INIT};
         int r;
 
         assert(host && launch && ret && reterr);
@@ -365,13 +309,70 @@ int sandbox_launch(
         r = sandbox_host_check(host, reterr);
         if (r < 0)
                 return r;
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return sandbox_fail(reterr, LAYER_PROCESS, -ENOMEM, "cannot prepare");
+        *s = (SandboxStart){
+                .host = host,
+                .start = *launch->start,
+                .slot = *launch->slot,
+                .received_usec = launch->received_usec,
+                .dyno = SANDBOX_DYNO_INIT,
+                .pipes = LAUNCH_PIPES_INIT,
+        };
 
-        r = run(&s, reterr);
-        launch_pipes_close(&s.pipes);
-        rootfs_parts_clear(&s.parts);
-        if (r < 0 && undo(&s))
+        r = begin(s, &parts, reterr);
+        rootfs_parts_clear(&parts.rootfs);
+        if (r < 0) {
+                /* Nothing has run. What cannot be removed now will be at the next start of dynod. */
+                if (s->dyno.cgroup_fd >= 0)
+                        (void)!cgroup_remove(host->cgroup_root_fd, s->start.id);
+                (void)!scratch_discard(&host->scratch, s->start.id);
                 return r;
+        }
 
-        *ret = s.dyno;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+int sandbox_start_fd(const SandboxStart *start) {
+        return start->pipes.report_read;
+}
+
+int sandbox_start_continue(SandboxStart *s, SandboxError *reterr) {
+        uint32_t *phase = s->dyno.phase_usec;
+        int r;
+
+        assert(s && reterr);
+
+        r = launch_take_report(&s->pipes, &s->ready, &s->report, reterr);
+        if (r == -EAGAIN)
+                return SANDBOX_E_AGAIN;
+        if (r < 0)
+                return r;
+        phase[PHASE_CLONE] = since(s, s->report.clone_usec);
+        phase[PHASE_ROOTFS] = since(s, s->report.rootfs_usec);
+        phase[PHASE_CONFINE] = since(s, s->report.confine_usec);
+        phase[PHASE_EXEC] = since(s, clock_boottime_usec());
+
+        r = verify(s, reterr);
+        if (r == 0)
+                r = launch_go(&s->pipes, reterr);
+        phase[PHASE_VERIFY] = since(s, clock_boottime_usec());
         return r;
+}
+
+void sandbox_start_take(SandboxStart *start, SandboxDyno *ret) {
+        *ret = start->dyno;
+        start->dyno = (SandboxDyno)SANDBOX_DYNO_INIT;
+}
+
+SandboxStart *sandbox_start_free(SandboxStart *start) {
+        if (!start)
+                return NULL;
+
+        launch_pipes_close(&start->pipes);
+        sandbox_dyno_clear(&start->dyno);
+        free(start);
+        return NULL;
 }

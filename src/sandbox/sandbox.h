@@ -113,7 +113,7 @@ int sandbox_isolate_mounts(void) _must_check_;
  *
  * config->run_dir must exist. Opens dyno-init, compiles the seccomp policy, enables
  * cgroup controllers, mounts /dev and /sys templates. A layer that the kernel lacks is no
- * failure here, so that `doctor` can answer: sandbox_launch() refuses then.
+ * failure here, so that `doctor` can answer: sandbox_launch_begin() refuses then.
  *
  * Return: 0 or a negative errno.
  */
@@ -164,38 +164,56 @@ int sandbox_slot_prepare(SandboxHost *host, uint32_t index, SandboxSlot *ret, Sa
 /* Closes the slot's namespaces, netns_fd too. The kernel frees them with their last user. */
 void sandbox_slot_release(SandboxSlot *slot);
 
-/**
- * sandbox_launch() - start a dyno
- * @host:    host
- * @launch:  what to start
- * @ret:     the running dyno; release with sandbox_dyno_clear()
- * @reterr:  filled on failure
- *
- * Makes the cgroup named after start->id with its limits, starts dyno-init in it behind
- * all layers, reads every layer back from the kernel and only then tells dyno-init to go
- * on. On failure everything of the dyno is killed, and nothing of it is left, process and
- * cgroup included; if it has not died at once, @ret is filled all the same, and the caller
- * waits for its end.
- *
- * Waits for the new process: it runs our own code alone, over trees that were checked when
- * they were imported, and in a cgroup with nothing else in it, so that no tenant can hold
- * it up. Its share of the CPU is that of any dyno.
- *
- * Return: 0 or a negative errno: -ENOPROTOOPT if a layer is missing here and not
- * allowed, -EPROTO if a layer read back differs from what was asked for.
- */
-int sandbox_launch(
-        SandboxHost *host, const SandboxLaunch *launch, SandboxDyno *ret, SandboxError *reterr)
-        _must_check_;
-
-/* A ps:exec on its way into its dyno. */
-typedef struct SandboxJoin SandboxJoin;
-
 enum {
         _SANDBOX_E_OK,
 
         SANDBOX_E_AGAIN, /* its descriptor is readable when it can go on */
 };
+
+/* A dyno on its way through its layers. */
+typedef struct SandboxStart SandboxStart;
+
+/**
+ * sandbox_launch_begin() - begin to start a dyno
+ * @host:    host; outlives the start
+ * @launch:  what to start; borrowed during this call, but for the slot's descriptors
+ * @ret:     its way through the layers; release with sandbox_start_free()
+ * @reterr:  filled on failure
+ *
+ * Makes the cgroup named after start->id with its limits, and in it a process that takes on
+ * all layers and becomes dyno-init. On failure nothing is left.
+ *
+ * Return: 0 or a negative errno: -ENOPROTOOPT if a layer is missing here and not allowed.
+ */
+int sandbox_launch_begin(
+        SandboxHost *host, const SandboxLaunch *launch, SandboxStart **ret, SandboxError *reterr)
+        _must_check_;
+
+int sandbox_start_fd(const SandboxStart *start); /* for EPOLLIN; borrowed */
+
+/**
+ * sandbox_start_continue() - see how far it got, without waiting
+ * @start:   the start
+ * @reterr:  filled on failure
+ *
+ * The process runs our own code alone, but with the share of the CPU and the memory that the
+ * supervisor gave it, and may be late: the caller sets a limit.
+ *
+ * Return: 0 when every layer was read back from the kernel and dyno-init was told to go on,
+ * SANDBOX_E_AGAIN, or a negative errno, -EPROTO if a layer differs from what was asked for:
+ * kill the group then.
+ */
+int sandbox_start_continue(SandboxStart *start, SandboxError *reterr) _must_check_;
+
+/* Hands the process over, whatever became of it; release with sandbox_dyno_clear(). */
+void sandbox_start_take(SandboxStart *start, SandboxDyno *ret);
+
+/* The process goes on, or ends if it was not told to go on. */
+SandboxStart *sandbox_start_free(SandboxStart *start);
+DEFINE_CLEANUP(SandboxStart, sandbox_start_free)
+
+/* A ps:exec on its way into its dyno. */
+typedef struct SandboxJoin SandboxJoin;
 
 /**
  * sandbox_exec_begin() - start a further dyno-init inside a running dyno
@@ -209,7 +227,7 @@ enum {
  * a launch, read-back included. The dyno can hold its process up for as long as it
  * likes: the caller sets a limit and kills it.
  *
- * Return: as sandbox_launch(); -ESRCH if the dyno is gone.
+ * Return: as sandbox_launch_begin(); -ESRCH if the dyno is gone.
  */
 int sandbox_exec_begin(
         SandboxHost *host,

@@ -10,7 +10,7 @@
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
  * Covers: launcher/requests.c launcher/link.c launcher/dynos.c launcher/dynos_adopt.c
- *          launcher/dyno_folder.c launcher/execs.c launcher/discard.c launcher/policies.c launcher/network.c
+ *          launcher/dyno_folder.c launcher/execs.c launcher/starts.c launcher/discard.c launcher/policies.c launcher/network.c
  *          launcher/slots.c launcher/loop.c ipc/launch_proto.c
  *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
  * Options: -max_len=4096
@@ -427,6 +427,11 @@ static void setup(World *w) {
         w->launcher = (Launcher){
                 .config = &w->config,
                 .memory_total = UINT64_C(8) << 30,
+                .bounds =
+                        {.kill_per_quota = 2,
+                         .process_limit = 256,
+                         .cpu_weight_min = 100,
+                         .cpu_weight_max = 100},
                 .host = fake_host,
                 .instance = INSTANCE_INIT,
                 .listen_fd = fuzz_open("/dev", "null", O_RDWR),

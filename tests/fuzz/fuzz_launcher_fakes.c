@@ -262,16 +262,55 @@ static int start_process(SandboxDyno *ret, SandboxError *reterr) {
         return process_new(&ret->pidfd) ? 0 : -EAGAIN;
 }
 
-int sandbox_launch(
-        SandboxHost *host, const SandboxLaunch *launch, SandboxDyno *ret, SandboxError *reterr) {
-        int r = start_process(ret, reterr);
+/* A process that is held up is one whose descriptor is never readable. */
+struct SandboxStart {
+        SandboxDyno process;
+        int fd;
+};
 
-        if (r == 0)
-                ret->cgroup_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        return r;
+int sandbox_launch_begin(
+        SandboxHost *host, const SandboxLaunch *launch, SandboxStart **ret, SandboxError *reterr) {
+        bool held_up = (fake_fail_next & 0x80) != 0;
+        SandboxDyno process = SANDBOX_DYNO_INIT;
+        int r = start_process(&process, reterr);
+
+        if (r < 0)
+                return r;
+        process.cgroup_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        *ret = malloc(sizeof(**ret));
+        if (!*ret)
+                abort();
+        (*ret)->process = process;
+        (*ret)->fd = eventfd(held_up ? 0 : 1, EFD_CLOEXEC | EFD_NONBLOCK);
+        return 0;
 }
 
-/* A process that is held up is one whose descriptor is never readable. */
+int sandbox_start_fd(const SandboxStart *start) {
+        return start->fd;
+}
+
+int sandbox_start_continue(SandboxStart *start, SandboxError *reterr) {
+        int r = fails();
+
+        if (r < 0)
+                *reterr = (SandboxError){.layer = LAYER_SECCOMP, .detail = "is not as it must be"};
+        return r == -EAGAIN ? SANDBOX_E_AGAIN : r;
+}
+
+void sandbox_start_take(SandboxStart *start, SandboxDyno *ret) {
+        *ret = start->process;
+        start->process = (SandboxDyno)SANDBOX_DYNO_INIT;
+}
+
+SandboxStart *sandbox_start_free(SandboxStart *start) {
+        if (!start)
+                return NULL;
+        sandbox_dyno_clear(&start->process);
+        (void)close(start->fd);
+        free(start);
+        return NULL;
+}
+
 struct SandboxJoin {
         int fd;
 };

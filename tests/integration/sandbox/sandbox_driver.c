@@ -27,6 +27,7 @@
 #include "config/config.h"
 #include "ipc/dyno_spec.h"
 #include "ipc/init_fds.h"
+#include "launch_wait.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_internal.h"
