@@ -119,6 +119,7 @@ typedef struct Config {
 #define CONFIG_UID_TREES 1      /* on-disk owner of every stack and slug */
 #define CONFIG_UID_SWEEPER 2    /* removes what dynos left, one at a time */
 #define CONFIG_UID_SWEPT 3      /* what it sees the owner of root's files there as */
+#define CONFIG_UID_KEEPER 4     /* keeps the scope of dynos, and does nothing */
 #define CONFIG_UID_IMPORTS 16   /* first of CONFIG_IMPORT_UIDS, one per import */
 #define CONFIG_IMPORT_UIDS 1008
 #define CONFIG_UID_DYNOS 1024 /* first of CONFIG_DYNOS_MAX, one per slot */

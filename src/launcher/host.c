@@ -17,6 +17,7 @@
 #include "launcher/child.h"
 #include "launcher/dynos.h"
 #include "launcher/policies.h"
+#include "launcher/scope.h"
 #include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/module_guard.h"
@@ -28,49 +29,6 @@
 #define LISTEN_BACKLOG 64
 
 /* ---- cgroup root ---- */
-
-/*
- * Asks systemd for INSTANCE-dynos.scope through a short-lived program, for the launcher
- * itself links no D-Bus. It prints the folder of the scope's cgroup.
- */
-static int ask_for_scope(const Launcher *launcher, char *ret, size_t size) {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF, pidfd = -EBADF;
-        char program[] = "dynod-scope", instance[INSTANCE_NAME_SIZE], timeout[24];
-        char *argv[] = {program, instance, timeout, NULL};
-        ChildSpec child = {.argv = argv, .fds = &write_fd, .n_fds = 1, .outlives_us = true};
-        int pipe_fds[2], r;
-        ssize_t n;
-        pid_t pid;
-
-        if (asprintf(&path, "%s/dynod-scope", launcher->config->libexec_dir) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-                return -errno;
-        read_fd = pipe_fds[0];
-        write_fd = pipe_fds[1];
-        field_set(instance, sizeof(instance), launcher->config->instance);
-        /* At shutdown systemd waits for the scope: longer than any dyno's grace. */
-        (void)snprintf(
-                timeout,
-                sizeof(timeout),
-                "%" PRIu64,
-                launcher->config->stop_grace_usec / USEC_PER_SEC + 30);
-        child.path = path;
-        r = child_spawn(&child, &pid, &pidfd);
-        if (r < 0)
-                return r;
-        write_fd = safe_close(write_fd);
-
-        n = read(read_fd, ret, size - 1);
-        r = child_wait(pidfd);
-        if (r != 0 || n <= 0 || ret[0] != '/')
-                return -EIO; /* it has said why */
-        ret[n] = '\0';
-        return 0;
-}
 
 /* dynod-scope asks systemd for the same. */
 static int bound_processes(const Launcher *launcher) {
@@ -88,13 +46,13 @@ static int bound_processes(const Launcher *launcher) {
 }
 
 static int open_cgroup_root(Launcher *launcher) {
-        char scope[512];
+        char scope[SCOPE_PATH_SIZE];
         const char *path = launcher->config->cgroup_root;
         struct statfs fs;
         int r;
 
         if (!path) {
-                r = ask_for_scope(launcher, scope, sizeof(scope));
+                r = scope_ask(launcher, scope, sizeof(scope));
                 if (r < 0)
                         return log_error_errno(
                                 r,

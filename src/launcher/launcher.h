@@ -64,6 +64,8 @@ typedef struct Launcher {
         int signal_fd, inotify_fd;
         Source *signal_source, *inotify_source;
         NetRepair repair;
+        int keeper_events_fd; /* scope.c */
+        Source *keeper_source, *keeper_timer;
 
         SandboxHost *host;
         Net *net;

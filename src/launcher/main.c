@@ -25,6 +25,7 @@
 #include "launcher/dynos.h"
 #include "launcher/notify.h"
 #include "launcher/policies.h"
+#include "launcher/scope.h"
 #include "launcher/slots.h"
 #include "launcher/sweep.h"
 
@@ -361,6 +362,11 @@ static int run(Launcher *launcher) {
         if (r == 0)
                 r = services_start(launcher);
         if (r == 0) {
+                r = scope_watch(launcher);
+                if (r < 0)
+                        (void)log_error_errno(r, "Cannot watch the keeper of the scope: %m");
+        }
+        if (r == 0) {
                 loop_set_idle(launcher->loop, slots_refill, launcher);
                 notify_service_manager("READY=1");
                 log_info("Ready, dynod " DYNOD_VERSION ".");
@@ -379,6 +385,7 @@ static void launcher_clear(Launcher *launcher) {
         execs_clear(launcher);
         dynos_clear(launcher);
         network_unwatch(launcher);
+        scope_unwatch(launcher);
         launcher->slots = slots_free(launcher->slots);
         launcher->sweep = sweep_free(launcher->sweep);
         launcher->store = store_close(launcher->store);
@@ -454,6 +461,7 @@ int main(int argc, char **argv) {
                 .listen_fd = -EBADF,
                 .dynos_dir_fd = -EBADF,
                 .policies_dir_fd = -EBADF,
+                .keeper_events_fd = -EBADF,
                 .signal_fd = -EBADF,
                 .inotify_fd = -EBADF,
                 .logger_channel_fd = {-EBADF, -EBADF},

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * dynod-scope INSTANCE GRACE_SECONDS: makes INSTANCE-dynos.scope if it is missing and
+ * dynod-scope INSTANCE GRACE_SECONDS UID: makes INSTANCE-dynos.scope if it is missing and
  * writes the path of its cgroup to descriptor 3. Short-lived, so that the launcher needs
  * no D-Bus library.
  *
  * Dynos live in a scope of their own, never below dynod.service, because systemd 252
  * cannot restart a service whose cgroup has delegated children. A scope ends with its
- * last process, so one idle process, the keeper, stays in a leaf of it.
+ * last process, so one idle process, the keeper, stays in a leaf of it, under a uid that is
+ * nobody else's, for a process of the same one could end it.
  */
 
 #include <errno.h>
@@ -29,28 +30,27 @@
 
 #define RESULT_FD 3
 #define JOB_TIMEOUT_USEC (20 * USEC_PER_SEC)
-#define NOBODY 65534
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 
-static _Noreturn void keep(void) {
+static _Noreturn void keep(uid_t uid) {
         (void)prctl(PR_SET_NAME, "dynod-keeper", 0, 0, 0);
         (void)setsid();
         (void)syscall(SYS_close_range, 0, ~0U, 0);
         /* Nothing is left to do for it but to be there; a failure to drop root ends it. */
-        if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-            setresuid(NOBODY, NOBODY, NOBODY) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+            setresuid(uid, uid, uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 _exit(1);
         for (;;)
                 (void)pause();
 }
 
-static pid_t start_keeper(void) {
+static pid_t start_keeper(uid_t uid) {
         pid_t pid = fork();
 
         if (pid == 0)
-                keep();
+                keep(uid);
         return pid < 0 ? -errno : pid;
 }
 
@@ -182,7 +182,8 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
         return wanted.done ? 0 : -ETIMEDOUT;
 }
 
-static int get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, char *group, size_t size) {
+static int
+get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, uid_t uid, char *group, size_t size) {
         pid_t keeper;
         int r;
 
@@ -190,7 +191,7 @@ static int get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, char *gr
         if (r == 0 && has_keeper(group))
                 return 0;
 
-        keeper = start_keeper();
+        keeper = start_keeper(uid);
         if (keeper < 0)
                 return keeper;
         if (r != 0) {
@@ -207,12 +208,13 @@ static int get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, char *gr
 
 int main(int argc, char **argv) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        uint64_t grace_sec;
+        uint64_t grace_sec, uid;
         char unit[64], group[512];
         int r;
 
         log_open("dynod-scope", false);
-        if (argc != 3 || !instance_name_is_valid(argv[1]) || parse_u64(argv[2], &grace_sec) < 0) {
+        if (argc != 4 || !instance_name_is_valid(argv[1]) || parse_u64(argv[2], &grace_sec) < 0 ||
+            parse_u64(argv[3], &uid) < 0 || uid == 0 || uid >= UINT32_MAX) {
                 log_error("Started by dynod only.");
                 return 2;
         }
@@ -225,7 +227,8 @@ int main(int argc, char **argv) {
         if (r >= 0)
                 r = sd_bus_start(bus);
         if (r >= 0)
-                r = get_scope(bus, unit, grace_sec * USEC_PER_SEC, group, sizeof(group));
+                r = get_scope(
+                        bus, unit, grace_sec * USEC_PER_SEC, (uid_t)uid, group, sizeof(group));
         if (r < 0) {
                 (void)log_error_errno(r, "Cannot get %s: %m", unit);
                 return 1;

@@ -246,6 +246,10 @@ SandboxHost *sandbox_host_free(SandboxHost *host) {
         return NULL;
 }
 
+int sandbox_host_regroup(SandboxHost *host) {
+        return cgroup_enable_controllers(host->cgroup_root_fd, &host->controllers);
+}
+
 uint32_t sandbox_host_missing(const SandboxHost *host) {
         return host->missing;
 }

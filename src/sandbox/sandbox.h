@@ -123,6 +123,9 @@ int sandbox_host_new(
 SandboxHost *sandbox_host_free(SandboxHost *host);
 DEFINE_CLEANUP(SandboxHost, sandbox_host_free)
 
+/* The group of all dynos is a new one, under the old descriptor. 0 or a negative errno. */
+int sandbox_host_regroup(SandboxHost *host) _must_check_;
+
 /* Layers of MissingLayer that are missing here, allowed or not. TC is not ours. */
 uint32_t sandbox_host_missing(const SandboxHost *host);
 

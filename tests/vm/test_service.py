@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """dynod.service as systemd runs it."""
 
+import os
+import pathlib
 import re
+import signal
 import subprocess
 
 import pytest
 
-from dynod_testing import WEB_SLUG, http_get
+from dynod_testing import WEB_SLUG, http_get, wait_until
 
 pytestmark = pytest.mark.vm
 
@@ -57,3 +60,50 @@ def test_installing_again_restarts_dynod_and_keeps_dynos(daemon, app, slug):
     after = daemon.dyno(app, "web.1")
     assert (before["id"], before["pid"]) == (after["id"], after["pid"])
     assert http_get(after)[0] == 200
+
+
+def keepers():
+    """Pids of the idle process that keeps the scope of dynos, of the scope as it is now."""
+    group = run("systemctl", "show", "-P", "ControlGroup", "dynod-dynos.scope").stdout.strip()
+    path = pathlib.Path(f"/sys/fs/cgroup{group}/keeper/cgroup.procs")
+    return path.read_text().split() if group and path.exists() else []
+
+
+def end_keeper(daemon):
+    before = keepers()
+    assert len(before) == 1, before
+    os.kill(int(before[0]), signal.SIGKILL)
+    wait_until(lambda: keepers() and keepers() != before, "there is a new keeper")
+    daemon.wait_ready()
+
+
+def test_keeper_is_ended_by_root_alone(daemon):
+    [pid] = keepers()
+    uid = os.stat(f"/proc/{pid}").st_uid
+    assert uid == daemon.uid_base() + 4
+    for other in (65534, uid + 1):
+        done = run("setpriv", "--reuid", str(other), "--clear-groups", "sh", "-c", f"kill -9 {pid}")
+        assert done.returncode != 0, done.stdout
+    assert keepers() == [pid]
+
+
+def test_scope_without_keeper_is_kept(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    before = daemon.dyno(app, "web.1")
+    end_keeper(daemon)
+    assert daemon.dyno(app, "web.1")["pid"] == before["pid"]
+    assert daemon.run(app, "true", timeout=90).returncode == 0
+
+
+def test_scope_that_is_gone_is_made_again(daemon, app, slug):
+    """systemd removes one in which nothing is left."""
+    daemon.ok("deploy", slug({"Procfile": "w: true\n"}), "-a", app, timeout=120)
+    wait_until(lambda: not daemon.json("ps", "-A"), "no dyno is left")
+    main = daemon.main_pid()
+    invocation = run("systemctl", "show", "-P", "InvocationID", "dynod-dynos.scope").stdout
+    end_keeper(daemon)
+    assert run("systemctl", "show", "-P", "InvocationID", "dynod-dynos.scope").stdout != invocation
+    assert daemon.run(app, "true", timeout=90).returncode == 0
+    assert pathlib.Path("/sys/fs/bpf/dynod-modules").exists()
+    assert daemon.main_pid() == main
