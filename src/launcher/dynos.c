@@ -106,6 +106,14 @@ unsigned dynos_count(const Launcher *launcher) {
         return n;
 }
 
+unsigned dynos_told(const Launcher *launcher) {
+        unsigned n = 0;
+
+        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                n += !dyno->start_failed && !dyno->start;
+        return n;
+}
+
 void dynos_clear(Launcher *launcher) {
         while (launcher->dynos)
                 (void)dyno_free(launcher->dynos);

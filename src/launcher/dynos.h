@@ -77,10 +77,12 @@ void dynos_untell(Launcher *launcher);
 /* Tells the supervisor of each dyno (LAUNCH_DYNO), and of each that has ended. */
 void dynos_announce(Launcher *launcher);
 
-/* How many run. */
 /* True if one that runs was made of that object. */
 bool dynos_use(const Launcher *launcher, ObjectKind kind, const uint8_t digest[DIGEST_SIZE]);
+/* How many run, or are on their way. */
 unsigned dynos_count(const Launcher *launcher);
+/* How many dynos_announce() tells of. */
+unsigned dynos_told(const Launcher *launcher);
 
 /* inotify callback: some status record changed. */
 int dynos_on_inotify(void *userdata, uint32_t events);

@@ -14,10 +14,12 @@
 #include "launcher/dynos.h"
 
 /*
- * Messages that a slow supervisor has not read. One of 1,000 dynos that all exit at once
- * fits twice; more means that it hangs, and it is started anew.
+ * Messages that a slow supervisor has not read: its greeting has two for each dyno, and all of
+ * them may end before it is through with that. More than those and some answers means that it
+ * hangs, and it is started anew.
  */
-#define LINK_QUEUE_MAX 4096
+#define LINK_QUEUE_PER_DYNO 3
+#define LINK_QUEUE_ANSWERS 4096
 
 /* Requests carried out in one turn of the loop, so that exits and signals get theirs too. */
 #define LINK_REQUESTS_PER_TURN 16
@@ -35,7 +37,7 @@ struct Link {
         int fd;
         Source *source;
         Queued *first, **last;
-        size_t n_queued;
+        size_t n_queued, max_queued;
 };
 
 static void drop_first(Link *link) {
@@ -140,6 +142,13 @@ static int on_link(void *userdata, uint32_t events) {
         return 0;
 }
 
+/* Adopted ones may be more than there may be started, and those that have ended count, too. */
+static unsigned most_dynos(const Launcher *launcher) {
+        unsigned n = dynos_told(launcher);
+
+        return n > launcher->config->max_dynos ? n : launcher->config->max_dynos;
+}
+
 int link_open(Launcher *launcher, int fd) {
         Link *link = calloc(1, sizeof(*link));
         int r;
@@ -152,6 +161,7 @@ int link_open(Launcher *launcher, int fd) {
                 return r;
         }
         link->fd = fd;
+        link->max_queued = LINK_QUEUE_ANSWERS + LINK_QUEUE_PER_DYNO * (size_t)most_dynos(launcher);
         link->last = &link->first;
 
         launcher->link = link;
@@ -161,7 +171,7 @@ int link_open(Launcher *launcher, int fd) {
 static int enqueue(Link *link, const void *msg, size_t size, const int *fds, size_t n_fds) {
         Queued *queued;
 
-        if (link->n_queued >= LINK_QUEUE_MAX)
+        if (link->n_queued >= link->max_queued)
                 return -ENOBUFS;
         queued = calloc(1, sizeof(*queued) + size);
         if (!queued)
