@@ -235,47 +235,59 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
 
 /* ---- purge ---- */
 
-/* Waits for one group to empty, and removes it. */
-static void remove_group(int root_fd, const char *name) {
+/* Waits for one group to empty, and removes it. Return: 0 or a negative errno, logged. */
+static int remove_group(int root_fd, const char *name) {
         _cleanup_close_ int fd = cgroup_open(root_fd, name);
         int r;
 
         if (fd < 0)
-                return;
+                return fd == -ENOENT ? 0 : fd;
         r = cgroup_kill(fd);
+        if (r == 0)
+                r = cgroup_remove(root_fd, name);
         /* The kernel empties it within milliseconds; a process in D state may take longer. */
-        for (int i = 0; r == 0 && i < 500; i++) {
+        for (int i = 0; r == -EBUSY && i < 500; i++) {
                 struct timespec pause = {.tv_nsec = 10000000};
 
-                r = cgroup_remove(root_fd, name);
-                if (r != -EBUSY)
-                        break;
-                r = 0;
                 (void)nanosleep(&pause, NULL);
+                r = cgroup_remove(root_fd, name);
         }
-        if (r < 0 && r != -ENOENT)
-                (void)log_warning_errno(r, "Cannot remove cgroup %s: %m", name);
+        if (r == 0 || r == -ENOENT)
+                return 0;
+        return log_error_errno(r, "Cannot remove cgroup %s: %m", name);
 }
 
-int host_purge(Launcher *launcher) {
+static int remove_groups(const Launcher *launcher) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
-        int q, r;
+        int q, r = 0;
 
         dir = fdopendir(fcntl(launcher->cgroup_fd, F_DUPFD_CLOEXEC, 3));
         if (!dir)
                 return -errno;
         while ((entry = readdir(dir)))
-                if (entry->d_type == DT_DIR && dyno_id_is_valid(entry->d_name))
-                        remove_group(launcher->cgroup_fd, entry->d_name);
-        remove_group(launcher->cgroup_fd, "keeper"); /* and with it the scope */
+                if (entry->d_type == DT_DIR && dyno_id_is_valid(entry->d_name)) {
+                        q = remove_group(launcher->cgroup_fd, entry->d_name);
+                        r = r < 0 ? r : q;
+                }
+        return r;
+}
+
+int host_purge(Launcher *launcher) {
+        int q, r;
+
+        r = remove_groups(launcher);
+        if (r < 0)
+                return r; /* what holds a dyno that does not die stays */
+        r = remove_group(launcher->cgroup_fd, "keeper"); /* and with it the scope */
         if (launcher->config->cgroup_root)
                 (void)rmdir(launcher->config->cgroup_root);
 
         module_guard_remove(launcher->config->instance);
-        r = sweep_purge(launcher);
-        if (r < 0)
-                (void)log_error_errno(r, "Cannot empty scratch: %m");
+        q = sweep_purge(launcher);
+        if (q < 0)
+                (void)log_error_errno(q, "Cannot empty scratch: %m");
+        r = r < 0 ? r : q;
         q = net_purge(launcher->net);
         dynos_remove_folders(launcher);
         return r < 0 ? r : q;
