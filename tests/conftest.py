@@ -3,7 +3,7 @@
 
 Natively (DYNOD_BUILD names a build folder) the tests install that build into a folder of
 their own and run it as an instance of its own, "itest". In the VM (DYNOD_INSTALLED=1) they
-use the installed service. DYNOD_STACK names the archive of a stack with bash and Python.
+use the installed service. DYNOD_STACK names the archive of a stack with bash, Python and node.
 
 A test marked vm needs AppArmor, cgroup controllers or systemd; natively it is not
 collected, and the VM runs it. With CI=true a skipped test fails the run.
@@ -81,7 +81,7 @@ def daemon(no_stray_children):
 
 @pytest.fixture(scope="session")
 def stack(daemon):
-    """Name of an imported real stack, Debian with bash and Python."""
+    """Name of an imported real stack, Debian with bash, Python and node."""
     path = os.environ.get("DYNOD_STACK")
     if not path:
         pytest.exit("DYNOD_STACK names no archive: use ./run-tests integration", 4)
