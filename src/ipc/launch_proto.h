@@ -105,8 +105,8 @@ typedef struct LaunchStart {
         uint64_t bandwidth;       /* bytes a second, each direction; 0: not limited */
         uint64_t disk;            /* bytes of scratch; 0: as much as there is */
         uint64_t disk_files;      /* inodes of scratch; 0: as many as there are */
-        uint32_t connections;     /* tracked at once, both directions together; 0: not limited */
-        uint32_t connection_rate; /* new ones a second; 0: not limited */
+        uint32_t connections;     /* tracked at once, each direction; 0: not limited */
+        uint32_t connection_rate; /* new ones a second, each direction; 0: not limited */
         uint64_t policy;          /* serial of the app's LaunchPolicy, 0: it has none */
         uint32_t app_number;      /* which LaunchPolicy; never used again for another app */
         uint32_t reserved;

@@ -30,7 +30,8 @@
 #define FIREWALL_MAP_CLIENTS "clients"
 
 /* By a dyno's link: new connections a second, each element with a limit of its own. */
-#define FIREWALL_SET_RATES "rates"
+#define FIREWALL_SET_RATES_FROM "rates_from"
+#define FIREWALL_SET_RATES_TO "rates_to"
 /* And tracked connections at once: to the chains of its class, see net_dyno.c. */
 #define FIREWALL_MAP_COUNTS_FROM "counts_from"
 #define FIREWALL_MAP_COUNTS_TO "counts_to"

@@ -96,14 +96,20 @@ size_t net_slot_elements(const Net *net, uint32_t slot, FirewallElement *ret) {
                     to_chain(FIREWALL_DATA_GOTO, app, POLICY_IN),
                     ret,
                     &n);
-        }
-        if (s->dyno.connection_rate > 0)
                 add(net,
                     slot,
-                    FIREWALL_SET_RATES,
-                    (FirewallElement){.data = FIREWALL_DATA_RATE, .limit = s->dyno.connection_rate},
+                    FIREWALL_MAP_CLIENTS,
+                    to_chain(FIREWALL_DATA_GOTO, app, POLICY_IN),
                     ret,
                     &n);
+        }
+        if (s->dyno.connection_rate > 0) {
+                FirewallElement rate = {
+                        .data = FIREWALL_DATA_RATE, .limit = s->dyno.connection_rate};
+
+                add(net, slot, FIREWALL_SET_RATES_FROM, rate, ret, &n);
+                add(net, slot, FIREWALL_SET_RATES_TO, rate, ret, &n);
+        }
         if (s->dyno.connections > 0) {
                 FirewallElement from = {.data = FIREWALL_DATA_GOTO}, to = from;
 
@@ -164,27 +170,33 @@ void net_write_counts_to(FILE *out, void *userdata) {
         write_counts(out, userdata, "to");
 }
 
-/* Both ways count in the same set. Its elements come with the first packet. */
+/* The elements of their sets come with the first packet. */
 void net_write_count_classes(FILE *out, void *userdata) {
-        for (unsigned i = 0; i < COUNT_CLASSES; i++) {
-                uint32_t class = UINT32_C(1) << i;
+        static const char *const ways[][2] = {{"from", "iifname"}, {"to", "oifname"}};
 
-                (void)fprintf(
-                        out,
-                        "set count-%" PRIu32 " {\ntype ifname\nsize %d\nflags dynamic\n}\n",
-                        class,
-                        CONFIG_DYNOS_MAX);
-                for (unsigned way = 0; way < 2; way++)
+        for (unsigned i = 0; i < COUNT_CLASSES; i++)
+                for (unsigned way = 0; way < ARRAY_SIZE(ways); way++) {
+                        uint32_t class = UINT32_C(1) << i;
+                        const char *name = ways[way][0];
+
                         (void)fprintf(
                                 out,
-                                "chain count-%" PRIu32 "-%s {\nadd @count-%" PRIu32
-                                " { %s ct count over %" PRIu32 " } drop\n}\n",
+                                "set counted-%" PRIu32 "-%s {\n"
+                                "type ifname\nsize %d\nflags dynamic\n}\n",
                                 class,
-                                way == 0 ? "from" : "to",
+                                name,
+                                CONFIG_DYNOS_MAX);
+                        (void)fprintf(
+                                out,
+                                "chain count-%" PRIu32 "-%s {\nadd @counted-%" PRIu32
+                                "-%s { %s ct count over %" PRIu32 " } drop\n}\n",
                                 class,
-                                way == 0 ? "iifname" : "oifname",
+                                name,
+                                class,
+                                name,
+                                ways[way][1],
                                 class);
-        }
+                }
 }
 
 /* ---- bandwidth ---- */
@@ -281,7 +293,8 @@ int net_slot_listens(Net *net, uint32_t slot, bool listens) {
 /* ---- life ---- */
 
 #define HOST_CONNECTIONS_PATH "/proc/sys/net/netfilter/nf_conntrack_max"
-#define HOST_SHARE 8 /* of the host's table one dyno gets at most this part */
+/* Of the host's table one dyno gets an eighth at most: this part for each way. */
+#define HOST_SHARE 16
 
 void net_take_dyno(NetSlot *slot, const NetDyno *dyno) {
         char text[16];
@@ -365,7 +378,8 @@ static bool is_clean(Net *net, const FirewallElement *own, size_t n, uint32_t sl
                 FIREWALL_MAP_SERVICES,
                 FIREWALL_MAP_SOURCES,
                 FIREWALL_MAP_CLIENTS,
-                FIREWALL_SET_RATES,
+                FIREWALL_SET_RATES_FROM,
+                FIREWALL_SET_RATES_TO,
                 FIREWALL_MAP_COUNTS_FROM,
                 FIREWALL_MAP_COUNTS_TO,
         };

@@ -160,7 +160,8 @@ size_t net_spread_elements(const Net *net, uint32_t app_number, FirewallElement 
 
 /*
  * The slot is under the limits of @dyno. However large those are, it never gets more than an
- * eighth of the connections that the host can track: no dyno alone takes them from others.
+ * eighth of the connections that the host can track, half of them for each way: no dyno alone
+ * takes them from others.
  */
 void net_take_dyno(NetSlot *slot, const NetDyno *dyno);
 

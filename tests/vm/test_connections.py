@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vm
 
 MAX = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_max")
 ROOM = 800
-SHARE = 64  # an eighth, as a power of two
+SHARE = 32  # half of an eighth, as a power of two: the other half is for what comes in
 
 HOLD = """
 import resource, socket
