@@ -54,22 +54,42 @@ static const char *protocol_name(uint8_t protocol) {
         }
 }
 
+/*
+ * The far end of a connection that a dyno opened is the source of its answers: that fits
+ * packets of either direction, errors that belong to it, and where another table redirects
+ * it what it really goes to.
+ */
+static void write_far_end(FILE *out, const NetworkRule *rule) {
+        if (rule->prefix == 0)
+                return;
+        (void)fputs("ct reply ip saddr ", out);
+        write_network(out, rule->network, rule->prefix);
+        (void)fputc(' ', out);
+}
+
 static void write_rule(FILE *out, const NetworkRule *rule) {
-        if (rule->prefix > 0) {
-                (void)fputs("ip daddr ", out);
-                write_network(out, rule->network, rule->prefix);
-                (void)fputc(' ', out);
-        }
+        const char *verdict = rule->allow ? "accept" : "drop";
+
+        write_far_end(out, rule);
         if (rule->port_last > 0)
                 (void)fprintf(
                         out,
-                        "%s dport %u-%u ",
+                        "meta l4proto %s ct reply proto-src %u-%u ",
                         protocol_name(rule->protocol),
                         rule->port_first,
                         rule->port_last);
         else if (rule->protocol != 0)
-                (void)fprintf(out, "meta l4proto %s ", protocol_name(rule->protocol));
-        (void)fputs(rule->allow ? "accept\n" : "drop\n", out);
+                (void)fprintf(out, "ct reply protocol %s ", protocol_name(rule->protocol));
+        (void)fprintf(out, "%s\n", verdict);
+        if (rule->port_last == 0 || !rule->allow)
+                return;
+
+        /* nft reads no ports of what an error is about. A dyno can make none. */
+        write_far_end(out, rule);
+        (void)fprintf(
+                out,
+                "ct reply protocol %s meta l4proto icmp ct state related accept\n",
+                protocol_name(rule->protocol));
 }
 
 static void write_out(FILE *out, const LaunchPolicy *policy, bool nothing) {
@@ -80,7 +100,9 @@ static void write_out(FILE *out, const LaunchPolicy *policy, bool nothing) {
                 write_rule(out, &policy->rules[i]);
         if (policy->egress_closed)
                 (void)fputs(
-                        "ip daddr @resolvers meta l4proto { tcp, udp } th dport 53 accept\n"
+                        "ct reply ip saddr @resolvers meta l4proto { tcp, udp } "
+                        "ct reply proto-src 53 accept\n"
+                        "ct reply ip saddr @resolvers meta l4proto icmp ct state related accept\n"
                         "drop\n",
                         out);
         else
@@ -88,18 +110,19 @@ static void write_out(FILE *out, const LaunchPolicy *policy, bool nothing) {
         end(out);
 }
 
+/* What the dyno says to the port, and what the port answers. */
 static void write_host(FILE *out, const LaunchPolicy *policy, struct in_addr service_address) {
         char address[INET_ADDRSTRLEN];
 
         (void)inet_ntop(AF_INET, &service_address, address, sizeof(address));
         begin(out, policy, POLICY_HOST);
-        for (size_t i = 0; i < policy->n_services; i++)
-                (void)fprintf(
-                        out,
-                        "ip daddr %s %s dport %u accept\n",
-                        address,
-                        protocol_name(policy->services[i].protocol),
-                        policy->services[i].port);
+        for (size_t i = 0; i < policy->n_services; i++) {
+                const char *protocol = protocol_name(policy->services[i].protocol);
+                unsigned port = policy->services[i].port;
+
+                (void)fprintf(out, "ip daddr %s %s dport %u accept\n", address, protocol, port);
+                (void)fprintf(out, "ip saddr %s %s sport %u accept\n", address, protocol, port);
+        }
         end(out);
 }
 
@@ -125,6 +148,7 @@ static void write_clients(FILE *out, const LaunchPolicy *policy, const char *mat
                 (void)fprintf(out, "%s accept\n", match);
 }
 
+/* By what the client asked for: so it fits packets of either direction. */
 static void write_in(FILE *out, const LaunchPolicy *policy) {
         begin(out, policy, POLICY_IN);
         for (size_t i = 0; i < policy->n_published; i++) {

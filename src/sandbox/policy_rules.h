@@ -6,7 +6,7 @@
  * nothing is but numbers that launch_message_check() has passed. The same text goes into
  * the whole ruleset and into the change of one policy.
  *
- *   app-N-out      what its dynos may reach; the first rule that fits decides
+ *   app-N-out      what its dynos may reach, and who may answer; the first rule that fits decides
  *   app-N-host     which ports at the service address they may open
  *   app-N-source   the address that they are seen with
  *   app-N-in       who may use its published ports

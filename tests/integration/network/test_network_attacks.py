@@ -100,3 +100,104 @@ def test_connections_held_one_way_take_no_place_of_the_other(net, way):
             assert dyno.ask("udp", OUTSIDE, PORT).startswith("ok")
         else:
             assert net.outside.ask("tcp", HOST, PUBLISHED).startswith("ok")
+
+
+# ---- both ways ----
+
+PEER = ("import socket\ns = socket.socket(2, 2); s.bind(('0.0.0.0', 7001)); print('ready', flush=True)\n"
+        "input(); peer = s.recvfrom(9)[1]; print('heard', flush=True)\n"
+        "while True: s.sendto(input().encode(), peer); print('sent', flush=True)")
+HELLO = ("import socket\ns = socket.socket(2, 2); s.connect(('%s', 7001)); s.send(b'hello')\n"
+         "print('ready', flush=True)\nwhile True: input(); s.send(b'more'); print('sent', flush=True)")
+
+
+def arrivals(namespace, match, name="arrived"):
+    """Counts what arrives in a namespace. Returns a function that reads it."""
+    namespace.run(f"nft 'add table ip {name}; add chain ip {name} c {{ type filter hook prerouting "
+                  f"priority -400; }}; add rule ip {name} c {match} counter'")
+
+    def read():
+        return int(namespace.run(f"nft list chain ip {name} c").split("packets ")[1].split()[0])
+    return read
+
+
+@pytest.mark.two_kernels
+def test_a_tighter_policy_silences_the_far_end_too(net):
+    """A peer that the dyno has talked to goes on sending, and the dyno says nothing more."""
+    dyno = dyno_of(net, 0, 1)
+    arrived = arrivals(dyno, "udp sport 7001")
+    with speaker(net.outside, PEER) as peer, speaker(dyno, HELLO % OUTSIDE):
+        assert peer("hear") == "heard"
+        assert peer("one") == "sent" and arrived() == 1
+        for serial, policy in enumerate(("closed", f"-{OUTSIDE}/32", f"-{OUTSIDE}/32:udp:7001-7001",
+                                         f"closed +{OUTSIDE}/32:tcp +{OUTSIDE}/32:udp:7002-7003")):
+            net.driver.ok(f"policy 1 {serial + 1} {policy}")
+            assert peer("two") == "sent"
+            assert arrived() == 1, policy
+        net.host.run("nft flush ruleset")
+        net.driver.ok("reload")
+        assert peer("three") == "sent"
+        assert arrived() == 1, "after a reload"
+        net.driver.ok(f"policy 1 9 closed +{OUTSIDE}/32:udp:7001-7001")
+        assert peer("four") == "sent" and arrived() == 2, "it was cut for good"
+
+
+def test_a_closed_app_hears_what_routers_say_of_what_it_may(net):
+    """An ICMP error, which belongs to the connection that it is about."""
+    dyno = dyno_of(net, 0, 1)
+    net.driver.ok(f"policy 1 1 closed +{OUTSIDE}/32:udp:7001-7001")
+    assert dyno.ask("udp", OUTSIDE, 7001) == "ECONNREFUSED"
+    assert dyno.ask("udp", OUTSIDE, 7002) == "timeout"
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("change", ["unpublished", "not trusted", "nobody"])
+def test_a_dyno_sends_nothing_more_to_whom_may_not_come_any_more(peers, change):
+    peers.driver.ok(f"policy 1 1 publish={PUBLISHED}")
+    dyno = dyno_of(peers, 0, 1, web=WEB)
+    push = (f"import socket\nl = socket.create_server(('', {WEB})); print('ready', flush=True)\n"
+            "input(); c, _ = l.accept(); print('open', flush=True)\n"
+            "while True: c.sendall(input().encode()); print('sent', flush=True)")
+    call = (f"import socket\ns = socket.create_connection(('{HOST}', {PUBLISHED}))\n"
+            "print('ready', flush=True); input()")
+    seen = counter(peers, f"tcp sport {PUBLISHED}")
+    with speaker(dyno, push) as server, speaker(peers.outside, call):
+        assert server("accept") == "open"
+        before = seen()
+        assert server("one") == "sent" and seen() > before
+        peers.driver.ok({"unpublished": "policy 1 2", "nobody": f"policy 1 2 nobody publish={PUBLISHED}",
+                         "not trusted": f"policy 1 2 publish={PUBLISHED} trust={TRUSTED}/32"}[change])
+        before = seen()
+        assert server("two") == "sent"
+        assert seen() == before
+        peers.driver.ok("reload")
+        assert server("three") == "sent"
+        assert seen() == before
+
+
+def test_the_host_answers_no_dyno_whose_service_is_gone(net):
+    net.driver.ok(f"policy 1 1 service=udp:{PG}")
+    dyno = dyno_of(net, 0, 1)
+    arrived = arrivals(dyno, f"udp sport {PG}")
+    server = PEER.replace("0.0.0.0", SERVICE).replace("7001", str(PG))
+    with speaker(net.host, server) as peer, speaker(dyno, (HELLO % SERVICE).replace("7001", str(PG))):
+        assert peer("hear") == "heard"
+        assert peer("one") == "sent" and arrived() == 1
+        net.driver.ok(f"policy 1 2 service=tcp:{PG}")
+        with contextlib.suppress(BrokenPipeError):  # it may be told
+            peer("two")
+        assert arrived() == 1
+
+
+def test_public_ports_answer_no_dyno_that_may_not_reach_them(lab):
+    lab.start(public=("udp:443",))
+    dyno = dyno_of(lab, 0, 1)
+    arrived = arrivals(dyno, "udp sport 443")
+    server = PEER.replace("0.0.0.0", HOST).replace("7001", "443")
+    with speaker(lab.host, server) as peer, speaker(dyno, (HELLO % HOST).replace("7001", "443")):
+        assert peer("hear") == "heard"
+        assert peer("one") == "sent" and arrived() == 1
+        lab.driver.ok("policy 1 1 closed")
+        with contextlib.suppress(BrokenPipeError):
+            peer("two")
+        assert arrived() == 1

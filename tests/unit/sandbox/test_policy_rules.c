@@ -64,16 +64,20 @@ static void test_rules_keep_their_order_and_end_in_the_default(void **state) {
         p.rules[4] = rule("0.0.0.0", 0, IPPROTO_UDP, 1, 65535, true);
         assert_has(
                 &p,
-                "chain app-7-out {;ip daddr 10.1.0.0/16 drop;"
-                "ip daddr 10.0.0.0/8 tcp dport 5432-5433 accept;meta l4proto udp drop;"
-                "ip daddr 192.0.2.1/32 meta l4proto icmp accept;udp dport 1-65535 accept;accept;}");
+                "chain app-7-out {;ct reply ip saddr 10.1.0.0/16 drop;"
+                "ct reply ip saddr 10.0.0.0/8 meta l4proto tcp ct reply proto-src 5432-5433 accept;"
+                "ct reply ip saddr 10.0.0.0/8 ct reply protocol tcp meta l4proto icmp "
+                "ct state related accept;ct reply protocol udp drop;"
+                "ct reply ip saddr 192.0.2.1/32 ct reply protocol icmp accept;"
+                "meta l4proto udp ct reply proto-src 1-65535 accept;"
+                "ct reply protocol udp meta l4proto icmp ct state related accept;accept;}");
         p.n_rules = 1;
         p.egress_closed = 1;
         assert_has(
                 &p,
-                "ip daddr 10.1.0.0/16 drop;ip daddr @resolvers meta l4proto { tcp, udp } th dport "
-                "53 "
-                "accept;drop;}");
+                "ct reply ip saddr 10.1.0.0/16 drop;ct reply ip saddr @resolvers "
+                "meta l4proto { tcp, udp } ct reply proto-src 53 accept;ct reply ip saddr "
+                "@resolvers meta l4proto icmp ct state related accept;drop;}");
 }
 
 static void test_a_source_that_is_gone_closes_before_all_rules(void **state) {
@@ -97,7 +101,9 @@ static void test_services_and_published_ports(void **state) {
         assert_has(
                 &p,
                 "chain app-4294967295-host {;ip daddr 172.16.0.1 tcp dport 5432 accept;"
-                "ip daddr 172.16.0.1 udp dport 53 accept;}");
+                "ip saddr 172.16.0.1 tcp sport 5432 accept;"
+                "ip daddr 172.16.0.1 udp dport 53 accept;"
+                "ip saddr 172.16.0.1 udp sport 53 accept;}");
         /* Nothing published: nobody comes in. */
         assert_has(&p, "chain app-4294967295-in {;drop;}");
 
