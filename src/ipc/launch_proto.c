@@ -162,14 +162,15 @@ static bool lists_are_valid(const LaunchPolicy *p) {
 static bool check_policy(const LaunchMessage *msg) {
         const LaunchPolicy *p = &msg->policy;
 
-        if (p->app_number == 0 || p->egress_closed > 1 ||
-            !is_zero(p->reserved, sizeof(p->reserved)))
+        if (p->app_number == 0 || p->egress_closed > 1 || p->ingress_closed > 1 ||
+            (p->ingress_closed && p->n_trusted > 0) || !is_zero(p->reserved, sizeof(p->reserved)))
                 return false;
         if (p->n_rules > NETWORK_RULES_MAX || p->n_trusted > NETWORK_TRUSTED_MAX ||
             p->n_services > NETWORK_SERVICES_MAX || p->n_published > NETWORK_PUBLISHED_MAX)
                 return false;
-        if (p->serial == 0 && (p->fixed_source != 0 || p->egress_closed != 0 || p->n_rules > 0 ||
-                               p->n_trusted > 0 || p->n_services > 0 || p->n_published > 0))
+        if (p->serial == 0 &&
+            (p->fixed_source != 0 || p->egress_closed != 0 || p->ingress_closed != 0 ||
+             p->n_rules > 0 || p->n_trusted > 0 || p->n_services > 0 || p->n_published > 0))
                 return false;
 
         return lists_are_valid(p);

@@ -211,10 +211,11 @@ typedef struct LaunchPolicy {
         uint32_t fixed_source; /* IPv4 of the host, network byte order; 0: masquerade */
         uint8_t egress_closed; /* what no rule fits is 1: denied, 0: allowed */
         uint8_t n_rules;
-        uint8_t n_trusted; /* 0: everybody may connect to published ports */
+        uint8_t n_trusted; /* 0: everybody may connect to published ports, or nobody at all */
         uint8_t n_services;
         uint8_t n_published;
-        uint8_t reserved[3];
+        uint8_t ingress_closed; /* 1: nobody may connect to them, and n_trusted is 0 */
+        uint8_t reserved[2];
         NetworkRule rules[NETWORK_RULES_MAX];
         NetworkRange trusted[NETWORK_TRUSTED_MAX];
         NetworkPort services[NETWORK_SERVICES_MAX];

@@ -272,6 +272,7 @@ static int render(Net *net, const char *template, FILE *out) {
                 {.name = "SOURCES", .write = net_write_sources},
                 {.name = "CLIENTS", .write = net_write_clients},
                 {.name = "PUBLISHED", .write = net_write_published},
+                {.name = "PUBLISHED_PORTS", .write = net_write_published_ports},
                 {.name = "APPS", .write = net_write_apps},
                 {.name = "PUBLIC", .write = net_write_public},
                 {.name = "SERVICE_GUARD", .write = net_write_service_guard},

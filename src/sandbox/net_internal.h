@@ -110,6 +110,7 @@ void net_write_services(FILE *out, void *userdata);
 void net_write_sources(FILE *out, void *userdata);
 void net_write_clients(FILE *out, void *userdata);
 void net_write_published(FILE *out, void *userdata);
+void net_write_published_ports(FILE *out, void *userdata);
 void net_write_apps(FILE *out, void *userdata);
 
 /* The whole ruleset was loaded: what is in it for each slot. */

@@ -178,8 +178,27 @@ static void write_published(FILE *out, const Net *net) {
                 (void)fputs(" }", out);
 }
 
+static void write_published_ports(FILE *out, const Net *net) {
+        const char *before = "elements = {";
+
+        for (size_t i = 0; i < net->n_policies; i++) {
+                const LaunchPolicy *policy = &net->policies[i].said;
+
+                for (size_t k = 0; k < policy->n_published; k++) {
+                        (void)fprintf(out, "%s %u", before, policy->published[k].port);
+                        before = ",";
+                }
+        }
+        if (before[0] == ',')
+                (void)fputs(" }", out);
+}
+
 void net_write_published(FILE *out, void *userdata) {
         write_published(out, userdata);
+}
+
+void net_write_published_ports(FILE *out, void *userdata) {
+        write_published_ports(out, userdata);
 }
 
 /* The dynos that a published port leads to. */
@@ -257,11 +276,14 @@ static int write_change(FILE *out, const Net *net, const LaunchPolicy *policy) {
         (void)fputs("}\n", out);
         policy_rules_flush(out, net->instance, policy->app_number);
         (void)fprintf(out, "flush map inet %s published\n", net->instance);
+        (void)fprintf(out, "flush set inet %s published_ports\n", net->instance);
 
         (void)fprintf(out, "table inet %s {\n", net->instance);
         write_app(out, net, policy);
         (void)fputs("map published {\ntype inet_service : verdict\n", out);
         write_published(out, net);
+        (void)fputs("\n}\nset published_ports {\ntype inet_service\n", out);
+        write_published_ports(out, net);
         (void)fputs("\n}\n}\n", out);
 
         for (uint32_t slot = 0; slot < net->n_slots; slot++) {

@@ -150,8 +150,10 @@ static void write_clients(FILE *out, const LaunchPolicy *policy, const char *mat
 
 /* By what the client asked for: so it fits packets of either direction. */
 static void write_in(FILE *out, const LaunchPolicy *policy) {
+        bool open = policy->n_published > 0 && !policy->ingress_closed;
+
         begin(out, policy, POLICY_IN);
-        for (size_t i = 0; i < policy->n_published; i++) {
+        for (size_t i = 0; i < policy->n_published && open; i++) {
                 char match[64];
 
                 (void)snprintf(
@@ -162,7 +164,7 @@ static void write_in(FILE *out, const LaunchPolicy *policy) {
                 write_clients(out, policy, match);
         }
         /* What routers say about the answers. */
-        if (policy->n_published > 0)
+        if (open)
                 write_clients(out, policy, "meta l4proto icmp ct state related");
         (void)fputs("drop\n", out);
         end(out);

@@ -141,10 +141,8 @@ static bool trusted_is_nested(const Policy *policy, size_t i) {
 }
 
 static void fill_ingress(const Policy *policy, LaunchPolicy *ret) {
-        /* Nobody is trusted: root's empty list would mean everybody. */
-        if (policy->restricted && policy->n_trusted == 0)
-                return;
-
+        /* Published all the same: what listens on the host must not get what comes there. */
+        ret->ingress_closed = policy->restricted && policy->n_trusted == 0;
         for (size_t i = 0; i < policy->n_trusted; i++)
                 if (!trusted_is_nested(policy, i))
                         ret->trusted[ret->n_trusted++] = policy->trusted[i];

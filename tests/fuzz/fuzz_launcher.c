@@ -134,11 +134,15 @@ static void fill_start(Input *in, LaunchStart *start) {
 }
 
 static void fill_policy(Input *in, LaunchPolicy *policy) {
+        uint8_t closed;
+
         policy->serial = 1 + input_byte(in) % 4U;
         policy->app_number = 1 + input_byte(in) % 2U;
-        policy->egress_closed = input_byte(in) & 1;
+        closed = input_byte(in);
+        policy->egress_closed = closed & 1;
         policy->n_rules = input_byte(in) % 4;
         policy->n_trusted = input_byte(in) % 3;
+        policy->ingress_closed = policy->n_trusted == 0 && (closed & 2);
         policy->n_services = input_byte(in) % 3;
         policy->n_published = input_byte(in) % 3;
         for (uint8_t i = 0; i < policy->n_rules; i++)

@@ -59,7 +59,7 @@ static void check_policy(const Policy *policy) {
         memset(&msg, 0, sizeof(msg));
         policy_to_message(policy, 7, &msg.policy);
         assert(launch_message_check(&msg, sizeof(msg.policy), 0, LAUNCH_FROM_SUPERVISOR) == 0);
-        assert(msg.policy.n_published == 0 || !policy->restricted || msg.policy.n_trusted > 0);
+        assert(!policy->restricted || msg.policy.n_trusted > 0 || msg.policy.ingress_closed);
         assert(policy->n_trusted == 0 || policy->restricted);
         check_rules(policy);
 }

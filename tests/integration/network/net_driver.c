@@ -10,7 +10,7 @@
  *   create SLOT                 answers "fd N": /proc/SELF/fd/N is the namespace
  *   destroy SLOT | web SLOT PORT | forbid SLOT | check SLOT | usable SLOT
  *   begin SLOT APP [BANDWIDTH CONNECTIONS RATE] | listens SLOT 0|1
- *   policy APP SERIAL [closed] [+|-NET/PREFIX:PROTOCOL:FIRST-LAST ...] [trust=NET/PREFIX ...]
+ *   policy APP SERIAL [closed] [nobody] [+|-NET/PREFIX:PROTOCOL:FIRST-LAST ...] [trust=NET/PREFIX ...]
  *          [service=PROTOCOL:PORT ...] [publish=PORT ...] [source=ADDRESS]
  *   restore ...  the same, before start
  *   watch       waits for a change of the host's network and works it off
@@ -199,6 +199,8 @@ static void read_word(const char *word, LaunchPolicy *p) {
 
         if (strcmp(word, "closed") == 0) {
                 p->egress_closed = 1;
+        } else if (strcmp(word, "nobody") == 0) {
+                p->ingress_closed = 1;
         } else if (word[0] == '+' || word[0] == '-') {
                 read_rule(word, &p->rules[p->n_rules++]);
         } else if (sscanf(word, "publish=%u", &port) == 1) {

@@ -201,3 +201,35 @@ def test_public_ports_answer_no_dyno_that_may_not_reach_them(lab):
         with contextlib.suppress(BrokenPipeError):
             peer("two")
         assert arrived() == 1
+
+
+# ---- a published port ----
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("policy", ["", f"trust={TRUSTED}/32", "nobody"])
+def test_a_published_port_never_leads_to_who_listens_there_on_the_host(peers, policy):
+    """While no web dyno listens, and for whom no dyno is."""
+    peers.driver.ok(f"policy 1 1 publish={PUBLISHED} {policy}")
+    dyno = dyno_of(peers, 0, 1, web=WEB)
+    ways = ([("tcp", target, PUBLISHED, source) for target in (HOST, HOST_LAN) for source in (TRUSTED, STRANGER)]
+            + [("tcp6", "fd77::2", PUBLISHED)])
+    for listens in (1, 0):
+        peers.driver.ok(f"listens 0 {listens}")
+        for way in ways:
+            with peers.host.serve(way[0], "::" if way[0] == "tcp6" else "0.0.0.0", PUBLISHED):
+                assert not peers.outside.ask(*way).startswith("ok"), (way, listens)
+    assert dyno
+    with peers.host.serve("tcp", "0.0.0.0", PUBLISHED):
+        assert peers.host.ask("tcp", HOST, PUBLISHED).startswith("ok"), "this is the host's own"
+        peers.driver.ok("reload")
+        assert not peers.outside.ask(*ways[0]).startswith("ok"), "after a reload"
+        peers.driver.ok("policy 1 2")
+        assert peers.outside.ask(*ways[0]).startswith("ok"), "the attempt itself does not work"
+
+
+def test_the_host_may_call_from_a_port_that_is_published(net):
+    net.driver.ok(f"policy 1 1 publish={PUBLISHED}")
+    call = (f"import socket; s = socket.create_connection(('{OUTSIDE}', {PORT}), 1, ('{HOST}', {PUBLISHED})); "
+            "s.sendall(b'x'); print(s.recv(64).decode())")
+    with net.outside.serve("tcp", OUTSIDE, PORT):
+        assert net.host.run(f'{sys.executable} -c "{call}"').strip() == HOST

@@ -206,7 +206,15 @@ static bool break_policy_fields(LaunchPolicy *p, int change) {
                 p->serial = 0;
                 return true; /* none, and yet full */
         case 7:
-                p->reserved[2] = 1;
+                p->reserved[1] = 1;
+                return true;
+        case 8:
+                p->ingress_closed = 1;
+                return true; /* and yet somebody is trusted */
+        case 9:
+                p->ingress_closed = 2;
+                p->n_trusted = 0;
+                memset(p->trusted, 0, sizeof(p->trusted));
                 return true;
         default:
                 return false;

@@ -122,6 +122,9 @@ static void test_services_and_published_ports(void **state) {
                 "accept;meta l4proto tcp ct original proto-dst 80 ct original ip saddr "
                 "10.2.0.0/16 accept;meta l4proto icmp ct state related ct original ip saddr "
                 "10.0.0.0/8 accept;");
+        p.n_trusted = 0;
+        p.ingress_closed = 1;
+        assert_has(&p, "-in {;drop;}");
 }
 
 static void test_no_policy_restricts_nothing_and_opens_nothing(void **state) {

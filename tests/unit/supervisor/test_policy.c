@@ -287,21 +287,23 @@ static void test_first_trusted_network_shuts_out_the_rest(void **state) {
         assert_int_equal(policy.n_trusted, 0);
 }
 
-static void test_nobody_trusted_publishes_nothing(void **state) {
+static void test_nobody_trusted_closes_what_is_published(void **state) {
         Policy policy = {.serial = 1};
 
         say(&policy, "publish 8080");
         say(&policy, "trust 203.0.113.0/24");
-        assert_int_equal(wire(&policy).n_published, 1);
+        assert_int_equal(wire(&policy).ingress_closed, 0);
         say(&policy, "distrust 203.0.113.0/24");
         assert_true(policy.restricted);
-        assert_int_equal(wire(&policy).n_published, 0); /* an empty list would be everybody */
+        assert_int_equal(wire(&policy).ingress_closed, 1); /* an empty list would be everybody */
+        assert_int_equal(wire(&policy).n_trusted, 0);
+        assert_int_equal(wire(&policy).n_published, 1);
         assert_true(policy_publishes(&policy, 8080));
 
         say(&policy, "trust any");
         assert_int_equal(wire(&policy).n_published, 1);
         assert_true(say(&policy, "distrust 0.0.0.0/0"));
-        assert_int_equal(wire(&policy).n_published, 0);
+        assert_int_equal(wire(&policy).ingress_closed, 1);
 }
 
 static void test_trusted_networks_are_bounded(void **state) {
@@ -369,7 +371,7 @@ int main(void) {
                 cmocka_unit_test(test_rules_are_removed_by_number_or_text),
                 cmocka_unit_test(test_rules_are_bounded),
                 cmocka_unit_test(test_first_trusted_network_shuts_out_the_rest),
-                cmocka_unit_test(test_nobody_trusted_publishes_nothing),
+                cmocka_unit_test(test_nobody_trusted_closes_what_is_published),
                 cmocka_unit_test(test_trusted_networks_are_bounded),
                 cmocka_unit_test(test_published_ports_are_sorted_and_bounded),
                 cmocka_unit_test(test_services_have_a_name_and_a_port_each),
