@@ -150,6 +150,7 @@ typedef struct Walk {
         Conntrack *ct;
         ConntrackFilter filter;
         void *userdata;
+        bool accepted; /* those too that an address accepted: it is the source of the answers */
 } Walk;
 
 static int visit(const struct nlmsghdr *answer, void *userdata) {
@@ -162,7 +163,7 @@ static int visit(const struct nlmsghdr *answer, void *userdata) {
                 uint16_t type = mnl_attr_get_type(attr);
                 struct in_addr source;
 
-                if ((type == CTA_TUPLE_ORIG || type == CTA_TUPLE_REPLY) &&
+                if ((type == CTA_TUPLE_ORIG || (type == CTA_TUPLE_REPLY && walk->accepted)) &&
                     find_source(attr, &source) && walk->filter(source, walk->userdata)) {
                         remove_entry(walk->ct, answer);
                         break;
@@ -171,14 +172,11 @@ static int visit(const struct nlmsghdr *answer, void *userdata) {
         return MNL_CB_OK;
 }
 
-int conntrack_forget(Conntrack *conntrack, ConntrackFilter filter, void *userdata) {
-        Walk walk = {.ct = conntrack, .filter = filter, .userdata = userdata};
+static int walk_table(Walk *walk) {
+        Conntrack *conntrack = walk->ct;
         _Alignas(struct nlmsghdr) char buf[64];
         const struct nlmsghdr *request;
         int r;
-
-        assert(conntrack);
-        assert(filter);
 
         conntrack->error = 0;
         request = begin_message(conntrack, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
@@ -196,11 +194,27 @@ int conntrack_forget(Conntrack *conntrack, ConntrackFilter filter, void *userdat
                         request->nlmsg_seq,
                         conntrack->portid,
                         visit,
-                        &walk);
+                        walk);
                 if (r < 0)
                         return errno > 0 ? -errno : -EPROTO;
         } while (r > MNL_CB_STOP);
 
         r = flush(conntrack);
         return conntrack->error < 0 ? conntrack->error : r;
+}
+
+int conntrack_forget(Conntrack *conntrack, ConntrackFilter filter, void *userdata) {
+        Walk walk = {.ct = conntrack, .filter = filter, .userdata = userdata, .accepted = true};
+
+        assert(conntrack);
+        assert(filter);
+        return walk_table(&walk);
+}
+
+int conntrack_forget_opened(Conntrack *conntrack, ConntrackFilter filter, void *userdata) {
+        Walk walk = {.ct = conntrack, .filter = filter, .userdata = userdata};
+
+        assert(conntrack);
+        assert(filter);
+        return walk_table(&walk);
 }

@@ -33,3 +33,7 @@ typedef bool (*ConntrackFilter)(struct in_addr address, void *userdata);
  * Return: 0 or a negative errno.
  */
 int conntrack_forget(Conntrack *conntrack, ConntrackFilter filter, void *userdata) _must_check_;
+
+/* As conntrack_forget(), but not what the addresses accepted. */
+int conntrack_forget_opened(Conntrack *conntrack, ConntrackFilter filter, void *userdata)
+        _must_check_;

@@ -27,6 +27,7 @@
 #define FIREWALL_MAP_POLICIES "policies"
 #define FIREWALL_MAP_SERVICES "services"
 #define FIREWALL_MAP_SOURCES "sources"
+#define FIREWALL_MAP_SEEN "seen"
 #define FIREWALL_MAP_CLIENTS "clients"
 
 /* By a dyno's link: new connections a second, each element with a limit of its own. */

@@ -270,6 +270,7 @@ static int render(Net *net, const char *template, FILE *out) {
                 {.name = "POLICIES", .write = net_write_policies},
                 {.name = "SERVICES", .write = net_write_services},
                 {.name = "SOURCES", .write = net_write_sources},
+                {.name = "SEEN", .write = net_write_seen},
                 {.name = "CLIENTS", .write = net_write_clients},
                 {.name = "PUBLISHED", .write = net_write_published},
                 {.name = "PUBLISHED_PORTS", .write = net_write_published_ports},

@@ -92,8 +92,8 @@ size_t net_slot_elements(const Net *net, uint32_t slot, FirewallElement *ret) {
                     &n);
                 add(net,
                     slot,
-                    FIREWALL_MAP_CLIENTS,
-                    to_chain(FIREWALL_DATA_GOTO, app, POLICY_IN),
+                    FIREWALL_MAP_SEEN,
+                    to_chain(FIREWALL_DATA_JUMP, app, POLICY_SEEN),
                     ret,
                     &n);
                 add(net,
@@ -377,6 +377,7 @@ static bool is_clean(Net *net, const FirewallElement *own, size_t n, uint32_t sl
                 FIREWALL_MAP_POLICIES,
                 FIREWALL_MAP_SERVICES,
                 FIREWALL_MAP_SOURCES,
+                FIREWALL_MAP_SEEN,
                 FIREWALL_MAP_CLIENTS,
                 FIREWALL_SET_RATES_FROM,
                 FIREWALL_SET_RATES_TO,

@@ -108,6 +108,7 @@ int net_rules_load(Net *net, FILE *rules, bool whole) _must_check_;
 void net_write_policies(FILE *out, void *userdata);
 void net_write_services(FILE *out, void *userdata);
 void net_write_sources(FILE *out, void *userdata);
+void net_write_seen(FILE *out, void *userdata);
 void net_write_clients(FILE *out, void *userdata);
 void net_write_published(FILE *out, void *userdata);
 void net_write_published_ports(FILE *out, void *userdata);
@@ -149,7 +150,7 @@ void net_write_counts_from(FILE *out, void *userdata);
 void net_write_counts_to(FILE *out, void *userdata);
 void net_write_count_classes(FILE *out, void *userdata);
 
-#define NET_SLOT_ELEMENTS 7
+#define NET_SLOT_ELEMENTS 9
 
 /* The elements of a slot that is in use, NET_SLOT_ELEMENTS at most. Returns how many. */
 size_t net_slot_elements(const Net *net, uint32_t slot, FirewallElement *ret);

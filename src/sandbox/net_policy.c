@@ -156,6 +156,10 @@ void net_write_sources(FILE *out, void *userdata) {
         write_map(out, userdata, "jump", POLICY_SOURCE);
 }
 
+void net_write_seen(FILE *out, void *userdata) {
+        write_map(out, userdata, "jump", POLICY_SEEN);
+}
+
 void net_write_clients(FILE *out, void *userdata) {
         write_map(out, userdata, "goto", POLICY_IN);
 }
@@ -439,6 +443,29 @@ static int put_in_force(Net *net, const LaunchPolicy *before, const LaunchPolicy
         return r;
 }
 
+typedef struct AppWalk {
+        const Net *net;
+        uint32_t app_number;
+} AppWalk;
+
+static bool is_of_app(struct in_addr address, void *userdata) {
+        const AppWalk *walk = userdata;
+        uint32_t slot;
+
+        return net_plan_slot_of(walk->net->network, address, &slot) >= 0 &&
+               slot < walk->net->n_slots && is_dyno_of(walk->net, slot, walk->app_number);
+}
+
+/*
+ * A connection keeps the address that it began with, and what has the wrong one is dropped.
+ * Forgotten, what has no connection of its own (UDP) goes on with the new one.
+ */
+static void forget_source(Net *net, uint32_t app_number) {
+        AppWalk walk = {.net = net, .app_number = app_number};
+
+        (void)!conntrack_forget_opened(net->conntrack, is_of_app, &walk);
+}
+
 int net_policy_set(Net *net, const LaunchPolicy *policy) {
         LaunchPolicy before = {.app_number = policy->app_number};
         const LaunchPolicy *known;
@@ -464,8 +491,11 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
         r = net_update_service_address(net);
         if (r == 0)
                 r = put_in_force(net, &before, policy);
-        if (r == 0)
+        if (r == 0) {
+                if (policy->fixed_source != before.fixed_source)
+                        forget_source(net, policy->app_number);
                 return 0;
+        }
 
         keep(net, &before);
         (void)!net_update_service_address(net); /* as it was */

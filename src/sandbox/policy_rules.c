@@ -10,6 +10,7 @@ static const char *const part_names[_POLICY_PART_MAX] = {
         [POLICY_OUT] = "out",
         [POLICY_HOST] = "host",
         [POLICY_SOURCE] = "source",
+        [POLICY_SEEN] = "seen",
         [POLICY_IN] = "in",
         [POLICY_PUBLISH] = "publish",
         [POLICY_WEB] = "web",
@@ -137,6 +138,17 @@ static void write_source(FILE *out, const LaunchPolicy *policy) {
         end(out);
 }
 
+static void write_seen(FILE *out, const LaunchPolicy *policy) {
+        char address[INET_ADDRSTRLEN];
+
+        begin(out, policy, POLICY_SEEN);
+        if (policy->fixed_source != 0) {
+                (void)inet_ntop(AF_INET, &policy->fixed_source, address, sizeof(address));
+                (void)fprintf(out, "ct direction reply return\nip saddr != %s drop\n", address);
+        }
+        end(out);
+}
+
 /* A rule for each, for sets do not take networks that lie in each other. */
 static void write_clients(FILE *out, const LaunchPolicy *policy, const char *match) {
         for (size_t i = 0; i < policy->n_trusted; i++) {
@@ -192,6 +204,7 @@ void policy_rules_write(FILE *out, const LaunchPolicy *policy, const PolicyHost 
         write_out(out, policy, host->source_is_gone);
         write_host(out, policy, host->service_address);
         write_source(out, policy);
+        write_seen(out, policy);
         write_in(out, policy);
 
         policy_part_name(policy->app_number, POLICY_WEB, web);

@@ -9,6 +9,7 @@
  *   app-N-out      what its dynos may reach, and who may answer; the first rule that fits decides
  *   app-N-host     which ports at the service address they may open
  *   app-N-source   the address that they are seen with
+ *   app-N-seen     drops what would leave with another one
  *   app-N-in       who may use its published ports
  *   app-N-publish  spreads what comes to a published port over app-N-web
  *   app-N-web      its web dynos that listen, POLICY_BUCKETS elements
@@ -30,6 +31,7 @@ typedef enum PolicyPart {
         POLICY_OUT,
         POLICY_HOST,
         POLICY_SOURCE,
+        POLICY_SEEN,
         POLICY_IN,
         POLICY_PUBLISH,
         POLICY_WEB, /* the map, all others are chains */

@@ -233,3 +233,46 @@ def test_the_host_may_call_from_a_port_that_is_published(net):
             "s.sendall(b'x'); print(s.recv(64).decode())")
     with net.outside.serve("tcp", OUTSIDE, PORT):
         assert net.host.run(f'{sys.executable} -c "{call}"').strip() == HOST
+
+
+# ---- the fixed source ----
+
+FIXED = "10.77.0.50"
+
+
+@pytest.mark.two_kernels
+def test_a_new_fixed_source_holds_for_what_is_open(net):
+    net.host.run(f"ip addr add {FIXED}/24 dev {UPLINK}")
+    dyno = dyno_of(net, 0, 1, web=WEB)
+    old, new = (arrivals(net.outside, f"udp dport 7001 ip saddr {source}", name)
+                for source, name in ((HOST, "old"), (FIXED, "new")))
+    with net.outside.serve("udp", OUTSIDE, 7001), speaker(dyno, HELLO % OUTSIDE) as talker:
+        assert talker("one") == "sent" and (old(), new()) == (2, 0)
+        net.driver.ok(f"policy 1 1 source={FIXED} publish={PUBLISHED}")
+        assert talker("two") == "sent" and (old(), new()) == (2, 1)
+        # What is open the other way stays so, whoever it is seen with.
+        talk = Talk(dyno, net.outside, HOST, PUBLISHED, listen=WEB)
+        assert talk.say("one") == "one"
+        net.driver.ok(f"policy 1 2 publish={PUBLISHED}")
+        assert talker("three") == "sent" and (old(), new()) == (3, 1)
+        assert talk.say("two") == "two"
+        # Entries that are there with the wrong one, as after a restart, are no way out.
+        net.driver.ok("restore 1 3 source=" + FIXED)
+        net.driver.ok("reload")
+        assert talker("four") == "sent" and old() == 3
+
+
+@pytest.mark.two_kernels
+def test_nothing_leaves_with_the_address_that_another_table_gave_it(net):
+    net.host.run(f"ip addr add {FIXED}/24 dev {UPLINK}")
+    net.driver.ok(f"policy 1 1 source={FIXED}")
+    dyno, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    seen = counter(net, f"ip saddr {HOST} udp dport {PORT}")
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type nat hook postrouting priority 90; }; "
+                 f"add rule ip theirs c oifname {UPLINK} masquerade'")
+    with net.outside.serve("udp", "0.0.0.0", PORT):
+        assert dyno.ask("udp", OUTSIDE, PORT) == "timeout"
+        assert seen() == 0
+        assert other.ask("udp", OUTSIDE, PORT) == f"ok {HOST}"
+        net.host.run("nft delete table ip theirs; conntrack -F 2>/dev/null || true")
+        assert dyno.ask("udp", OUTSIDE, PORT) == f"ok {FIXED}"

@@ -87,6 +87,7 @@ static void test_a_source_that_is_gone_closes_before_all_rules(void **state) {
         p.fixed_source = inet_addr("192.0.2.9");
         p.rules[0] = rule("0.0.0.0", 0, 0, 0, 0, true);
         assert_has(&p, "chain app-7-source {;snat ip to 192.0.2.9;}");
+        assert_has(&p, "chain app-7-seen {;ct direction reply return;ip saddr != 192.0.2.9 drop;}");
         assert_has(&p, "chain app-7-out {;accept;");
         text = text_of(&p, true);
         assert_non_null(strstr(text, "chain app-7-out {;drop;accept;"));
@@ -133,6 +134,7 @@ static void test_no_policy_restricts_nothing_and_opens_nothing(void **state) {
         assert_has(&p, "chain app-7-out {;accept;}");
         assert_has(&p, "chain app-7-host {;}");
         assert_has(&p, "chain app-7-source {;}");
+        assert_has(&p, "chain app-7-seen {;}");
         assert_has(&p, "chain app-7-in {;drop;}");
 }
 
