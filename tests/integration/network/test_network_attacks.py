@@ -276,3 +276,33 @@ def test_nothing_leaves_with_the_address_that_another_table_gave_it(net):
         assert other.ask("udp", OUTSIDE, PORT) == f"ok {HOST}"
         net.host.run("nft delete table ip theirs; conntrack -F 2>/dev/null || true")
         assert dyno.ask("udp", OUTSIDE, PORT) == f"ok {FIXED}"
+
+
+# ---- the host ----
+
+@pytest.mark.two_kernels
+def test_the_host_routes_nothing_for_its_neighbours_that_belongs_to_no_connection(net):
+    """A stray answer is "invalid" to the tracking, and has no state that a rule could ask for."""
+    net.host.run("nft 'add table ip count; add chain ip count c { type filter hook forward priority 100; }; "
+                 f"add rule ip count c iifname {UPLINK} oifname lan0 counter'")
+    net.outside.run(f"ip route add 10.78.0.77/32 via {HOST}")
+    send = (f"{sys.executable} -c \"import socket, struct\n"
+            "def sum16(b):\n t = sum(struct.unpack('!%dH' % (len(b) // 2), b)); t = (t >> 16) + (t & 65535)\n"
+            " return ~(t + (t >> 16)) & 65535\n"
+            "echo = struct.pack('!BBHHH', 0, 0, 0, 7, 7)\n"
+            "echo = echo[:2] + struct.pack('!H', sum16(echo)) + echo[4:]\n"
+            "socket.socket(2, 3, 1).sendto(echo, ('10.78.0.77', 0))\n"
+            "tcp = struct.pack('!HHLLBBHHH', 7000, 7000, 1, 0, 5 << 4, {0}, 9, 0, 0)\n"
+            f"pseudo = socket.inet_aton('{OUTSIDE}') + socket.inet_aton('10.78.0.77') + "
+            "struct.pack('!BBH', 0, 6, len(tcp))\n"
+            "tcp = tcp[:16] + struct.pack('!H', sum16(pseudo + tcp)) + tcp[18:]\n"
+            "socket.socket(2, 3, 6).sendto(tcp, ('10.78.0.77', 0))\"")
+
+    def routed():
+        return int(net.host.run("nft list chain ip count c").split("packets ")[1].split()[0])
+    for flags in (4, 0x10, 0x11, 0, 2):  # RST, ACK, FIN and ACK, none, SYN
+        net.outside.run(send.format(flags))
+        assert routed() == 0, flags
+    net.nft_off()
+    net.outside.run(send.format(4))
+    assert routed() == 2, "the attempt itself does not work"
