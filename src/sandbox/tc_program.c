@@ -211,12 +211,19 @@ static void end(Assembler *a) {
         link_labels(a);
 }
 
-/* The first @size bytes behind the IP header, of a packet that is no fragment. */
-static void load_transport(Assembler *a, int size) {
+/*
+ * Connection tracking collects fragments, of the host and of all dynos in the same 4 MB, where
+ * what stays incomplete takes its place for 30 s. A share of that for each of 1024 dynos would
+ * be less than one datagram, so a dyno has none.
+ */
+static void refuse_fragments(Assembler *a) {
         load(a, BPF_H, BPF_REG_0, BPF_REG_10, IP_FRAGMENT);
         alu(a, BPF_AND, BPF_REG_0, htons(0x3fff)); /* more fragments, or an offset */
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+}
 
+/* The first @size bytes behind the IP header. */
+static void load_transport(Assembler *a, int size) {
         move(a, BPF_REG_1, CTX);
         move(a, BPF_REG_2, HEADER_LENGTH);
         alu(a, BPF_ADD, BPF_REG_2, ETH_HLEN);
@@ -369,6 +376,7 @@ static void assemble_ingress(
         const struct in_addr *resolvers,
         size_t n) {
         begin(a, maps->map_fd);
+        refuse_fragments(a);
         check_addresses(a, resolvers, n);
         look_up_route(a);
         check_host_port(a, maps->ports_fd);

@@ -5,8 +5,8 @@
  * The eBPF programs on the host end of every dyno's link: the deny half that does not
  * depend on nftables.
  *
- * Ingress (what the dyno sends) passes IPv4 from the link's pinned address that the
- * kernel would route on to somebody else's link, what goes to ports of the host that are
+ * Ingress (what the dyno sends) passes whole IPv4 packets from the link's pinned address that
+ * the kernel would route on to somebody else's link, what goes to ports of the host that are
  * open, and answers of a web dyno to the host.
  * It marks what it passes; the nftables table takes that mark off, and a routing rule
  * drops what still has it. Egress (what goes to the dyno) passes what carries the mark

@@ -154,6 +154,8 @@ for name, offset, size in (("first", SEGMENT, 24), ("tiny first", SEGMENT, 8), (
                            ("last", 3, 8), ("over the top", 0x1FFF, 64)):
     frame(REFUSED, f"fragment to the host, {name}")(lambda c, offset=offset, size=size: ether(c, ip(
         c["dyno"], c["host"], 6, tcp(c["dyno"], c["host"], 0x10, c["web_port"])[:size], fragment=offset)))
+    frame(REFUSED, f"fragment to outside, {name}")(lambda c, offset=offset, size=size: ether(c, ip(
+        c["dyno"], c["outside"], 17, udp(c["dyno"], c["outside"], payload=TAG * 3)[:size], fragment=offset)))
     frame(REFUSED, f"fragment to a dyno, {name}")(lambda c, offset=offset, size=size: ether(c, ip(
         c["dyno"], c["victim"], 17, udp(c["dyno"], c["victim"], payload=TAG * 3)[:size], fragment=offset)))
 

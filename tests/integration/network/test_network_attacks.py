@@ -306,3 +306,35 @@ def test_the_host_routes_nothing_for_its_neighbours_that_belongs_to_no_connectio
     net.nft_off()
     net.outside.run(send.format(4))
     assert routed() == 2, "the attempt itself does not work"
+
+
+FRAGMENTS = """
+import socket, struct
+s = socket.socket(2, 3, 255)
+for ident in range(200):
+    s.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, ident, 0x2000, 64, 17, 0,
+                         socket.inet_aton("%s"), socket.inet_aton("%s")) + bytes(1200), ("%s", 0))
+"""
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("layers", ["both", "nft", "tc", "none"])
+def test_a_dyno_takes_none_of_the_memory_for_fragments(net, layers):
+    """First fragments, whose rest never comes: the host keeps each for half a minute."""
+    dyno = dyno_of(net, 0, 1)
+    # Somebody else tracks connections too, with or without our table.
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type filter hook prerouting priority 0; }; "
+                 "add rule ip theirs c ct state new counter'")
+    if layers in ("tc", "none"):
+        net.nft_off()
+    if layers in ("nft", "none"):
+        net.tc_off(0)
+    if layers == "none":
+        net.rule_off()
+    program = FRAGMENTS % (address(0)[1], OUTSIDE, OUTSIDE)
+    subprocess.run(["nsenter", f"--net={dyno.path}", sys.executable, "-c", program], check=True)
+    line = next(line for line in net.host.run("cat /proc/net/sockstat").splitlines() if line.startswith("FRAG"))
+    if layers == "none":
+        assert line != "FRAG: inuse 0 memory 0", "the attempt itself does not work"
+    else:
+        assert line == "FRAG: inuse 0 memory 0"
