@@ -344,6 +344,21 @@ int firewall_remove_elements(Firewall *firewall, const FirewallElement *elements
         return change_elements(firewall, NFT_MSG_DELSETELEM, elements, n);
 }
 
+int firewall_remove_all(Firewall *firewall, const FirewallElement *elements, size_t n) {
+        int result = firewall_remove_elements(firewall, elements, n);
+
+        if (result != -ENOENT)
+                return result;
+        result = 0;
+        for (size_t i = 0; i < n; i++) {
+                int r = firewall_remove_elements(firewall, &elements[i], 1);
+
+                if (r < 0 && r != -ENOENT && result == 0)
+                        result = r;
+        }
+        return result;
+}
+
 int firewall_add(Firewall *firewall, const char *set, const FirewallKey *key) {
         const FirewallElement element = {.set = set, .key = *key};
 

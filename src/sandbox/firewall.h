@@ -92,6 +92,8 @@ int firewall_check(Firewall *firewall, const char *set, const FirewallKey *key) 
 int firewall_add_elements(Firewall *firewall, const FirewallElement *elements, size_t n)
         _must_check_;
 int firewall_remove_elements(Firewall *firewall, const FirewallElement *elements, size_t n);
+/* As those; and if some are not there, removes the others, one after the other from the first. */
+int firewall_remove_all(Firewall *firewall, const FirewallElement *elements, size_t n);
 
 /* Empties @set, and fills it again with @elements, all of that set; one transaction. */
 int firewall_refill(Firewall *firewall, const char *set, const FirewallElement *elements, size_t n)

@@ -424,11 +424,9 @@ static int wire_again(Net *net, const NetKeep *keep) {
         if (keep->netns_fd < 0)
                 return -ENODEV;
         r = net_wire_slot(net, keep->slot, keep->netns_fd);
-        if (r >= 0 && keep->dyno.app_number > 0)
-                r = net_slot_begin(net, keep->slot, keep->netns_fd, &keep->dyno);
         if (r >= 0 && keep->web_port > 0)
                 r = net_web_allow(net, keep->slot, keep->web_port);
-        return r < 0 ? r : net_slot_listens(net, keep->slot, keep->listens);
+        return r < 0 ? r : net_spread(net, keep->dyno.app_number);
 }
 
 /* An address of the network that no dyno has any more. */

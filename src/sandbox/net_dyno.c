@@ -346,21 +346,11 @@ int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) {
 }
 
 int net_dyno_end(Net *net, uint32_t slot) {
-        FirewallElement elements[NET_SLOT_ELEMENTS];
         NetSlot *s = &net->slots[slot];
         const LaunchPolicy *policy;
-        int result, r;
-        size_t n;
+        int result;
 
         result = net_slot_listens(net, slot, false);
-        n = net_slot_elements(net, slot, elements);
-        r = firewall_remove_elements(net->firewall, elements, n);
-        /* Somebody took one away, and with it this took away none. */
-        for (size_t i = 0; r == -ENOENT && i < n; i++)
-                (void)firewall_remove_elements(net->firewall, &elements[i], 1);
-        if (r < 0 && r != -ENOENT && result == 0)
-                result = r;
-
         policy = net_policy_find(net, s->dyno.app_number);
         if (policy)
                 net_close_services(net, slot, policy);

@@ -169,7 +169,7 @@ void net_take_dyno(NetSlot *slot, const NetDyno *dyno);
 
 /* Puts back what the dyno of a kept slot has; its elements are in the ruleset already. */
 int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) _must_check_;
-/* The slot is nobody's any more. 0 or the first negative errno. */
+/* The slot is nobody's any more; its elements are removed already. 0 or the first negative errno. */
 int net_dyno_end(Net *net, uint32_t slot);
 /* What is missing of what a dyno has, or NULL; a negative errno in *@r if that is not known. */
 const char *net_dyno_fault(Net *net, uint32_t slot, int *r);
@@ -189,7 +189,10 @@ void net_watch_close(NetWatch *watch);
  */
 int net_watch_tables(Net *net, pid_t loader, bool whole) _must_check_;
 
-/* Makes a slot's link into @netns_fd and everything on it; on failure nothing is left. */
+/*
+ * Makes a slot's link into @netns_fd and everything on it, in force before it is up: also the
+ * policy and the limits of the slot's dyno. On failure nothing is left.
+ */
 int net_wire_slot(Net *net, uint32_t slot, int netns_fd) _must_check_;
 
 /* net_check_slot() of what is the slot's own. */

@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
+#include "sandbox/net_policy.h"
 #include "sandbox/tc_filter.h"
 #include "sandbox/tc_shaper.h"
 
@@ -132,7 +133,7 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
         if (r >= 0)
                 r = net_link_add_address(dyno, ifindex, a.dyno, NET_DYNO_PREFIX);
         if (r >= 0)
-                r = tc_shaper_set(dyno, ifindex, 0);
+                r = tc_shaper_set(dyno, ifindex, net->slots[slot].dyno.bandwidth);
         if (r >= 0)
                 r = net_link_up(dyno, ifindex);
         if (r < 0)
@@ -146,13 +147,30 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
         return net_link_add_default_route(dyno, ifindex, a.gateway);
 }
 
-static int pin_source(Net *net, uint32_t slot) {
-        FirewallKey key;
+/* All that the table has by the slot's link, and first what nothing passes without. */
+static size_t list_elements(const Net *net, uint32_t slot, FirewallElement *ret) {
         char name[IFNAMSIZ];
 
         net_plan_link_name(net->instance, slot, name);
-        key = firewall_key_link(name, net_plan_address(net->network, slot).dyno);
-        return firewall_add(net->firewall, FIREWALL_SET_LINKS, &key);
+        ret[0] = (FirewallElement){
+                .set = FIREWALL_SET_LINKS,
+                .key = firewall_key_link(name, net_plan_address(net->network, slot).dyno),
+        };
+        return 1 + net_slot_elements(net, slot, ret + 1);
+}
+
+/*
+ * Lets the link's packets through, under the policy and the limits of the dyno that it has:
+ * one that was deleted is made again while its dyno runs, and sends all the time.
+ */
+static int let_through(Net *net, uint32_t slot) {
+        const LaunchPolicy *policy = net_policy_find(net, net->slots[slot].dyno.app_number);
+        FirewallElement elements[1 + NET_SLOT_ELEMENTS];
+        int r;
+
+        net->slots[slot].ruled = policy;
+        r = firewall_add_elements(net->firewall, elements, list_elements(net, slot, elements));
+        return r < 0 || !policy ? r : net_open_services(net, slot, policy);
 }
 
 static int wire(Net *net, uint32_t slot, int *netns_fd) {
@@ -169,9 +187,9 @@ static int wire(Net *net, uint32_t slot, int *netns_fd) {
         net->slots[slot].ifindex = ifindex;
         r = filter_link(net, slot, ifindex);
         if (r >= 0)
-                r = pin_source(net, slot);
+                r = let_through(net, slot);
         if (r >= 0)
-                r = tc_shaper_set(net->host, ifindex, 0);
+                r = tc_shaper_set(net->host, ifindex, net->slots[slot].dyno.bandwidth);
         if (r >= 0)
                 r = set_up_host_end(net, slot, ifindex);
         if (r >= 0)
@@ -262,33 +280,34 @@ int net_slot_create(Net *net, uint32_t slot, int *ret_netns_fd) {
  * other dyno can be started.
  */
 int net_slot_destroy(Net *net, uint32_t slot) {
-        FirewallKey key;
-        char name[IFNAMSIZ];
-        int ifindex, result, r;
+        FirewallElement elements[1 + NET_SLOT_ELEMENTS];
+        int ifindex, result = 0, r;
 
         assert(net);
         assert(slot < net->n_slots);
 
-        result = net_dyno_end(net, slot);
+        /*
+         * A link that the programs do not know passes nothing in either direction. What still
+         * waits in its queue must not be judged by less than the policy that it was sent under.
+         */
+        ifindex = net->slots[slot].ifindex;
+        if (ifindex > 0 && net->tc_error >= 0) {
+                r = tc_program_forget(&net->tc, ifindex);
+                if (r < 0 && r != -ENOENT)
+                        result = r;
+        }
+        r = firewall_remove_all(net->firewall, elements, list_elements(net, slot, elements));
+        if (r < 0 && result == 0)
+                result = r;
+        r = net_dyno_end(net, slot);
+        if (r < 0 && result == 0)
+                result = r;
+
+        net->slots[slot].ifindex = 0; /* from here on the programs are told nothing of it */
         r = net_web_forbid(net, slot);
         if (r < 0 && result == 0)
                 result = r;
 
-        net_plan_link_name(net->instance, slot, name);
-        key = firewall_key_link(name, net_plan_address(net->network, slot).dyno);
-        r = firewall_remove(net->firewall, FIREWALL_SET_LINKS, &key);
-        if (r < 0 && result == 0)
-                result = r;
-
-        /* A link that the programs do not know passes nothing in either direction. */
-        ifindex = net->slots[slot].ifindex;
-        if (ifindex > 0 && net->tc_error >= 0) {
-                r = tc_program_forget(&net->tc, ifindex);
-                if (r < 0 && r != -ENOENT && result == 0)
-                        result = r;
-        }
-
-        net->slots[slot].ifindex = 0;
         /* The connections of those before; its own last packet may still be under way. */
         if (net->n_remembered > 0 && clock_boottime_usec() >= net->forget_usec) {
                 r = forget_connections(net);
