@@ -435,7 +435,12 @@ void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
                 int checked;
 
                 network_look(launcher);
-                checked = net_check_slot(launcher->net, dyno->slot.index, detail, sizeof(detail));
+                checked = net_check_slot(
+                        launcher->net,
+                        dyno->slot.index,
+                        dyno->slot.netns_fd,
+                        detail,
+                        sizeof(detail));
 
                 /* The sandbox saw the namespace; links and rules are the network's to judge. */
                 if (network->verdict == VERDICT_OK || checked != 0) {

@@ -93,7 +93,7 @@ static int begin_network(const Dyno *dyno, SandboxError *reterr) {
                         "policy and limits cannot be put in force");
                 return r;
         }
-        r = net_check_slot(net, dyno->slot.index, detail, sizeof(detail));
+        r = net_check_slot(net, dyno->slot.index, dyno->slot.netns_fd, detail, sizeof(detail));
         if (r == 0)
                 return 0;
         reterr->error = r < 0 ? -r : ENETDOWN;

@@ -172,14 +172,15 @@ int net_web_forbid(Net *net, uint32_t slot);
 
 /**
  * net_check_slot() - is everything of a slot there, by the kernel's word
- * @net:     the network
- * @slot:    a slot
- * @detail:  one line, always filled: "172.16.0.30 on dynod-0, pinned, tc" or what is missing
- * @size:    of @detail, NET_DETAIL_SIZE is enough
+ * @net:       the network
+ * @slot:      a slot
+ * @netns_fd:  its namespace; borrowed
+ * @detail:    one line, always filled: "172.16.0.30 on dynod-0, pinned, tc" or what is missing
+ * @size:      of @detail, NET_DETAIL_SIZE is enough
  *
  * Return: 0, NET_E_MISSING, or a negative errno.
  */
-int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) _must_check_;
+int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) _must_check_;
 
 /* What `doctor` wants to know. Damage as far as net_handle_watch() has read of it. */
 typedef struct NetReport {

@@ -217,6 +217,15 @@ static int open_inside(Net *net, int netns_fd, NetRtnl **ret) {
         return r;
 }
 
+static int find_inside(Net *net, int netns_fd, NetRtnl **ret, int *ret_ifindex) {
+        int r;
+
+        if (netns_fd < 0)
+                return -ENODEV;
+        r = open_inside(net, netns_fd, ret);
+        return r < 0 ? r : net_link_index(*ret, NET_DYNO_LINK, ret_ifindex);
+}
+
 /*
  * Each end holds back what is sent into it: the host's what goes to the dyno, the dyno's
  * what comes from it. The dyno cannot change its own: its network namespace belongs to the
@@ -230,14 +239,8 @@ static int shape(Net *net, uint32_t slot, int netns_fd) {
         r = tc_shaper_set(net->host, net->slots[slot].ifindex, bandwidth);
         if (r < 0)
                 return r;
-        if (netns_fd < 0)
-                return -ENODEV;
-        r = open_inside(net, netns_fd, &inside);
-        if (r >= 0)
-                r = net_link_index(inside, NET_DYNO_LINK, &ifindex);
-        if (r >= 0)
-                r = tc_shaper_set(inside, ifindex, bandwidth);
-        return r;
+        r = find_inside(net, netns_fd, &inside, &ifindex);
+        return r < 0 ? r : tc_shaper_set(inside, ifindex, bandwidth);
 }
 
 /* ---- published ports ---- */
@@ -411,11 +414,35 @@ static bool is_limit(const FirewallElement *element) {
                strcmp(element->set, FIREWALL_MAP_COUNTS_TO) == 0;
 }
 
+/* Is the link end of that namespace held back to what the dyno may send or get? 0 or -ENOENT. */
+static int check_shape(NetRtnl *rtnl, int ifindex, const NetDyno *dyno) {
+        uint64_t bandwidth;
+        int r = tc_shaper_get(rtnl, ifindex, &bandwidth);
+
+        return r < 0 || bandwidth == dyno->bandwidth ? r : -ENOENT;
+}
+
+int net_check_inside(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
+        _cleanup_(net_rtnl_freep) NetRtnl *inside = NULL;
+        int ifindex, r;
+
+        r = find_inside(net, netns_fd, &inside, &ifindex);
+        if (r >= 0)
+                r = check_shape(inside, ifindex, &net->slots[slot].dyno);
+        if (r >= 0)
+                return 0;
+        (void)snprintf(
+                detail,
+                size,
+                r == -ENOENT ? "bandwidth is not limited as it must be at the dyno's end"
+                             : "the dyno's end of the link cannot be read");
+        return r == -ENOENT ? NET_E_MISSING : r;
+}
+
 const char *net_dyno_fault(Net *net, uint32_t slot, int *r) {
         const NetSlot *s = &net->slots[slot];
         const LaunchPolicy *policy = net_policy_find(net, s->dyno.app_number);
         FirewallElement elements[NET_SLOT_ELEMENTS];
-        uint64_t bandwidth;
         size_t n;
 
         n = net_slot_elements(net, slot, elements);
@@ -432,10 +459,8 @@ const char *net_dyno_fault(Net *net, uint32_t slot, int *r) {
                 return "the fixed source is no address of the host";
         if (!is_clean(net, elements, n, slot))
                 return "the nftables table has rules of another dyno for it";
-        *r = tc_shaper_get(net->host, s->ifindex, &bandwidth);
-        if (*r < 0 && *r != -ENOENT)
-                return NULL;
-        if (*r == -ENOENT || bandwidth != s->dyno.bandwidth)
-                return "bandwidth is not limited as it must be";
+        *r = check_shape(net->host, s->ifindex, &s->dyno);
+        if (*r < 0)
+                return *r == -ENOENT ? "bandwidth is not limited as it must be" : NULL;
         return policy ? service_fault(net, slot, policy) : NULL;
 }

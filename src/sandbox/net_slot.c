@@ -473,7 +473,7 @@ int net_probe_slot(Net *net, uint32_t slot, char *detail, size_t size) {
         return 0;
 }
 
-int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
         int r;
 
         assert(net);
@@ -481,6 +481,8 @@ int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
         assert(detail && size > 0);
 
         r = net_probe_slot(net, slot, detail, size);
+        if (r == 0)
+                r = net_check_inside(net, slot, netns_fd, detail, size);
         if (r != 0)
                 return r;
 

@@ -438,7 +438,7 @@ int net_web_allow(Net *net, uint32_t slot, uint32_t port) {
         return fails();
 }
 
-int net_check_slot(Net *net, uint32_t slot, char *detail, size_t size) {
+int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
         (void)snprintf(detail, size, "slot %u", slot);
         return fails();
 }

@@ -98,11 +98,18 @@ static void do_create(unsigned slot) {
         }
 }
 
+static NetKeep *find_live(unsigned slot) {
+        for (size_t i = 0; i < n_live; i++)
+                if (live[i].slot == slot)
+                        return &live[i];
+        abort();
+}
+
 static void do_check(unsigned slot) {
         char detail[NET_DETAIL_SIZE];
         int r;
 
-        r = net_check_slot(net, slot, detail, sizeof(detail));
+        r = net_check_slot(net, slot, find_live(slot)->netns_fd, detail, sizeof(detail));
         printf("%d %s\n", r, detail);
 }
 
@@ -137,13 +144,6 @@ static void do_destroy(unsigned slot) {
 static void do_web(unsigned slot, unsigned port) {
         remember_port(slot, port);
         answer(port > 0 ? net_web_allow(net, slot, port) : net_web_forbid(net, slot));
-}
-
-static NetKeep *find_live(unsigned slot) {
-        for (size_t i = 0; i < n_live; i++)
-                if (live[i].slot == slot)
-                        return &live[i];
-        abort();
 }
 
 static void do_begin(const char *args) {

@@ -266,6 +266,8 @@ def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
     spaces = [dyno_of(net, slot, 1, limits="1000000 100 50") for slot in range(5)]
     spaces.append(dyno_of(net, 5, 2))
     net.driver.ok("policy 2 0")
+    spaces.append(dyno_of(net, 6, 2, limits="1000000"))
+    spaces.append(dyno_of(net, 7, 2))
     damages = {
         0: "nft delete element inet t1 policies '{ \"t1-0\" }'",
         1: "nft delete element inet t1 rates_to '{ \"t1-1\" }'",
@@ -275,14 +277,18 @@ def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
         4: "nft 'delete element inet t1 policies { \"t1-4\" }; add element inet t1 policies { \"t1-4\" : accept }'",
         5: "nft 'add element inet t1 policies { \"t1-5\" : goto app-1-out }'",
     }
+    inside = {6: "tc qdisc del dev eth0 root", 7: "tc qdisc change dev eth0 root tbf rate 1gbit burst 1m limit 1m"}
     texts = {0: "network policy", 1: "a limit of connections", 2: "a limit of connections",
-             3: "bandwidth", 4: "network policy", 5: "of another dyno"}
-    for slot, damage in damages.items():
+             3: "bandwidth", 4: "network policy", 5: "of another dyno",
+             6: "bandwidth is not limited as it must be at the dyno's end", 7: "at the dyno's end"}
+    for slot, damage in (damages | inside).items():
         assert net.driver.check(slot)[0] == 0
-        net.host.run(damage)
+        (spaces[slot] if slot in inside else net.host).run(damage)
         result, detail = net.driver.check(slot)
         assert result == 1 and texts[slot] in detail, (slot, detail)
-    assert spaces
+    net.driver.ok("reload")
+    for slot in texts:
+        assert net.driver.check(slot)[0] == 0, net.driver.check(slot)
 
 
 # ---- ports of the host ----
