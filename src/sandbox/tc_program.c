@@ -43,6 +43,7 @@ typedef enum Label {
         LABEL_FORWARD,
         LABEL_LOCAL,
         LABEL_PASS,
+        LABEL_GUARDED,
         LABEL_RESOLVER,
         LABEL_PORT,
         LABEL_CLASSIFIED,
@@ -233,22 +234,32 @@ static void load_transport(Assembler *a, int size) {
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
 }
 
-static bool is_link_local(struct in_addr address) {
+/* Metadata of clouds that put it elsewhere than at a link-local address; in the ruleset, too. */
+static const uint32_t metadata[] = {
+        0x646464c8, /* 100.100.100.200 */
+        0xc00000c0, /* 192.0.0.192 */
+        0xa83f8110, /* 168.63.129.16 */
+};
+
+static bool is_guarded(struct in_addr address) {
+        for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
+                if (ntohl(address.s_addr) == metadata[i])
+                        return true;
         return (ntohl(address.s_addr) >> 16) == 0xa9fe;
 }
 
-/* Link-local, and with it the clouds' metadata: nothing but port 53 of a name server. */
-static void check_link_local(Assembler *a, const struct in_addr *resolvers, size_t n) {
-        size_t n_link_local = 0;
+/* Link-local and the clouds' metadata: nothing but port 53 of a name server. */
+static void check_guarded(Assembler *a, const struct in_addr *resolvers, size_t n) {
+        size_t n_guarded = 0;
 
         load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
         for (size_t i = 0; i < n; i++)
-                if (is_link_local(resolvers[i])) {
+                if (is_guarded(resolvers[i])) {
                         jump_if_word(a, BPF_JEQ, BPF_REG_1, resolvers[i].s_addr, LABEL_RESOLVER);
-                        n_link_local++;
+                        n_guarded++;
                 }
         jump(a, LABEL_DROP);
-        if (n_link_local == 0)
+        if (n_guarded == 0)
                 return; /* the kernel refuses instructions that nothing leads to */
 
         place(a, LABEL_RESOLVER);
@@ -278,10 +289,15 @@ static void check_addresses(Assembler *a, const struct in_addr *resolvers, size_
         jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_DROP);
         jump_if(a, BPF_JEQ, BPF_REG_1, 127, LABEL_DROP);
         jump_if(a, BPF_JGE, BPF_REG_1, 224, LABEL_DROP);
+        load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
+        for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
+                jump_if_word(a, BPF_JEQ, BPF_REG_1, htonl(metadata[i]), LABEL_GUARDED);
+        load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION);
         jump_if(a, BPF_JNE, BPF_REG_1, 169, LABEL_CLASSIFIED);
         load(a, BPF_B, BPF_REG_1, BPF_REG_10, IP_DESTINATION + 1);
         jump_if(a, BPF_JNE, BPF_REG_1, 254, LABEL_CLASSIFIED);
-        check_link_local(a, resolvers, n);
+        place(a, LABEL_GUARDED);
+        check_guarded(a, resolvers, n);
         place(a, LABEL_CLASSIFIED);
 }
 

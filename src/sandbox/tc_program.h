@@ -41,8 +41,8 @@ typedef struct TcMarks {
  * tc_program_load() - make the map and load both programs
  * @ret:          filled on success; release with tc_program_close()
  * @marks:        of this instance
- * @resolvers:    name servers; port 53 of one that is link-local, as in some clouds, is
- *                the only thing link-local that a dyno may reach
+ * @resolvers:    name servers; port 53 of one that is link-local or a cloud's metadata
+ *                address, as in some clouds, is the only thing there that a dyno may reach
  * @n_resolvers:  at most CONFIG_RESOLVERS_MAX
  *
  * Return: 0 or a negative errno: the kernel lacks or forbids it.

@@ -135,13 +135,24 @@ def test_metadata_is_not_reached(net, proto, layers):
         expect(layers, dyno.ask(proto, "169.254.169.254", 80))
 
 
-def test_metadata_elsewhere_is_not_reached(net):
+ELSEWHERE = ["100.100.100.200", "192.0.0.192", "168.63.129.16"]
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_metadata_elsewhere_is_not_reached(net, target, layers):
     dyno = net.driver.create(0)
-    for target in ("100.100.100.200", "192.0.0.192", "168.63.129.16"):
-        net.outside.run(f"ip addr add {target}/32 dev lo")
-        with net.outside.serve("tcp", target, 80):
-            assert net.host.ask("tcp", target, 80).startswith("ok")
-            assert dyno.ask("tcp", target, 80) == "timeout"
+    take_away(net, layers)
+    if layers == "tc":
+        net.rule_off()  # its drop would be taken for the filter's
+    net.outside.run(f"ip addr add {target}/32 dev lo; nft 'add table ip count; add chain ip count c "
+                    "{ type filter hook prerouting priority -400; }; "
+                    f"add rule ip count c ip daddr {target} tcp dport 80 counter'")
+    with net.outside.serve("tcp", target, 80):
+        assert not dyno.ask("tcp", target, 80).startswith("ok") or layers == "none"
+        arrived = "packets 0 " not in net.outside.run("nft list chain ip count c")
+        assert arrived == (layers == "none")
+        assert net.host.ask("tcp", target, 80).startswith("ok")
 
 
 @pytest.mark.parametrize("layers", LAYERS)
@@ -307,8 +318,10 @@ def test_a_resolver_on_the_host_stays_refused(net):
 
 
 @pytest.mark.parametrize("layers", ["both", "nft", "tc"])
-def test_port_53_of_a_link_local_resolver_is_open_and_no_other(lab, layers):
-    lab.driver = Driver(lab.host, resolver="169.254.169.254")
+@pytest.mark.parametrize("resolver", ["169.254.169.254", ELSEWHERE[2]])
+def test_port_53_of_a_resolver_at_a_metadata_address_is_open_and_no_other(lab, resolver, layers):
+    lab.outside.run(f"ip addr replace {resolver}/32 dev lo")
+    lab.driver = Driver(lab.host, resolver=resolver)
     lab.driver.ok("start")
     dyno = lab.driver.create(0)
     lab.outside.run(f"ip route add {address(0)[1]} via {HOST}")
@@ -321,12 +334,12 @@ def test_port_53_of_a_link_local_resolver_is_open_and_no_other(lab, layers):
                         "counter'")
     for proto, port, passes in (("udp", 53, True), ("tcp", 53, True), ("udp", 80, False),
                                 ("tcp", 80, False)):
-        with lab.outside.serve(proto, "169.254.169.254", port):
+        with lab.outside.serve(proto, resolver, port):
             if layers == "tc":
                 lab.outside.run("nft reset counters table ip count; nft flush chain ip count c; "
                                 f"nft add rule ip count c ip saddr {address(0)[1]} counter")
-                dyno.ask(proto, "169.254.169.254", port)
+                dyno.ask(proto, resolver, port)
                 seen = "packets 0 " not in lab.outside.run("nft list chain ip count c")
                 assert seen == passes, (proto, port)
             else:
-                assert dyno.ask(proto, "169.254.169.254", port).startswith("ok") == passes
+                assert dyno.ask(proto, resolver, port).startswith("ok") == passes
