@@ -581,6 +581,7 @@ int firewall_remove_table(Firewall *firewall) {
 
 int firewall_list(Firewall *firewall, FirewallList what, FirewallListed *handler, void *userdata) {
         static const int types[] = {
+                [FIREWALL_LIST_TABLES] = NFT_MSG_GETTABLE,
                 [FIREWALL_LIST_CHAINS] = NFT_MSG_GETCHAIN,
                 [FIREWALL_LIST_RULES] = NFT_MSG_GETRULE,
         };
@@ -591,5 +592,26 @@ int firewall_list(Firewall *firewall, FirewallList what, FirewallListed *handler
         assert(handler);
 
         h = begin_message(firewall, request, types[what], NFPROTO_UNSPEC, NLM_F_DUMP);
+        return query(firewall, h, handler, userdata);
+}
+
+int firewall_list_elements(
+        Firewall *firewall,
+        int family,
+        const char *table,
+        const char *set,
+        FirewallListed *handler,
+        void *userdata) {
+        _cleanup_(set_putp) struct nftnl_set *asked = set_of(table, set, NULL, 0);
+        _Alignas(struct nlmsghdr) char request[1024];
+        struct nlmsghdr *h;
+
+        assert(firewall);
+        assert(handler);
+
+        if (!asked)
+                return -ENOMEM;
+        h = begin_message(firewall, request, NFT_MSG_GETSETELEM, family, NLM_F_DUMP);
+        nftnl_set_elems_nlmsg_build_payload(h, asked);
         return query(firewall, h, handler, userdata);
 }

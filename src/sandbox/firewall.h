@@ -112,6 +112,7 @@ int firewall_check_table(Firewall *firewall) _must_check_;
 int firewall_remove_table(Firewall *firewall);
 
 typedef enum FirewallList {
+        FIREWALL_LIST_TABLES,
         FIREWALL_LIST_CHAINS,
         FIREWALL_LIST_RULES,
 } FirewallList;
@@ -120,3 +121,12 @@ typedef enum FirewallList {
 typedef int FirewallListed(const struct nlmsghdr *message, void *userdata); /* MNL_CB_* */
 int firewall_list(Firewall *firewall, FirewallList what, FirewallListed *handler, void *userdata)
         _must_check_;
+
+/* The elements of a set of any table. -ENOENT: there is none of that name. */
+int firewall_list_elements(
+        Firewall *firewall,
+        int family,
+        const char *table,
+        const char *set,
+        FirewallListed *handler,
+        void *userdata) _must_check_;

@@ -142,32 +142,69 @@ static int find_chains(Foreign *foreign, LegacyTable *table) {
         return 0;
 }
 
-static bool names_us(const char *name, const char *prefix) {
-        return strncmp(name, prefix, strlen(prefix)) == 0;
+/* Of "dynod-+" the mask ends before the plus; of a link's whole name it has the NUL in it. */
+static bool names_us(const char *name, const unsigned char *mask, const char *prefix) {
+        size_t len = 0;
+
+        while (len < IFNAMSIZ && mask[len] != 0)
+                len++;
+        return foreign_covers(name, len, prefix);
 }
 
-static bool has_no_condition(const struct ipt_entry *entry) {
-        static const struct ipt_ip anything;
+static uint8_t links_of(const struct ipt_ip *ip, const char *prefix) {
+        uint8_t links = 0;
 
-        return entry->target_offset == sizeof(*entry) &&
-               memcmp(&entry->ip, &anything, sizeof(anything)) == 0;
+        if ((ip->invflags & IPT_INV_VIA_IN) == 0 && names_us(ip->iniface, ip->iniface_mask, prefix))
+                links |= FOREIGN_FROM;
+        if ((ip->invflags & IPT_INV_VIA_OUT) == 0 &&
+            names_us(ip->outiface, ip->outiface_mask, prefix))
+                links |= FOREIGN_TO;
+        return links;
+}
+
+/* One match, the state of the connection, and nothing else beside links. */
+static bool is_by_state(const struct ipt_entry *entry) {
+        const struct xt_entry_match *match = (const void *)((const char *)entry + sizeof(*entry));
+
+        return entry->target_offset >= sizeof(*entry) + sizeof(*match) &&
+               match->u.match_size == entry->target_offset - sizeof(*entry) &&
+               (strcmp(match->u.user.name, "conntrack") == 0 ||
+                strcmp(match->u.user.name, "state") == 0);
+}
+
+static void take_conditions(const struct ipt_entry *entry, const char *prefix, ForeignRule *ret) {
+        static const struct ipt_ip anything;
+        struct ipt_ip rest = entry->ip;
+        bool matches = entry->target_offset != sizeof(*entry);
+
+        ret->conditional = matches || memcmp(&rest, &anything, sizeof(anything)) != 0;
+        ret->names = links_of(&rest, prefix);
+        if ((ret->names & FOREIGN_FROM) != 0) {
+                memset(rest.iniface, 0, sizeof(rest.iniface));
+                memset(rest.iniface_mask, 0, sizeof(rest.iniface_mask));
+        }
+        if ((ret->names & FOREIGN_TO) != 0) {
+                memset(rest.outiface, 0, sizeof(rest.outiface));
+                memset(rest.outiface_mask, 0, sizeof(rest.outiface_mask));
+        }
+        if (is_by_state(entry))
+                ret->names |= FOREIGN_ANSWERS;
+        ret->by_other_means =
+                memcmp(&rest, &anything, sizeof(anything)) != 0 || (matches && !is_by_state(entry));
 }
 
 /* Return: the offset that it jumps to, or -1. */
 static int sum_up(const struct ipt_entry *entry, const char *prefix, ForeignRule *ret) {
         int verdict;
 
-        *ret = (ForeignRule){
-                .conditional = !has_no_condition(entry),
-                .drops = is_target(entry, TARGET_REJECT),
-                .knows_us =
-                        names_us(entry->ip.iniface, prefix) || names_us(entry->ip.outiface, prefix),
-        };
+        *ret = (ForeignRule){.drops = is_target(entry, TARGET_REJECT)};
+        take_conditions(entry, prefix, ret);
         if (!is_target(entry, XT_STANDARD_TARGET) ||
             target_of(entry)->u.target_size < sizeof(struct xt_standard_target))
                 return -1;
         memcpy(&verdict, target_of(entry)->data, sizeof(verdict));
         ret->drops = verdict == -NF_DROP - 1;
+        ret->lets_through = verdict == -NF_ACCEPT - 1;
         return verdict;
 }
 

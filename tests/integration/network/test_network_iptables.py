@@ -168,6 +168,24 @@ def test_a_servers_own_rules_are_restored_without_harm(lab, program):
         assert saved(lab.host, program) == before
 
 
+@PROGRAMS
+@pytest.mark.parametrize("rules, passes", [
+    (["-i t1-+ -j ACCEPT", "-o t1-+ -j ACCEPT"], True), (["-i t1-+ -j ACCEPT"], False),
+    (["-i t1-+ -j ACCEPT", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"], True),
+    (["-i t1-+ -j ACCEPT", "-p udp -m conntrack --ctstate ESTABLISHED -j ACCEPT"], False),
+    (["-i t1-+ -j ACCEPT", "-o lan0 -m conntrack --ctstate ESTABLISHED -j ACCEPT"], False),
+    (["-i t1-0 -j ACCEPT", "-o t1-0 -j ACCEPT"], False), (["-i t1-+ -j DROP", "-o t1-+ -j DROP"], False),
+    (["! -i t1-+ -j ACCEPT", "! -o t1-+ -d 192.0.2.1 -j ACCEPT"], False), (["-i t+ -j ACCEPT", "-o t+ -j ACCEPT"], True)])
+def test_only_a_rule_that_lets_all_our_links_through_counts(lab, program, rules, passes):
+    driver = lab.start()
+    driver.create(0)
+    dyno = driver.create(1)
+    load(lab.host, program, "-P FORWARD DROP\n" + "\n".join(f"-A FORWARD {rule}" for rule in rules))
+    with lab.outside.serve("tcp", OUTSIDE, PORT):
+        assert reaches_outside(lab, dyno) == passes
+        assert driver.report()["blockers"] == ("" if passes else f"forward {kind(program)} filter FORWARD")
+
+
 @pytest.mark.parametrize("hook, way", [("prerouting", "i"), ("input", "i"), ("output", "o"), ("postrouting", "o")])
 def test_a_drop_on_any_hook_is_named(lab, hook, way):
     driver = lab.start()

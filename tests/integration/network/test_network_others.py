@@ -92,6 +92,81 @@ def test_one_line_makes_it_work_beside_another_firewall(lab, name):
         assert theirs(lab.host) == before
 
 
+# What others say about our links: whether that lets a dyno, of slot 1, through to the outside.
+SAID = {
+    "nothing": ("", False),
+    "both directions": ('iifname "t1-*" accept; oifname "t1-*" accept', True),
+    "a chain of its own": ('iifname "t1-*" jump ours; oifname "t1-*" jump ours', True),
+    "one direction": ('iifname "t1-*" accept', False),
+    "one direction, and answers": ('ct state established,related accept; iifname "t1-*" accept', True),
+    "one direction, and answers by a map": (
+        'ct state vmap { established : accept, related : accept, invalid : drop }; iifname "t1-*" accept', True),
+    "one direction, and some answers": (
+        'meta l4proto udp ct state established accept; iifname "t1-*" accept', False),
+    "one direction, and what is wrong": ('ct state invalid drop; iifname "t1-*" accept', False),
+    "one link": ('iifname "t1-0" accept; oifname "t1-0" accept', False),
+    "all but ours": ('iifname != "t1-*" accept', False),
+    "drop": ('iifname "t1-*" drop; oifname "t1-*" drop', False),
+    "more than ours": ('iifname "t*" accept; oifname "t*" accept', True),
+    "a set": ('iifname { "lan7", "t1-*" } accept; oifname { "t1-*", "lan7" } accept', True),
+    "a set of others": ('iifname { "lan7", "t2-*" } accept; oifname { "t2-*", "lan7" } accept', False),
+    "a set of one link": ('iifname { "lan7", "t1-0", "t2-*" } accept; oifname { "lan7", "t1-0", "t2-*" } accept', False),
+    "a set of what to drop": ('iifname { "lan7", "t1-*" } drop; oifname { "t1-*", "lan7" } drop', False),
+    "a map": ('iifname vmap { "lan7" : drop, "t1-*" : accept }; oifname vmap { "t1-*" : accept }', True),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_only_a_rule_that_lets_all_our_links_through_counts(lab, name):
+    rules, passes = SAID[name]
+    driver = lab.start()
+    driver.create(0)
+    dyno = driver.create(1)
+    load(lab.host, f"""
+table inet theirs {{
+    chain ours {{
+        accept
+    }}
+    chain forward {{
+        type filter hook forward priority 10; policy drop; {rules}
+    }}
+}}
+""")
+    with lab.outside.serve("tcp", OUTSIDE, PORT):
+        assert (dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}") == passes
+        assert driver.report()["blockers"] == ("" if passes else "forward inet theirs forward")
+
+
+def test_a_chain_that_drops_our_links_alone_is_named(lab):
+    driver = lab.start()
+    load(lab.host, """
+table inet theirs {
+    chain forward { type filter hook forward priority 10; iifname "t1-*" drop; }
+}
+table ip theirs {
+    chain forward { type filter hook forward priority 10; iifname "t1-*" tcp dport 25 drop; }
+}
+""")
+    assert driver.report()["blockers"] == "forward inet theirs forward"
+
+
+def test_a_table_that_is_asleep_drops_nothing(lab):
+    driver = lab.start()
+    dyno = driver.create(0)
+    load(lab.host, """
+table inet theirs {
+    flags dormant
+    chain f { type filter hook forward priority 10; policy drop; }
+}
+""")
+    with lab.outside.serve("tcp", OUTSIDE, PORT):
+        assert dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}"
+        assert driver.report()["blockers"] == ""
+        lab.host.run("nft add table inet theirs")  # awake
+        assert dyno.ask("tcp", OUTSIDE, PORT) == "timeout"
+        assert driver.report()["blockers"] == "forward inet theirs f"
+
+
 def test_a_rule_of_theirs_that_refuses_a_dyno_still_counts(lab):
     load(lab.host, """
 table inet theirs {
