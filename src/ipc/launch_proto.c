@@ -193,7 +193,8 @@ static bool check_facts(const LaunchMessage *msg) {
 }
 
 static bool check_reply(const LaunchMessage *msg) {
-        return msg->reply.result <= 0 && msg->reply.layer <= _LAYER_ANY_MAX;
+        return msg->reply.result <= 0 && msg->reply.layer <= _LAYER_ANY_MAX &&
+               msg->reply.port <= UINT16_MAX && msg->reply.reserved == 0;
 }
 
 static bool check_extracted(const LaunchMessage *msg) {

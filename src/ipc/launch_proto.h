@@ -227,6 +227,8 @@ typedef struct LaunchReply {
         int32_t result; /* 0 or a negative errno; EXTRACT: -EEXIST: the tree is already there */
         uint32_t layer; /* LaunchLayer, where one is to blame, else _LAYER_ANY_MAX */
 } LaunchReply;
+        uint32_t port;  /* POLICY, -EADDRINUSE: the published port that is taken; else 0 */
+        uint32_t reserved;
 
 typedef struct LaunchExtracted {
         LaunchHeader header;

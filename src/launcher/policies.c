@@ -152,7 +152,7 @@ int policies_restore(Launcher *launcher) {
  * The file first: should dynod die between the two, the next one starts with the newer
  * policy and goes back to none that was already replaced.
  */
-int policies_set(Launcher *launcher, const LaunchPolicy *policy) {
+int policies_set(Launcher *launcher, const LaunchPolicy *policy, uint16_t *ret_taken) {
         const LaunchPolicy *found = net_policy_find(launcher->net, policy->app_number);
         LaunchPolicy before = {.app_number = policy->app_number};
         int r;
@@ -166,7 +166,7 @@ int policies_set(Launcher *launcher, const LaunchPolicy *policy) {
 
         /* What is changed must be there: somebody may just have flushed the table. */
         network_make_whole(launcher);
-        r = net_policy_check(launcher->net, policy);
+        r = net_policy_check(launcher->net, policy, ret_taken);
         if (r < 0)
                 return r;
         r = store(launcher, policy);

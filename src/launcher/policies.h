@@ -23,7 +23,7 @@ int policies_open(Launcher *launcher) _must_check_;
 int policies_restore(Launcher *launcher) _must_check_;
 
 /* LAUNCH_POLICY. As net_policy_check() and net_policy_set(); -EIO: refused by the kernel. */
-int policies_set(Launcher *launcher, const LaunchPolicy *policy) _must_check_;
+int policies_set(Launcher *launcher, const LaunchPolicy *policy, uint16_t *ret_taken) _must_check_;
 
 /* Is what @start was decided under what is in force? 0, or -ESTALE with @reterr filled. */
 int policies_check_start(const Launcher *launcher, const LaunchStart *start, SandboxError *reterr)

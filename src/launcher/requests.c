@@ -159,10 +159,13 @@ static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, siz
 }
 
 static int on_policy(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
-        int r = policies_set(launcher, &msg->policy);
+        LaunchReply reply = {.header = {.type = LAUNCH_REPLY, .seq = msg->header.seq}};
+        uint16_t taken = 0;
 
-        link_reply(
-                launcher, msg->header.seq, LAUNCH_REPLY, r, r < 0 ? LAYER_NETWORK : _LAYER_ANY_MAX);
+        reply.result = policies_set(launcher, &msg->policy, &taken);
+        reply.layer = reply.result < 0 ? LAYER_NETWORK : _LAYER_ANY_MAX;
+        reply.port = taken;
+        link_send(launcher, &reply, sizeof(reply), NULL, 0);
         return 0;
 }
 

@@ -84,13 +84,14 @@ static bool is_published(const LaunchPolicy *policy, uint16_t port) {
 }
 
 /* Only ports that the app does not have already: nothing else can listen on those. */
-static int check_published(Net *net, const LaunchPolicy *policy) {
+static int check_published(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {
         const LaunchPolicy *before = net_policy_find(net, policy->app_number);
 
         for (size_t i = 0; i < policy->n_published; i++) {
                 uint16_t port = policy->published[i].port;
                 int r;
 
+                *ret_taken = port;
                 for (size_t k = 0; k < net->n_policies; k++)
                         if (net->policies[k].said.app_number != policy->app_number &&
                             is_published(&net->policies[k].said, port))
@@ -101,6 +102,7 @@ static int check_published(Net *net, const LaunchPolicy *policy) {
                 if (r != 0)
                         return r < 0 ? r : -EADDRINUSE;
         }
+        *ret_taken = 0;
         return 0;
 }
 
@@ -111,17 +113,18 @@ static int has_source(Net *net, const LaunchPolicy *policy, bool *ret) {
         return net_host_is_local(net->host, (struct in_addr){.s_addr = policy->fixed_source}, ret);
 }
 
-int net_policy_check(Net *net, const LaunchPolicy *policy) {
+int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {
         bool local;
         int r;
 
         assert(net);
         assert(policy);
+        assert(ret_taken);
 
         r = has_source(net, policy, &local);
         if (r < 0)
                 return r;
-        return local ? check_published(net, policy) : -EADDRNOTAVAIL;
+        return local ? check_published(net, policy, ret_taken) : -EADDRNOTAVAIL;
 }
 
 /* ---- rules ---- */

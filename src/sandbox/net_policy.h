@@ -24,13 +24,14 @@ size_t net_policy_count(const Net *net);
 
 /**
  * net_policy_check() - can this host do what a policy asks for
- * @net:     the network
- * @policy:  a checked message
+ * @net:        the network
+ * @policy:     a checked message
+ * @ret_taken:  with -EADDRINUSE the port
  *
  * Return: 0; -EADDRINUSE: a published port is another app's or something listens on it;
  * -EADDRNOTAVAIL: the fixed source is no address of the host; or a negative errno.
  */
-int net_policy_check(Net *net, const LaunchPolicy *policy) _must_check_;
+int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) _must_check_;
 
 /**
  * net_policy_set() - put a policy in force

@@ -70,9 +70,8 @@ int manager_network(
 }
 
 /* Why root did not take @policy, one sentence. */
-static void explain(const Policy *policy, int result, char *buf, size_t size) {
-        char source[INET_ADDRSTRLEN] = "", ports[120] = "";
-        size_t used = 0;
+static void explain(const Policy *policy, int result, uint32_t port, char *buf, size_t size) {
+        char source[INET_ADDRSTRLEN] = "";
 
         switch (result) {
         case -EADDRNOTAVAIL:
@@ -81,14 +80,8 @@ static void explain(const Policy *policy, int result, char *buf, size_t size) {
                         buf, size, "%s, its fixed source, is no address of this host", source);
                 return;
         case -EADDRINUSE:
-                for (size_t i = 0; i < policy->n_published && used < sizeof(ports); i++)
-                        used += (size_t)snprintf(
-                                ports + used,
-                                sizeof(ports) - used,
-                                "%s%u",
-                                i > 0 ? ", " : "",
-                                policy->published[i]);
-                (void)snprintf(buf, size, "a published port (%s) is taken on this host", ports);
+                (void)snprintf(
+                        buf, size, "port %u, which it publishes, is taken on this host", port);
                 return;
         default:
                 (void)snprintf(
@@ -118,6 +111,10 @@ static int result_of(const LaunchMessage *msg) {
         return msg->header.type == LAUNCH_REPLY ? msg->reply.result : -EPROTO;
 }
 
+static uint32_t port_of(const LaunchMessage *msg) {
+        return msg->header.type == LAUNCH_REPLY ? msg->reply.port : 0;
+}
+
 /* Its dynos that wait for their START cannot have one. */
 static void fail_queued(App *app) {
         for (Dyno *dyno = app->manager->dynos, *next; dyno; dyno = next) {
@@ -137,7 +134,11 @@ static void on_told(const LaunchMessage *msg, void *userdata) {
                 network->in_force = policy_serial(&network->policy);
                 network->problem[0] = '\0';
         } else {
-                explain(&network->policy, result, network->problem, sizeof(network->problem));
+                explain(&network->policy,
+                        result,
+                        port_of(msg),
+                        network->problem,
+                        sizeof(network->problem));
                 log_error("%s: %s; its dynos cannot start", app->row.name, network->problem);
                 fail_queued(app);
         }
@@ -220,7 +221,8 @@ static int check_port(const App *app, uint16_t port, ManagerError *reterr) {
 }
 
 /* Root did not take it: everything is as before. */
-static void refuse_by_root(const PolicyCall *call, int result, ManagerError *reterr) {
+static void
+refuse_by_root(const PolicyCall *call, int result, uint32_t port, ManagerError *reterr) {
         char why[200];
 
         if (result == -EADDRINUSE && call->change.kind == POLICY_PUBLISH) {
@@ -234,7 +236,7 @@ static void refuse_by_root(const PolicyCall *call, int result, ManagerError *ret
                 return;
         }
 
-        explain(&call->policy, result, why, sizeof(why));
+        explain(&call->policy, result, port, why, sizeof(why));
         (void)refuse(
                 reterr,
                 result == -EADDRNOTAVAIL ? DYNOD_ERROR_INVALID_ARGUMENT : DYNOD_ERROR_FAILED,
@@ -255,7 +257,7 @@ static void on_applied(const LaunchMessage *msg, void *userdata) {
 
         network->under_way = false;
         if (result < 0) {
-                refuse_by_root(call, result, &error);
+                refuse_by_root(call, result, port_of(msg), &error);
                 finish_call(app, &error, false);
                 run_calls(app);
                 manager_poke(app->manager);

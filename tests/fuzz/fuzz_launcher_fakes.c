@@ -472,7 +472,7 @@ size_t net_policy_count(const Net *net) {
         return n_policies;
 }
 
-int net_policy_check(Net *net, const LaunchPolicy *policy) {
+int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {
         return fails();
 }
 

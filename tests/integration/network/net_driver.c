@@ -226,6 +226,7 @@ static void do_policy(char *args, bool restore) {
         LaunchMessage msg = {.policy = {.header = {.type = LAUNCH_POLICY}}};
         LaunchPolicy *p = &msg.policy;
         char *word = strtok(args, " ");
+        uint16_t taken = 0;
         int r;
 
         if (!word || parse_u32(word, &p->app_number) < 0 || !(word = strtok(NULL, " ")) ||
@@ -239,8 +240,11 @@ static void do_policy(char *args, bool restore) {
                 answer(net_policy_restore(net, p));
                 return;
         }
-        r = net_policy_check(net, p);
-        answer(r < 0 ? r : net_policy_set(net, p));
+        r = net_policy_check(net, p, &taken);
+        if (r == -EADDRINUSE)
+                printf("taken %u\n", taken);
+        else
+                answer(r < 0 ? r : net_policy_set(net, p));
 }
 
 /* "forward ip filter FORWARD docker, …" */

@@ -341,6 +341,22 @@ static void test_details_are_one_printable_line(void **state) {
                 -EBADMSG);
 }
 
+static void test_reply_names_a_port_or_none(void **state) {
+        LaunchMessage msg;
+
+        memset(&msg, 0, sizeof(msg));
+        msg.reply.header.type = LAUNCH_REPLY;
+        msg.reply.port = UINT16_MAX;
+        assert_int_equal(launch_message_check(&msg, sizeof(msg.reply), 0, LAUNCH_FROM_LAUNCHER), 0);
+        msg.reply.port++;
+        assert_int_equal(
+                launch_message_check(&msg, sizeof(msg.reply), 0, LAUNCH_FROM_LAUNCHER), -EBADMSG);
+        msg.reply.port = 0;
+        msg.reply.reserved = 1;
+        assert_int_equal(
+                launch_message_check(&msg, sizeof(msg.reply), 0, LAUNCH_FROM_LAUNCHER), -EBADMSG);
+}
+
 /* The supervisor has a text for each. */
 static void test_module_guard_is_one_of_those_there_are(void **state) {
         LaunchMessage msg;
@@ -365,6 +381,7 @@ int main(void) {
                 cmocka_unit_test(test_unknown_types_are_refused),
                 cmocka_unit_test(test_every_type_has_a_size),
                 cmocka_unit_test(test_details_are_one_printable_line),
+                cmocka_unit_test(test_reply_names_a_port_or_none),
                 cmocka_unit_test(test_module_guard_is_one_of_those_there_are),
         };
 

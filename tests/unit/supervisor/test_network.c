@@ -266,6 +266,29 @@ static void test_policy_that_root_refuses_lets_no_dyno_start(void **state) {
         assert_int_equal(start.start.policy, 0);
 }
 
+/* After a reboot: somebody was there before the app. */
+static void test_published_port_that_is_taken_is_named_alone(void **state) {
+        LaunchReply reply = {.header = {.type = LAUNCH_REPLY}, .result = -EADDRINUSE};
+        World *w = *state;
+        Answer answer = {0};
+        LaunchMessage msg;
+
+        world_app_up(w, "shop");
+        change_ok(w, &answer, "shop", "publish", "8080", NULL);
+        change_ok(w, &answer, "shop", "publish", "8081", NULL);
+        world_kill_supervisor(w);
+        world_hello(w);
+        world_ready(w);
+        msg = world_expect(w, LAUNCH_POLICY);
+        reply.header.seq = msg.header.seq;
+        reply.layer = LAYER_NETWORK;
+        reply.port = 8081;
+        world_send(w, &reply, sizeof(reply), NULL, 0);
+        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_CRASHED);
+        assert_non_null(strstr(world_dyno(w, "web.1")->reason, "port 8081"));
+        assert_null(strstr(world_dyno(w, "web.1")->reason, "8080"));
+}
+
 static void test_stale_start_is_sent_again_after_the_policy(void **state) {
         World *w = *state;
         Answer answer = {0};
@@ -414,6 +437,7 @@ int main(void) {
                 WORLD_TEST(test_full_disk_takes_the_change_back),
                 WORLD_TEST(test_destroyed_app_is_forgotten_by_root),
                 WORLD_TEST(test_rename_keeps_the_policy),
+                WORLD_TEST(test_published_port_that_is_taken_is_named_alone),
                 WORLD_TEST(test_changes_that_wait_are_bounded),
                 WORLD_TEST(test_cpu_is_measured_between_samples),
         };
