@@ -224,7 +224,7 @@ const Command command_table[] = {
                 .run = cmd_ps_publish,
         },
         {
-                .name = "ps:unpublish", .arguments = "PORT",
+                .name = "ps:unpublish", .arguments = "[web] PORT",
                 .summary = "close a published port of this host",
                 .examples = {"herokuctl ps:unpublish 8080 -a shop"},
                 .flags = COMMAND_APP, .min_args = 1, .max_args = 2, .kind = {ARGUMENT_PUBLISHED, ARGUMENT_PUBLISHED},
@@ -315,8 +315,9 @@ const Command command_table[] = {
                 .name = "firewall:allow", .arguments = "NETWORK[:PORT[-PORT]][/tcp|/udp|/icmp]...",
                 .summary = "let the dynos reach a network, or a port of it",
                 .text = "any stands for every network: alone it opens what no rule fits, as at the "
-                        "beginning. A port without a protocol means tcp and udp. What is allowed already "
-                        "stays where it is.",
+                        "beginning. A port without a protocol means tcp and udp; a rule without both "
+                        "means every protocol, and is the only one for those that are not tcp, udp or icmp. "
+                        "What is allowed already stays where it is.",
                 .examples = {"herokuctl firewall:allow 10.0.0.0/8:5432/tcp -a shop",
                              "herokuctl firewall:allow any:443/tcp 192.0.2.7 -a shop",
                              "herokuctl firewall:allow any -a shop"},
