@@ -15,6 +15,7 @@
 #include "ipc/launch_proto.h"
 #include "launcher/instance.h"
 #include "launcher/loop.h"
+#include "launcher/repair.h"
 #include "launcher/sizes.h"
 #include "sandbox/net.h"
 #include "sandbox/sandbox.h"
@@ -45,7 +46,7 @@ typedef struct Service {
 typedef struct NetRepair {
         Source *source, *timer;
         bool waiting; /* for the timer */
-        uint64_t last_usec, pause_usec;
+        RepairPace pace;
 } NetRepair;
 
 typedef struct Launcher {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The host's network changes, and what others take away of ours is put back.
- *
- * At once the first time, and then with pauses that double: somebody who flushes the
- * ruleset in a loop costs one restoration a minute, and dynos stay cut off meanwhile.
+ * The host's network changes, and what others take away of ours is put back: at the pace
+ * of repair.h.
  */
 
 #include <errno.h>
@@ -16,12 +14,6 @@
 #include "base/parse.h"
 #include "launcher/dynos.h"
 #include "launcher/slots.h"
-
-#define PAUSE_FIRST_USEC (1 * USEC_PER_SEC)
-#define PAUSE_MAX_USEC (60 * USEC_PER_SEC)
-
-/* Whoever left us alone for this long starts again with the first pause. */
-#define PEACE_USEC (600 * USEC_PER_SEC)
 
 int network_start(Launcher *launcher) {
         _cleanup_free_ NetKeep *keep = NULL;
@@ -45,7 +37,7 @@ int network_start(Launcher *launcher) {
 /* Puts back what net_damage() is about. */
 static void restore(Launcher *launcher) {
         NetRepair *repair = &launcher->repair;
-        uint64_t now = clock_boottime_usec();
+        uint64_t begin = clock_boottime_usec();
         char damage[NET_DETAIL_SIZE];
         int r;
 
@@ -53,13 +45,9 @@ static void restore(Launcher *launcher) {
         (void)snprintf(damage, sizeof(damage), "%s", net_damage(launcher->net));
         source_set_time(repair->timer, USEC_INFINITY);
         repair->waiting = false;
-        if (repair->last_usec == 0 || now - repair->last_usec > PEACE_USEC)
-                repair->pause_usec = PAUSE_FIRST_USEC;
-        else if (repair->pause_usec < PAUSE_MAX_USEC)
-                repair->pause_usec *= 2;
 
         r = network_start(launcher);
-        repair->last_usec = clock_boottime_usec();
+        repair_note(&repair->pace, begin, clock_boottime_usec());
         if (r < 0)
                 (void)log_error_errno(r, "network: %s; it cannot be restored yet: %m", damage);
         else
@@ -76,7 +64,7 @@ static int on_timer(void *userdata, uint32_t events) {
 
 void network_look(Launcher *launcher) {
         NetRepair *repair = &launcher->repair;
-        uint64_t now = clock_boottime_usec(), due = 0;
+        uint64_t now = clock_boottime_usec(), due;
         int r;
 
         r = net_handle_watch(launcher->net);
@@ -85,8 +73,7 @@ void network_look(Launcher *launcher) {
         if (!net_damage(launcher->net) || repair->waiting)
                 return;
 
-        if (repair->last_usec > 0)
-                due = repair->last_usec + repair->pause_usec;
+        due = repair_due(&repair->pace);
         if (due <= now) {
                 restore(launcher);
                 return;
