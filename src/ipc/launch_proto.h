@@ -177,6 +177,7 @@ typedef struct LaunchObject {
 #define NETWORK_TRUSTED_MAX 20  /* networks, as many as Heroku has trusted ranges */
 #define NETWORK_SERVICES_MAX 32 /* ports of the host */
 #define NETWORK_PUBLISHED_MAX 16
+#define NETWORK_SHARES 64 /* of an app's published ports: with more dynos some get none */
 
 /* One line of an app's egress policy. The first that fits a packet decides. */
 typedef struct NetworkRule {
@@ -226,9 +227,9 @@ typedef struct LaunchReply {
         LaunchHeader header;
         int32_t result; /* 0 or a negative errno; EXTRACT: -EEXIST: the tree is already there */
         uint32_t layer; /* LaunchLayer, where one is to blame, else _LAYER_ANY_MAX */
-} LaunchReply;
         uint32_t port;  /* POLICY, -EADDRINUSE: the published port that is taken; else 0 */
         uint32_t reserved;
+} LaunchReply;
 
 typedef struct LaunchExtracted {
         LaunchHeader header;
@@ -349,7 +350,8 @@ typedef struct LaunchInspected {
         uint16_t shadowed[SHADOWED_MAX];
         LaunchBlocker blockers[BLOCKERS_MAX];
         uint8_t module_guard; /* ModuleGuard; HOSTED alone */
-        uint8_t reserved;
+        /* HOSTED alone: public addresses of the host that public_ports are not open at, 255: or more */
+        uint8_t public_left_out;
 } LaunchInspected;
 
 #define EXITED_OOM (UINT32_C(1) << 0)      /* memory.events counted an oom_kill */

@@ -229,6 +229,8 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
         memcpy(ret->blockers, report.blockers, sizeof(ret->blockers));
         ret->n_shadowed = (uint8_t)report.n_shadowed;
         memcpy(ret->shadowed, report.shadowed, sizeof(ret->shadowed));
+        ret->public_left_out =
+                (uint8_t)(report.n_public_left_out < UINT8_MAX ? report.n_public_left_out : UINT8_MAX);
         ret->module_guard = module_guard_look(launcher->config->instance);
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
 }

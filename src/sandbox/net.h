@@ -198,6 +198,7 @@ typedef struct NetReport {
         size_t n_blockers;
         uint16_t shadowed[SHADOWED_MAX]; /* published, and something on the host listens there */
         size_t n_shadowed;
+        size_t n_public_left_out; /* of the host's addresses: public_ports are not open there */
 } NetReport;
 
 int net_report(Net *net, NetReport *ret) _must_check_;

@@ -74,7 +74,7 @@ struct Net {
         NetUplinks own_uplinks; /* that we turned forwarding on for, as in UPLINKS_FILE */
 
         struct in_addr public[NET_PUBLIC_MAX]; /* addresses that public_ports are open at */
-        size_t n_public;
+        size_t n_public, n_public_left_out;
         bool service_is_foreign; /* somebody else gave the host service_address */
 
         NetPolicy *policies; /* one per app that has one */

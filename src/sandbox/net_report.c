@@ -72,6 +72,8 @@ int net_report(Net *net, NetReport *ret) {
         report.table = firewall_check_table(net->firewall) == 0;
         report.flush_guard = net_host_check_rule(net->host, net->marks.from_dyno) == 0;
         report.n_overlap = net->n_overlap;
+        if (net->n_public_ports > 0)
+                report.n_public_left_out = net->n_public_left_out;
         memcpy(report.overlap, net->overlap, sizeof(report.overlap));
 
         for (size_t i = 0; i < net->n_resolvers; i++) {

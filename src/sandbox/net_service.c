@@ -61,7 +61,7 @@ typedef struct AddressWalk {
         const Net *net;
         NetUplinks wide; /* links that a default route leaves by */
         struct in_addr public[NET_PUBLIC_MAX];
-        size_t n_public;
+        size_t n_public, n_left_out;
         bool service_is_ours;
 } AddressWalk;
 
@@ -90,8 +90,12 @@ static int take_address(struct nlmsghdr *answer, void *userdata) {
         if (a.s_addr == walk->net->service_address.s_addr && attrs[IFA_LABEL] &&
             nla_strcmp(attrs[IFA_LABEL], label) == 0)
                 walk->service_is_ours = true;
-        if (walk->n_public < NET_PUBLIC_MAX && is_public(walk, message, a))
+        if (!is_public(walk, message, a))
+                return 0;
+        if (walk->n_public < NET_PUBLIC_MAX)
                 walk->public[walk->n_public++] = a;
+        else
+                walk->n_left_out++;
         return 0;
 }
 
@@ -115,7 +119,7 @@ static int walk_addresses(Net *net, AddressWalk *ret) {
                         nlmsg_alloc_simple(RTM_GETADDR, NLM_F_DUMP);
                 struct ifaddrmsg all = {.ifa_family = AF_INET};
 
-                ret->n_public = 0;
+                ret->n_public = ret->n_left_out = 0;
                 ret->service_is_ours = false;
                 if (!msg || nlmsg_append(msg, &all, sizeof(all), NLMSG_ALIGNTO) < 0)
                         return -ENOMEM;
@@ -138,6 +142,7 @@ int net_look_at_addresses(Net *net) {
         net->service_is_foreign = local;
         memcpy(net->public, walk.public, sizeof(net->public));
         net->n_public = walk.n_public;
+        net->n_public_left_out = walk.n_left_out;
         return walk.service_is_ours;
 }
 

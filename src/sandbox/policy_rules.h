@@ -23,7 +23,7 @@
 #include "ipc/launch_proto.h"
 
 /* More web dynos than this of one app on one host do not all get a share. */
-#define POLICY_BUCKETS 64
+#define POLICY_BUCKETS NETWORK_SHARES
 
 #define POLICY_NAME_SIZE 32 /* "app-4294967295-publish" */
 

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "supervisor/dyno.h"
+
 /* Which way through a hook dynos' packets go. */
 typedef struct HookFacts {
         const char *loss; /* what does not work while it drops */
@@ -188,6 +190,36 @@ static void check_shadowed(
         }
 }
 
+static void check_shares(const Manager *manager, DoctorInfo *info, DoctorNetwork *lines) {
+        for (const App *app = manager->apps; app; app = app->next) {
+                unsigned n = 0;
+
+                if (app->network.policy.n_published == 0)
+                        continue;
+                for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
+                        n += dyno->app == app && dyno->state == DYNO_UP && dyno->web_port > 0;
+                if (n <= NETWORK_SHARES)
+                        continue;
+                (void)snprintf(
+                        lines->detail[lines->n],
+                        DOCTOR_LINE_SIZE,
+                        "the published ports of %s lead to %d of its %u web dynos; the others get "
+                        "no connection by them",
+                        app->row.name,
+                        NETWORK_SHARES,
+                        n);
+                (void)snprintf(
+                        lines->fix[lines->n],
+                        DOCTOR_LINE_SIZE,
+                        "herokuctl ps:scale web=%d -a %s, of a larger size; or put a proxy on this "
+                        "host in front of all of them",
+                        NETWORK_SHARES,
+                        app->row.name);
+                add_line(info, lines, "published ports");
+                return;
+        }
+}
+
 void doctor_check_network(
         const Manager *manager,
         const LaunchInspected *hosted,
@@ -195,4 +227,5 @@ void doctor_check_network(
         DoctorNetwork *lines) {
         check_blockers(manager, hosted, info, lines);
         check_shadowed(manager, hosted, info, lines);
+        check_shares(manager, info, lines);
 }

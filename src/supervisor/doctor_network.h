@@ -8,14 +8,19 @@
 
 #define DOCTOR_LINE_SIZE 640 /* bytes: two commands with the longest names */
 
+#define DOCTOR_LINES_MAX (BLOCKERS_MAX + SHADOWED_MAX + 1)
+
 /* The lines of the checks that follow; they must live as long as the DoctorInfo. */
 typedef struct DoctorNetwork {
-        char detail[BLOCKERS_MAX + SHADOWED_MAX][DOCTOR_LINE_SIZE];
-        char fix[BLOCKERS_MAX + SHADOWED_MAX][DOCTOR_LINE_SIZE];
+        char detail[DOCTOR_LINES_MAX][DOCTOR_LINE_SIZE];
+        char fix[DOCTOR_LINES_MAX][DOCTOR_LINE_SIZE];
         size_t n;
 } DoctorNetwork;
 
-/* One check of each chain that may stop dynos, and one of each port that is taken twice. */
+/*
+ * One check of each chain that may stop dynos, one of each port that is taken twice, and one of
+ * the first app of whose dynos some get no connection of its published ports.
+ */
 void doctor_check_network(
         const Manager *manager,
         const LaunchInspected *hosted,

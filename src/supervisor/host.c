@@ -311,14 +311,27 @@ static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_
 }
 
 /* An opening for all dynos: whoever looks after the host should see it. */
-static void check_public_ports(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
+static void check_public_ports(
+        const Manager *manager,
+        const LaunchInspected *hosted,
+        DoctorInfo *info,
+        char *text,
+        size_t size) {
+        unsigned left_out = hosted->public_left_out;
         char ports[PUBLIC_PORTS_TEXT_SIZE];
+        int used;
 
         if (manager->config->n_public_ports == 0)
                 return;
         write_public_ports(manager->config, ports, sizeof(ports));
-        (void)snprintf(text, size, "%s: all dynos reach them at public addresses", ports);
-        add_check(info, "public ports", true, "warning", text);
+        used = snprintf(text, size, "%s: all dynos reach them at public addresses", ports);
+        if (left_out > 0 && used > 0 && (size_t)used < size)
+                (void)snprintf(
+                        text + used,
+                        size - (size_t)used,
+                        ", but not at %u more of them: so many at once are too many",
+                        left_out);
+        add_check(info, "public ports", left_out == 0, "warning", text);
 }
 
 static void check_stacks(const Manager *manager, DoctorInfo *info, char *text, size_t size) {
@@ -337,7 +350,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
         Manager *manager = call->manager;
         char kernel[80], memory[160], disk[400], resolvers[80], stacks[80], policies[300],
-                public_ports[240];
+                public_ports[320];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
         DoctorNetwork network = {.n = 0};
@@ -364,7 +377,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         check_resolvers(manager, &info, resolvers, sizeof(resolvers));
         check_stacks(manager, &info, stacks, sizeof(stacks));
         check_policies(manager, &info, policies, sizeof(policies));
-        check_public_ports(manager, &info, public_ports, sizeof(public_ports));
+        check_public_ports(manager, &msg->inspected, &info, public_ports, sizeof(public_ports));
         call->done(NULL, &info, call->userdata);
         free(call);
 }

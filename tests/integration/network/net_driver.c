@@ -281,7 +281,7 @@ static void do_report(void) {
         printf("{\"ok\": %d, \"table\": %d, \"tc\": %d, \"flush_guard\": %d, \"slots\": %u, "
                "\"n_overlap\": %u, \"overlap\": \"%s\", \"uplinks\": \"%s\", \"forwarding\": %d, "
                "\"n_resolvers\": %u, \"detail\": \"%s\", \"n_shadowed\": %zu, \"shadowed\": %u, "
-               "\"blockers\": \"",
+               "\"public_left_out\": %zu, \"blockers\": \"",
                r,
                report.table,
                report.tc,
@@ -294,7 +294,8 @@ static void do_report(void) {
                report.n_resolvers,
                detail,
                report.n_shadowed,
-               report.shadowed[0]);
+               report.shadowed[0],
+               report.n_public_left_out);
         print_blockers(&report);
         printf("\"}\n");
 }

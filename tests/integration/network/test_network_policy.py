@@ -394,6 +394,22 @@ def test_an_address_that_the_host_has_anyway_stays_as_it_is(lab):
     assert SERVICE in lab.host.run(f"ip addr show {UPLINK}")
 
 
+def test_public_ports_say_at_how_many_addresses_they_are_not_open(lab):
+    for i in range(18):  # beside HOST
+        lab.host.run(f"ip addr add 203.0.113.{100 + i}/32 dev {UPLINK}")
+    lab.start(public=("tcp:443",))
+    dyno = dyno_of(lab, 0, 1)
+    assert lab.driver.report()["public_left_out"] == 3
+    with lab.host.serve("tcp", "0.0.0.0", 443):
+        assert dyno.ask("tcp", HOST, 443).startswith("ok")
+        assert dyno.ask("tcp", "203.0.113.117", 443) == "timeout"
+    lab.host.run(f"ip addr del 203.0.113.100/32 dev {UPLINK}")
+    lab.driver.ok("watch")
+    assert lab.driver.report()["public_left_out"] == 2
+    lab.driver.ok("policy 2 1 closed")  # nothing is counted twice
+    assert lab.driver.report()["public_left_out"] == 2
+
+
 @pytest.mark.two_kernels
 def test_public_ports_are_open_at_public_addresses_alone(lab):
     lab.start(public=("tcp:443", "udp:443"))
@@ -410,6 +426,7 @@ def test_public_ports_are_open_at_public_addresses_alone(lab):
     with lab.host.serve("tcp", "0.0.0.0", 443):
         assert closed.ask("tcp", HOST, 443).startswith("ok")
     # An address that comes later.
+    assert lab.driver.report()["public_left_out"] == 0
     lab.host.run(f"ip addr add 203.0.113.20/32 dev {UPLINK}")
     lab.driver.ok("watch")
     with lab.host.serve("tcp", "0.0.0.0", 443):

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "supervisor/doctor_network.h"
+#include "supervisor/dyno.h"
 
 typedef struct Case {
         LaunchBlocker blocker;
@@ -126,6 +127,43 @@ static void test_a_port_that_is_taken_twice_names_app_and_way_out(void **state) 
                 "herokuctl ps:unpublish 8080 -a shop, or give the program another port");
 }
 
+static void test_dynos_without_a_share_of_published_ports_are_counted(void **state) {
+        static Dyno dynos[NETWORK_SHARES + 2];
+        LaunchInspected hosted;
+        DoctorNetwork lines;
+        DoctorInfo info;
+        App app = {.row.name = "shop", .network.policy = {.n_published = 1, .published = {8080}}};
+
+        setup(&hosted, &info, &lines);
+        manager.apps = &app;
+        manager.dynos = &dynos[0];
+        for (size_t i = 0; i < ARRAY_SIZE(dynos); i++)
+                dynos[i] = (Dyno){
+                        .app = &app,
+                        .state = DYNO_UP,
+                        .web_port = i == 0 ? 0 : 5000, /* a worker is none */
+                        .next = i + 1 < ARRAY_SIZE(dynos) ? &dynos[i + 1] : NULL,
+                };
+        doctor_check_network(&manager, &hosted, &info, &lines);
+        assert_int_equal(info.n_checks, 2);
+        assert_string_equal(
+                info.checks[1].detail,
+                "the published ports of shop lead to 64 of its 65 web dynos; the others get no "
+                "connection by them");
+
+        dynos[1].state = DYNO_STARTING;
+        info.n_checks = lines.n = 0;
+        doctor_check_network(&manager, &hosted, &info, &lines);
+        assert_int_equal(info.n_checks, 1);
+
+        dynos[1].state = DYNO_UP;
+        app.network.policy.n_published = 0;
+        info.n_checks = lines.n = 0;
+        doctor_check_network(&manager, &hosted, &info, &lines);
+        assert_int_equal(info.n_checks, 1);
+        manager.dynos = NULL;
+}
+
 static void test_all_of_them_fit(void **state) {
         LaunchInspected hosted;
         DoctorNetwork lines;
@@ -155,6 +193,7 @@ int main(void) {
                 cmocka_unit_test(test_each_firewall_has_its_line),
                 cmocka_unit_test(test_input_matters_where_the_host_is_open),
                 cmocka_unit_test(test_a_port_that_is_taken_twice_names_app_and_way_out),
+                cmocka_unit_test(test_dynos_without_a_share_of_published_ports_are_counted),
                 cmocka_unit_test(test_all_of_them_fit),
         };
 
