@@ -36,6 +36,10 @@ static uint32_t at_most_u32(uint64_t value) {
         return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
 }
 
+/*
+ * By hand: rtnl_qdisc_tbf_set_rate() of libnl-route 3.7 takes an int of bytes a second, less
+ * than NO_LIMIT, and turns the burst into ticks, which come back as another number.
+ */
 static int put_bucket(struct nl_msg *msg, uint64_t rate) {
         uint64_t burst =
                 rate / BURSTS_PER_SECOND > BURST_MIN ? rate / BURSTS_PER_SECOND : BURST_MIN;
