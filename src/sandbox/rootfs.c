@@ -40,7 +40,7 @@
 #define STACK_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define PTS_MAX "64"        /* terminals of one dyno: all dynos together have 3072, see pty(7) */
 #define SHM_SIZE "64m"      /* Heroku's */
-#define SHM_FILES "16384"   /* a page each */
+#define SHM_FILES "16384"   /* as many as pages; an inode is a kilobyte of the dyno's memory */
 #define STAGING_SIZE "256k" /* seven small files */
 #define STAGING_FILES "64"  /* those, and folders to mount on */
 #define MASK_FILE_NAME "nothing"
@@ -439,7 +439,7 @@ static int make_proc(Build *b) {
 }
 
 /*
- * Some twenty masks: one call each with mount(2), five with descriptors. Its target is
+ * Some forty masks: one call each with mount(2), five with descriptors. Its target is
  * relative to the new /proc, where every name is the kernel's own.
  */
 static int mask_proc(Build *b) {
@@ -455,7 +455,7 @@ static int mask_proc(Build *b) {
 
                 if (m->mask == ROOTFS_NO_MASK)
                         continue;
-                /* Not every kernel has each of them. */
+                /* Not every kernel has each of them; what a module brings later AppArmor refuses. */
                 if (mount(m->mask == ROOTFS_MASK_DIR ? dir : file,
                           m->point + strlen("/proc/"),
                           NULL,

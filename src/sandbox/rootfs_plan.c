@@ -39,6 +39,7 @@ const RootfsMount rootfs_mounts[] = {
 
         {"/proc", "proc", ROOTFS_STRICT, ROOTFS_NO_MASK},
         {"/proc/sys", "proc", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        MASK_FILE("buddyinfo"),
         MASK_FILE("cmdline"), /* may hold secrets that the host was booted with */
         MASK_FILE("config.gz"),
         MASK_FILE("diskstats"),  /* disk accesses of others, by counting */
@@ -53,14 +54,20 @@ const RootfsMount rootfs_mounts[] = {
         MASK_FILE("kpageflags"),
         MASK_FILE("latency_stats"),
         MASK_FILE("locks"), /* open-file-description locks show in every pid namespace */
+        MASK_FILE("mdstat"),
         MASK_FILE("modules"),
         MASK_FILE("pagetypeinfo"),
+        MASK_FILE("partitions"),
         MASK_FILE("sched_debug"),
+        MASK_FILE("schedstat"),
         MASK_FILE("slabinfo"),
         MASK_FILE("softirqs"), /* as interrupts */
+        MASK_FILE("swaps"),
         MASK_FILE("sysrq-trigger"),
         MASK_FILE("timer_list"),
         MASK_FILE("vmallocinfo"),
+        MASK_FILE("vmstat"), /* disk accesses and page faults of others, by counting */
+        MASK_FILE("zoneinfo"),
         MASK_DIR("acpi"),
         MASK_DIR("asound"),
         MASK_DIR("bus"),

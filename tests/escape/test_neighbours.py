@@ -144,3 +144,35 @@ def test_no_dyno_throws_a_file_of_the_stack_out_of_the_page_cache(daemon, tenant
     # The control.
     evict(path)
     assert cached_pages(path) == 0
+
+
+# A futex in a page of a file is the same for all that have it mapped: what waits is found by
+# the file below the overlays.
+FUTEX = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+fd = os.open(sys.argv[2], os.O_RDONLY)
+page = libc.mmap(None, ctypes.c_size_t(4096), 1, 1, fd, ctypes.c_long(0))  # PROT_READ, MAP_SHARED
+word = ctypes.c_void_p(page)
+if sys.argv[1] == "wait":
+    value = ctypes.c_int.from_address(page).value
+    print("ready", flush=True)
+    timeout = (ctypes.c_long * 2)(int(sys.argv[3]), 0)
+    print("woken" if libc.syscall(202, word, 0, value, timeout, None, 0) == 0 else "not woken")
+else:
+    end = time.monotonic() + int(sys.argv[3])
+    while (woken := libc.syscall(202, word, 1, 1, None, None, 0)) == 0 and time.monotonic() < end:
+        time.sleep(0.01)
+    print("woke", woken)
+"""
+
+
+@pytest.mark.parametrize("path,woken", [("/usr/bin/env", True), ("/etc/hosts", False)])
+def test_futexes_in_pages_of_the_stack_are_what_the_manual_says(daemon, tenants, path, woken):
+    """docs/SECURITY.md: they reach from dyno to dyno. In a file of a dyno's own they do not."""
+    with inside(daemon, tenants[0], "python3", "-c", FUTEX, "wait", path, str(60 if woken else 5)) as waiter:
+        done = daemon.run(tenants[1], "python3", "-c", FUTEX, "wake", path, str(30 if woken else 1), timeout=90)
+        assert done.returncode == 0, done.stderr
+        lines = waiter.end()
+    assert (lines, done.stdout.split()) == ((["woken"], ["woke", "1"]) if woken else (["not woken"], ["woke", "0"]))

@@ -62,11 +62,11 @@ READS_MASKED(read_kcore, "/proc/kcore")
 READS_MASKED(read_kmsg, "/proc/kmsg")
 READS_MASKED(read_keys, "/proc/keys")
 READS_MASKED(read_key_users, "/proc/key-users")
-READS(read_timer_list, "/proc/timer_list")
+READS_MASKED(read_timer_list, "/proc/timer_list")
 READS_MASKED(read_interrupts, "/proc/interrupts")
 READS_MASKED(read_softirqs, "/proc/softirqs")
 READS_MASKED(read_modules, "/proc/modules")
-READS(read_config, "/proc/config.gz")
+READS_MASKED(read_config, "/proc/config.gz")
 READS_MASKED(read_cmdline, "/proc/cmdline")
 READS_MASKED(read_slabinfo, "/proc/slabinfo")
 READS_MASKED(read_vmallocinfo, "/proc/vmallocinfo")
@@ -74,6 +74,15 @@ READS_MASKED(read_kpagecount, "/proc/kpagecount")
 READS_MASKED(read_kpagecgroup, "/proc/kpagecgroup")
 READS_MASKED(read_pressure, "/proc/pressure/cpu")
 READS_MASKED(read_bus, "/proc/bus/pci/devices")
+READS_MASKED(read_vmstat, "/proc/vmstat")
+READS_MASKED(read_zoneinfo, "/proc/zoneinfo")
+READS_MASKED(read_buddyinfo, "/proc/buddyinfo")
+READS_MASKED(read_partitions, "/proc/partitions")
+READS_MASKED(read_swaps, "/proc/swaps")
+READS_MASKED(read_schedstat, "/proc/schedstat")
+READS(read_sockstat, "/proc/net/sockstat")
+READS(read_softnet_stat, "/proc/net/softnet_stat")
+READS(read_protocols, "/proc/thread-self/net/protocols")
 READS(read_sched_debug, "/sys/kernel/debug/sched/debug")
 READS(read_vmcoreinfo, "/sys/kernel/vmcoreinfo")
 
@@ -106,7 +115,9 @@ static int has_addresses(const char *path) {
 }
 
 static int read_kallsyms(void) {
-        return has_addresses("/proc/kallsyms");
+        int r = has_addresses("/proc/kallsyms");
+
+        return r == -EACCES ? ATTEMPT_NOTHING : r; /* refused by name, too */
 }
 
 static int read_iomem(void) {
@@ -164,7 +175,7 @@ static int page_frames(void) {
         int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
         if (fd < 0)
-                return -errno;
+                return errno == EACCES ? ATTEMPT_NOTHING : -errno; /* AppArmor: not at all */
         page[4096] = 1;
         if (pread(fd,
                   &entry,
@@ -512,6 +523,60 @@ const Attempt attempts_proc[] = {
              ATTEMPT_ABSENT,
              CONTROL_USER | CONTROL_VM,
              read_bus),
+        READ("vmstat",
+             "count the disk accesses and page faults of others",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_vmstat),
+        READ("zoneinfo",
+             "count the memory that others take",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER | CONTROL_VM,
+             read_zoneinfo),
+        READ("buddyinfo",
+             "watch the pieces of memory that others leave",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER | CONTROL_VM,
+             read_buddyinfo),
+        READ("partitions",
+             "list the host's disks",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_partitions),
+        READ("swaps",
+             "watch the host's swap",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_swaps),
+        READ("schedstat",
+             "count on each processor how often others run",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER | CONTROL_VM,
+             read_schedstat),
+        READ("sockstat",
+             "count the sockets of all network namespaces",
+             "apparmor",
+             EACCES,
+             CONTROL_USER | ATTEMPT_VM,
+             read_sockstat),
+        READ("softnet-stat",
+             "count the packets of others on each processor",
+             "apparmor",
+             EACCES,
+             CONTROL_USER | ATTEMPT_VM,
+             read_softnet_stat),
+        READ("protocols",
+             "count the memory of all sockets of the host",
+             "apparmor",
+             EACCES,
+             CONTROL_USER | ATTEMPT_VM,
+             read_protocols),
         READ("iomem",
              "learn where the kernel lies in memory",
              "capabilities user",
