@@ -89,6 +89,69 @@ static int iptables(void) {
         return r == -EINVAL ? 0 : r;
 }
 
+/* ---- groups of receivers: one lock of the whole host, held while a list is searched ---- */
+
+#define LOOPBACK 1 /* its number in every network namespace */
+
+#define A_GROUP ((struct in_addr){htonl(0xefff0001)}) /* 239.255.0.1 */
+
+static int join_group(void) {
+        const struct ip_mreqn request = {.imr_multiaddr = A_GROUP, .imr_ifindex = LOOPBACK};
+
+        return option(
+                AF_INET, SOCK_DGRAM, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof(request));
+}
+
+static int join_source(void) {
+        const struct ip_mreq_source request = {
+                .imr_multiaddr = A_GROUP,
+                .imr_interface = {htonl(INADDR_LOOPBACK)},
+                .imr_sourceaddr = {htonl(0xc0000201)}};
+
+        return option(
+                AF_INET,
+                SOCK_DGRAM,
+                IPPROTO_IP,
+                IP_ADD_SOURCE_MEMBERSHIP,
+                &request,
+                sizeof(request));
+}
+
+static int join_any_group(void) {
+        struct group_req request = {.gr_interface = LOOPBACK};
+        struct sockaddr_in *group = (struct sockaddr_in *)&request.gr_group;
+
+        *group = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = A_GROUP};
+        return option(AF_INET, SOCK_DGRAM, IPPROTO_IP, MCAST_JOIN_GROUP, &request, sizeof(request));
+}
+
+static int join_group6(void) {
+        const struct ipv6_mreq request = {
+                .ipv6mr_multiaddr = {{{0xff, 1, [15] = 77}}}, .ipv6mr_interface = LOOPBACK};
+
+        return option(
+                AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof(request));
+}
+
+static int join_any_group6(void) {
+        struct group_req request = {.gr_interface = LOOPBACK};
+        struct sockaddr_in6 *group = (struct sockaddr_in6 *)&request.gr_group;
+
+        *group = (struct sockaddr_in6){
+                .sin6_family = AF_INET6, .sin6_addr = {{{0xff, 1, [15] = 77}}}};
+        return option(
+                AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, MCAST_JOIN_GROUP, &request, sizeof(request));
+}
+
+static int join_anycast6(void) {
+        const struct ipv6_mreq request = {
+                .ipv6mr_multiaddr = {{{0xfd, [15] = 77}}}, .ipv6mr_interface = LOOPBACK};
+        int r = option(
+                AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, &request, sizeof(request));
+
+        return r == -EADDRNOTAVAIL ? 0 : r; /* it looked, with the lock held */
+}
+
 /* ---- ioctl ---- */
 
 static int control_socket(unsigned long number, void *argument) {
@@ -171,6 +234,37 @@ static int arp(void) {
         return control_socket(SIOCSARP, &entry);
 }
 
+/* ---- what listens in the network of others ---- */
+
+#define PORT_OF_OTHERS 47110 /* layers.c listens there, too */
+
+static int loopback(int (*call)(int fd, const struct sockaddr *address, socklen_t size), int *ret) {
+        const struct sockaddr_in address = {
+                .sin_family = AF_INET,
+                .sin_port = htons(PORT_OF_OTHERS),
+                .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+        *ret = socket(AF_INET, SOCK_STREAM, 0);
+        if (*ret < 0)
+                return -errno;
+        return attempt_result(call(*ret, (const struct sockaddr *)&address, sizeof(address)));
+}
+
+static int listener(void) {
+        int fd, r = loopback(connect, &fd);
+
+        (void)close(fd);
+        return r;
+}
+
+static int listener_set_up(void) {
+        int fd, r = bring_lo_up();
+
+        if (r == 0)
+                r = loopback(bind, &fd);
+        return r == 0 ? attempt_result(listen(fd, 1)) : r;
+}
+
 /* Descriptor of the network namespace that a socket is in. */
 static int namespace_of_socket(void) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -199,6 +293,12 @@ static int load_vlan(void) {
 
         return r == -EPERM && escape_is_control ? 0 : r; /* the module's own answer */
 }
+
+#define BY_FILTER(name_, tries_, run_, set_up_)                                                    \
+        {                                                                                          \
+                .name = "network/" name_, .tries = tries_, .stopped_by = "seccomp",                \
+                .error = ENOPROTOOPT, .control = CONTROL_USER, .run = run_, .set_up = set_up_,     \
+        }
 
 #define BY_CAPABILITY(name_, tries_, run_, set_up_)                                                \
         {                                                                                          \
@@ -256,6 +356,32 @@ const Attempt attempts_network[] = {
                 .error = EPERM,
                 .control = CONTROL_USER | CONTROL_VM,
                 .run = load_vlan,
+        },
+        {
+                .name = "network/listener-of-others",
+                .tries = "connect to what listens on the host's loopback alone",
+                .stopped_by = "net",
+                .error = ECONNREFUSED,
+                .control = CONTROL_USER,
+                .run = listener,
+                .set_up = listener_set_up,
+        },
+        BY_FILTER(
+                "join-group",
+                "hold the lock of every link of the host, group by group",
+                join_group,
+                NULL),
+        BY_FILTER("join-source", "the same by the sources of a group", join_source, bring_lo_up),
+        BY_FILTER("join-any", "the same by the option of all protocols", join_any_group, NULL),
+        BY_FILTER("join-group6", "the same by IPv6", join_group6, NULL),
+        BY_FILTER("join-any6", "the same by both", join_any_group6, NULL),
+        {
+                .name = "network/join-anycast6",
+                .tries = "the same by an anycast address of IPv6",
+                .stopped_by = "seccomp capabilities user",
+                .error = ENOPROTOOPT,
+                .control = CONTROL_ROOT,
+                .run = join_anycast6,
         },
         {.name = NULL},
 };

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdint.h>
@@ -15,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "escape.h"
@@ -22,6 +25,7 @@
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67 /* Linux 6.4 */
 #endif
+#define ACL_ENTRIES 1024   /* 8 kB that are memory of no cgroup; the call takes eight times that */
 #define CALL_CACHESTAT 451 /* Linux 6.5, on every architecture */
 #define UDP_ENCAP_OPTION 100
 #define UDP_ENCAP_IPSEC 2
@@ -29,13 +33,11 @@
 
 /* ---- the page cache ---- */
 
-/* A file of the slug; in a control one on a disk. */
-static int open_cached(void) {
-        char path[64] = "/app/setuid";
+/* On a disk. */
+static int make_cached(void) {
+        char path[64];
         int fd;
 
-        if (!escape_is_control)
-                return open(path, O_RDONLY | O_CLOEXEC);
         (void)snprintf(path, sizeof(path), "/var/tmp/escape-%d", (int)getpid());
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
@@ -44,10 +46,16 @@ static int open_cached(void) {
         return write(fd, "x", 1) != 1 || fsync(fd) < 0 ? -1 : fd;
 }
 
+/* A file of the slug; in a control one that is a user's own, too. */
+static int open_cached(void) {
+        return escape_is_control ? make_cached() : open("/app/setuid", O_RDONLY | O_CLOEXEC);
+}
+
+/* Of any file: overlayfs does not know how to, and so gives no answer of its own. */
 static int ask_by_reading(void) {
         char byte;
         struct iovec to = {&byte, 1};
-        int fd = open_cached();
+        int fd = make_cached();
 
         if (fd < 0)
                 return ATTEMPT_BROKEN;
@@ -66,6 +74,41 @@ static int ask_by_counting(void) {
         if (fd < 0)
                 return ATTEMPT_BROKEN;
         return attempt_result(syscall(CALL_CACHESTAT, fd, &range, counters, 0));
+}
+
+static int advise(int advice) {
+        int fd = open_cached();
+        void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+        if (p == MAP_FAILED)
+                return ATTEMPT_BROKEN;
+        return attempt_result(madvise(p, 4096, advice));
+}
+
+static int page_out(void) {
+        return advise(MADV_PAGEOUT);
+}
+
+static int make_cold(void) {
+        return advise(MADV_COLD);
+}
+
+/* Bit 56 of an entry: nobody else has the page mapped. Of a page that is there, bit 63. */
+static int mapped_elsewhere(void) {
+        int fd = open_cached(), map_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+        const volatile char *p =
+                fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+        uint64_t entry;
+
+        if (p == MAP_FAILED)
+                return ATTEMPT_BROKEN;
+        if (map_fd < 0)
+                return -errno;
+        (void)*p;
+        if (pread(map_fd, &entry, sizeof(entry), (off_t)((uintptr_t)p / 4096 * sizeof(entry))) !=
+            sizeof(entry))
+                return -errno;
+        return entry >> 63 != 0 ? 0 : ATTEMPT_NOTHING;
 }
 
 static int hold_by_lease(void) {
@@ -102,6 +145,72 @@ static int filter_by_seccomp(void) {
 static int filter_by_prctl(void) {
         (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         return attempt_result(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0));
+}
+
+/* ---- access control lists ---- */
+
+/*
+ * Of a file in a tmpfs they are kernel memory that no cgroup is charged for: entries that
+ * say the same a thousand times are as good as any.
+ */
+static int keep_list(int (*set)(const char *path, const void *value, size_t size)) {
+        static struct {
+                struct posix_acl_xattr_header header;
+                struct posix_acl_xattr_entry entries[ACL_ENTRIES];
+        } list = {.header = {POSIX_ACL_XATTR_VERSION}};
+        const size_t last = ACL_ENTRIES - 1;
+        char path[64];
+        int fd, r;
+
+        list.entries[0] = (struct posix_acl_xattr_entry){ACL_USER_OBJ, 6, ~0U};
+        for (size_t i = 1; i < last - 2; i++)
+                list.entries[i] = (struct posix_acl_xattr_entry){ACL_USER, 6, getuid()};
+        list.entries[last - 2] = (struct posix_acl_xattr_entry){ACL_GROUP_OBJ, 6, ~0U};
+        list.entries[last - 1] = (struct posix_acl_xattr_entry){ACL_MASK, 6, ~0U};
+        list.entries[last] = (struct posix_acl_xattr_entry){ACL_OTHER, 0, ~0U};
+
+        (void)snprintf(
+                path,
+                sizeof(path),
+                "%s/list-%d",
+                escape_is_control ? "/tmp" : "/dev/shm",
+                (int)getpid());
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(set(path, &list, sizeof(list)));
+        (void)unlink(path);
+        (void)close(fd);
+        return r;
+}
+
+static int by_path(const char *path, const void *value, size_t size) {
+        return setxattr(path, "system.posix_acl_access", value, size, 0);
+}
+
+static int by_link(const char *path, const void *value, size_t size) {
+        return lsetxattr(path, "system.posix_acl_access", value, size, 0);
+}
+
+static int by_descriptor(const char *path, const void *value, size_t size) {
+        int fd = open(path, O_RDWR | O_CLOEXEC), r;
+
+        r = fd < 0 ? fd : fsetxattr(fd, "system.posix_acl_access", value, size, 0);
+        if (fd >= 0)
+                (void)close(fd);
+        return r;
+}
+
+static int list_by_path(void) {
+        return keep_list(by_path);
+}
+
+static int list_by_link(void) {
+        return keep_list(by_link);
+}
+
+static int list_by_descriptor(void) {
+        return keep_list(by_descriptor);
 }
 
 /* ---- parts of the kernel behind ordinary sockets ---- */
@@ -211,6 +320,42 @@ const Attempt attempts_shared[] = {
                 ENOSYS,
                 NEWER,
                 ask_by_counting),
+        ATTEMPT("page-out",
+                "throw pages that a neighbour reads out of the page cache",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                page_out),
+        ATTEMPT("cold",
+                "have pages that a neighbour reads thrown out before others",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                make_cold),
+        ATTEMPT("mapped-elsewhere",
+                "learn from its own page table which pages others have mapped",
+                "apparmor",
+                EACCES,
+                CONTROL_USER | ATTEMPT_VM,
+                mapped_elsewhere),
+        ATTEMPT("lists",
+                "fill memory that no cgroup counts with access control lists",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                list_by_path),
+        ATTEMPT("lists-by-link",
+                "the same by lsetxattr",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                list_by_link),
+        ATTEMPT("lists-by-descriptor",
+                "the same by fsetxattr",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                list_by_descriptor),
         ATTEMPT("lease",
                 "have whoever writes a file of the stack wait",
                 "kernel",
