@@ -189,8 +189,9 @@ static void handle_signal(Init *init, const struct signalfd_siginfo *si) {
 
         if (si->ssi_signo == (uint32_t)INIT_ORDER_SIGNAL && si->ssi_code == SI_QUEUE) {
                 obey(init, si->ssi_int);
-        } else if (si->ssi_signo == SIGTERM && init->phase == INIT_RUNNING) {
-                obey(init, INIT_ORDER(SIGNAL_ALL, SIGTERM));
+        } else if (init_is_plain_order((int)si->ssi_signo) && init->phase == INIT_RUNNING) {
+                if (si->ssi_code == SI_USER)
+                        obey(init, INIT_ORDER(SIGNAL_ALL, si->ssi_signo));
         } else if (si->ssi_signo == SIGTERM) {
                 /* The first may have been sent before the command ended. */
                 init->terms_while_waiting++;

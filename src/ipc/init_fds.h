@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <signal.h>
+#include <stdbool.h>
+
 /*
  * The descriptors that dyno-init is started with. Those from 3 on never reach the app.
  *
@@ -27,9 +30,16 @@
 /*
  * Carries an InitOrder. A real-time signal: the kernel would merge two pending SIGUSR1,
  * and the app, having the same uid, could keep one pending for ever. With RLIMIT_SIGPENDING
- * used up by the app, sending fails with EAGAIN: dynod then sends a plain SIGTERM
- * (understood as "SIGTERM to all") or kills the cgroup.
+ * used up by the app, sending fails with EAGAIN: what is for all dynod then sends as a plain
+ * signal, which always gets through and is understood as "that one to all"
+ * (init_is_plain_order()); what is for the command alone fails. Killing goes by the cgroup.
  */
 #define INIT_ORDER_SIGNAL SIGRTMIN
 #define INIT_ORDER(target, signo) ((int)(target) << 8 | (int)(signo)) /* SignalTarget, 1 to 31 */
 #define INIT_ORDER_END 0                                              /* end now, drained or not */
+
+/* True for the signals by which programs are told to end, reload or dump. */
+static inline bool init_is_plain_order(int signo) {
+        return signo == SIGTERM || signo == SIGINT || signo == SIGQUIT || signo == SIGHUP ||
+               signo == SIGUSR1 || signo == SIGUSR2;
+}

@@ -392,11 +392,11 @@ int dyno_signal(Launcher *launcher, const LaunchSignal *request) {
                 return -ESRCH;
 
         r = send_order(dyno, INIT_ORDER(request->target, request->signo));
-        /* The app has used up RLIMIT_SIGPENDING: a plain SIGTERM always gets through. */
-        if (r == -EAGAIN && request->signo == SIGTERM)
-                r = syscall(SYS_pidfd_send_signal, dyno->process.pidfd, SIGTERM, NULL, 0) < 0
-                            ? -errno
-                            : 0;
+        /* The app has used up RLIMIT_SIGPENDING: see ipc/init_fds.h. Safe: by pidfd, as above. */
+        if (r == -EAGAIN && request->target == SIGNAL_ALL &&
+            init_is_plain_order((int)request->signo) &&
+            syscall(SYS_pidfd_send_signal, dyno->process.pidfd, (int)request->signo, NULL, 0) == 0)
+                r = 0;
 
         return r;
 }

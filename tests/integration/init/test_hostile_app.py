@@ -79,6 +79,24 @@ while True:
     assert dyno.finish() == 7
 
 
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1,
+                                   signal.SIGUSR2], ids=lambda signo: signo.name)
+def test_plain_signal_from_outside_is_for_all(start, signo):
+    """What dynod falls back to while the app's queue is full."""
+    dyno = start(python(f"""
+import os, signal
+child = os.fork()
+signal.signal({int(signo)}, lambda s, f: os._exit(7))
+print("up", flush=True)
+while child == 0:
+    signal.pause()
+print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""))
+    dyno.app.until("up")
+    dyno.kill(signo)
+    assert dyno.finish() == 7
+
+
 def test_limits_lowered_from_inside_do_not_stop_dyno_init(start):
     dyno = start(python("""
 import ctypes, resource, socket, struct, sys, time
