@@ -311,7 +311,6 @@ char *logs_last_words(Invocation *invocation, const char *app, const char *dyno)
 static void explain_silence(Invocation *invocation) {
         _cleanup_json_ struct json_object *dynos = NULL;
         _cleanup_failure_ Failure ignored = FAILURE_INIT;
-        FILE *err = invocation->output->err;
         uint64_t since;
 
         if (invocation->output->quiet || invocation->output->json || !invocation->app ||
@@ -329,15 +328,16 @@ static void explain_silence(Invocation *invocation) {
                         age,
                         invocation->output->now_usec > since ? invocation->output->now_usec - since
                                                              : 0);
-                (void)fprintf(
-                        err,
+                output_note(
+                        invocation->output,
                         "No log lines. %s has been up for %s and wrote nothing to stdout or "
-                        "stderr.\n",
+                        "stderr.",
                         json_text(dyno, "name"),
                         age);
                 return;
         }
-        (void)fprintf(err, "No log lines yet, and no dyno of %s is up.\n", invocation->app);
+        output_note(
+                invocation->output, "No log lines yet, and no dyno of %s is up.", invocation->app);
 }
 
 /*

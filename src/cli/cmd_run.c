@@ -148,10 +148,10 @@ static int run_detached(Invocation *invocation, const char *line, Failure *reter
         if (send_run(invocation, m, &facts, reterr) < 0)
                 return -1;
         action_end(&action, "done, %s", json_text(facts, "dyno"));
-        if (!cli_print_json(invocation, facts) && !invocation->output->quiet)
-                (void)fprintf(
-                        invocation->output->err,
-                        "Run herokuctl logs -a %s --ps %s to see its output.\n",
+        if (!cli_print_json(invocation, facts))
+                output_note(
+                        invocation->output,
+                        "Run herokuctl logs -a %s --ps %s to see its output.",
                         invocation->app,
                         json_text(facts, "dyno"));
         return 0;

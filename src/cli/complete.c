@@ -228,6 +228,7 @@ int complete_print(int argc, char **argv, Output *output) {
 
         if (!words)
                 return 0;
+        json_clean_texts(true);
         words[0] = name;
         for (int i = 0; i + 1 < argc; i++)
                 words[i + 1] = argv[i];

@@ -150,20 +150,40 @@ void output_failure(Output *output, const Failure *failure) {
                 hint ?: "");
 }
 
+static char *format_clean(const char *fmt, va_list ap) _printf_(1, 0);
+static char *format_clean(const char *fmt, va_list ap) {
+        _cleanup_free_ char *text = NULL;
+
+        if (vasprintf(&text, fmt, ap) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        return text_clean(text, strlen(text));
+}
+
+void output_note(Output *output, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+
+        if (output->quiet || output->json)
+                return;
+        va_start(ap, fmt);
+        text = format_clean(fmt, ap);
+        va_end(ap);
+        (void)fprintf(output->err, "%s\n", text ?: "");
+}
+
 static bool action_is_silent(const Action *action) {
         return action->output->quiet || action->output->json;
 }
 
 void action_begin(Action *action, const char *fmt, ...) {
         va_list ap;
-        int r;
 
         action_clear(action);
         va_start(ap, fmt);
-        r = vasprintf(&action->title, fmt, ap);
+        action->title = format_clean(fmt, ap);
         va_end(ap);
-        if (r < 0)
-                action->title = NULL;
         action->started_usec = clock_boottime_usec();
         action->drawn_usec = 0;
 
@@ -194,7 +214,7 @@ void action_progress(Action *action, const char *text) {
 }
 
 void action_end(Action *action, const char *fmt, ...) {
-        _cleanup_free_ char *text = NULL, *clean = NULL;
+        _cleanup_free_ char *text = NULL;
         va_list ap;
 
         if (!action->title)
@@ -207,11 +227,9 @@ void action_end(Action *action, const char *fmt, ...) {
                 else if (action->drawn_usec > 0)
                         (void)fprintf(err, "\r\033[K%s... ", action->title);
                 va_start(ap, fmt);
-                if (vasprintf(&text, fmt, ap) < 0)
-                        text = NULL;
+                text = format_clean(fmt, ap);
                 va_end(ap);
-                clean = text ? text_clean(text, strlen(text)) : NULL;
-                (void)fprintf(err, "%s\n", clean ?: "");
+                (void)fprintf(err, "%s\n", text ?: "");
                 (void)fflush(err);
         }
         free(TAKE_PTR(action->title));

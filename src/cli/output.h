@@ -63,6 +63,9 @@ const char *output_plain(const Output *output);
 /* " !    message hint" or the JSON object on stderr. */
 void output_failure(Output *output, const Failure *failure);
 
+/* A line on stderr for whoever reads along; not for programs, and not with -q. */
+void output_note(Output *output, const char *fmt, ...) _printf_(2, 3);
+
 /*
  * An action: "Scaling dynos... done, now running web at 2:Standard-1X".
  *

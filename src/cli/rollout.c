@@ -175,12 +175,8 @@ static void end_import(Follow *follow, struct json_object *facts, const char *di
                 bytes,
                 took,
                 digest);
-        for (size_t i = 0; !output->quiet && !output->json && i < json_length(notes); i++) {
-                const char *note = json_object_get_string(json_at(notes, i));
-                _cleanup_free_ char *clean = text_clean(note, strlen(note));
-
-                (void)fprintf(output->err, "  %s\n", clean ?: "");
-        }
+        for (size_t i = 0; i < json_length(notes); i++)
+                output_note(output, "  %s", json_object_get_string(json_at(notes, i)));
 }
 
 /* "web and worker changed" */
@@ -341,13 +337,11 @@ static void finish(Follow *follow, struct json_object *facts) {
                 struct json_object *stack = json_get(facts, "stack");
 
                 end_import(follow, facts, json_text(stack, "digest"));
-                if (!follow->rollout->invocation->output->quiet &&
-                    !follow->rollout->invocation->output->json)
-                        (void)fprintf(
-                                follow->rollout->invocation->output->err,
-                                "Stack is %s@%" PRIu64 ".\n",
-                                json_text(stack, "name"),
-                                json_number(stack, "version"));
+                output_note(
+                        follow->rollout->invocation->output,
+                        "Stack is %s@%" PRIu64 ".",
+                        json_text(stack, "name"),
+                        json_number(stack, "version"));
         } else if (follow->release == 0 && json_number(facts, "release") > 0) {
                 begin_release(follow, facts);
         }

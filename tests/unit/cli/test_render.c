@@ -467,6 +467,20 @@ static void test_actions_are_one_line(void **state) {
         action_begin(&action, "Quiet");
         action_end(&action, "done");
         assert_text(&r, "");
+
+        /* What the daemon calls a dyno moves no cursor: only stderr may be the terminal. */
+        begin(&r, false, 0);
+        r.output.err_terminal = true;
+        action = (Action)ACTION_INIT(&r.output);
+        action_begin(&action, "Starting %s", "web\033[2J\a.1");
+        action.started_usec -= USEC_PER_SEC;
+        action_progress(&action, "1 of 2");
+        action_end(&action, "done");
+        output_note(&r.output, "See %s.", "\302\233web.1\r");
+        assert_text(
+                &r,
+                "Starting web?.1... \r\033[KStarting web?.1... 1 of 2"
+                "\r\033[KStarting web?.1... done\nSee ?web.1?.\n");
 }
 
 static LogRecord record(const char *procid, LogSource source, uint64_t usec) {
