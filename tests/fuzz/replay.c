@@ -27,7 +27,7 @@ static int run_file(const char *path) {
                 (void)fclose(file);
                 return -1;
         }
-        data = malloc((size_t)st.st_size + 1);
+        data = malloc((size_t)st.st_size); /* exact: a byte read behind it is seen */
         size = data ? fread(data, 1, (size_t)st.st_size, file) : 0;
         (void)fclose(file);
         if (data)
