@@ -18,10 +18,9 @@
 #include "cli/json.h"
 #include "cli/render.h"
 #include "cli/text.h"
+#include "fuzz_attach.h"
 #include "fuzz_folder.h"
 #include "fuzz_input.h"
-#include "ipc/attach_proto.h"
-#include "ipc/channel.h"
 
 #define DEPTH_MAX 4
 
@@ -201,55 +200,13 @@ static void fuzz_render(Input *in) {
 
 /* ---- attach ---- */
 
-static int some_stream(Input *in, bool is_stderr) {
-        uint8_t what = input_byte(in);
-        int fds[2];
-
-        if (what >= 0xf0)
-                return open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                abort();
-        if (!is_stderr) /* ours is libFuzzer's */
-                (void)!write(fds[1], "output\n", what % 8);
-        (void)close(fds[1]);
-        return fds[0];
-}
-
-static int input_end(void) {
-        int fds[2];
-
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                abort();
-        (void)close(fds[0]); /* nobody reads it */
-        return fds[1];
-}
-
-static void send_attach(Input *in, int fd) {
-        AttachMessage msg = {.magic = ATTACH_MAGIC, .type = 1 + input_byte(in) % 4U};
-        uint8_t how = input_byte(in);
-        size_t n_fds = msg.type == ATTACH_OPEN ? 3 : 0, size = sizeof(msg);
-        int fds[CHANNEL_FDS_MAX];
-
-        msg.status = how < 0xf0 ? input_byte(in) : input_u32(in);
-        if (how >= 0xe0) {
-                ((uint8_t *)&msg)[input_byte(in) % sizeof(msg)] ^= input_byte(in);
-                size -= how & 1;
-                n_fds = input_byte(in) % (CHANNEL_FDS_MAX + 1U);
-        }
-        for (size_t i = 0; i < n_fds; i++)
-                fds[i] = i == 0 ? input_end() : some_stream(in, i == 2);
-        (void)!channel_send(fd, &msg, size, fds, n_fds);
-        for (size_t i = 0; i < n_fds; i++)
-                (void)close(fds[i]);
-}
-
 static void fuzz_attach(Input *in) {
         int pair[2], status = -1, r;
 
         if (channel_pair(&pair[0], &pair[1]) < 0)
                 abort();
         for (int i = 0; i < 6 && in->size > 0; i++)
-                send_attach(in, pair[1]);
+                attach_send(in, pair[1], false);
         (void)close(pair[1]);
         r = attach_run(pair[0], false, &status);
         assert(r == 0 || r == ATTACH_E_LOST || r < 0);

@@ -22,14 +22,10 @@
 #include "cli/json.h"
 #include "cli/log_filter.h"
 #include "cli/logs.h"
-#include "fuzz_dbus.h"
+#include "fuzz_answers.h"
 #include "fuzz_folder.h"
-#include "ipc/log_proto.h"
 
-#define HELLO "DATA\r\nOK 0123456789abcdef0123456789abcdef\r\nAGREE_UNIX_FD\r\n"
 #define MESSAGES_MAX 8
-#define STREAM_MAX 32768 /* fits into a pipe, pipe(7) */
-#define NOW_USEC (UINT64_C(1795462021) * 1000000)
 
 /* ---- what the daemon says ---- */
 
@@ -41,14 +37,6 @@ typedef enum ReplyKind {
         REPLY_ERROR = 3,
         REPLY_SIGNAL = 4,
 } ReplyKind;
-
-static void put_field_u32(DbusCall *m, uint8_t code, uint32_t value) {
-        const uint8_t head[] = {code, 1, 'u', 0};
-
-        dbus_align(m, 8);
-        dbus_put(m, head, sizeof(head));
-        dbus_u32(m, value);
-}
 
 /* A variant whose type the input chooses, at most @depth deep. */
 static void put_variant(DbusCall *m, Input *in, unsigned depth) {
@@ -102,7 +90,7 @@ static void put_names(DbusCall *m, ReplyKind kind, uint32_t answers, Input *in) 
         }
         if (kind == REPLY_ERROR)
                 dbus_field(m, 4, "s", which & 1 ? DYNOD_ERROR_FAILED : "org.example.Unknown");
-        put_field_u32(m, 5, answers);
+        answer_field_u32(m, 5, answers);
 }
 
 /*
@@ -127,7 +115,7 @@ static bool make_message(DbusCall *m, uint32_t serial, Input *in) {
         if (*signature)
                 dbus_field(m, 8, "g", signature);
         if (strchr(signature, 'h'))
-                put_field_u32(m, 9, 1);
+                answer_field_u32(m, 9, 1);
         dbus_patch(m, 12, m->size - 16);
         dbus_align(m, 8);
         begin = m->size;
@@ -139,64 +127,7 @@ static bool make_message(DbusCall *m, uint32_t serial, Input *in) {
         return true;
 }
 
-/* ---- the stream of log records ---- */
-
-static void put_record(Input *in, uint8_t *stream, size_t *size) {
-        static const char *const names[] = {
-                "web.1", "web.10", "router", "run.1234", LOG_PROCID_LIVE};
-        uint8_t how = input_byte(in);
-        LogRecord record = {.magic = LOG_RECORD_MAGIC};
-        const uint8_t *text;
-        size_t n;
-
-        text = input_bytes(in, how < 0xe0 ? 1 : 64, LOG_TEXT_MAX, &n);
-        record.source = 1 + how % 2U;
-        record.text_size = (uint32_t)n;
-        record.usec = NOW_USEC + (uint64_t)input_byte(in) % 4;
-        (void)snprintf(record.app, sizeof(record.app), "shop");
-        (void)snprintf(
-                record.procid, sizeof(record.procid), "%s", names[how / 2 % ARRAY_SIZE(names)]);
-        if (how >= 0xf0)
-                ((uint8_t *)&record)[input_byte(in) % sizeof(record)] ^= input_byte(in);
-        if (*size + sizeof(record) + n > STREAM_MAX)
-                return;
-        memcpy(stream + *size, &record, sizeof(record));
-        memcpy(stream + *size + sizeof(record), text, n);
-        *size += sizeof(record) + n - (how == 0xff && n > 0); /* one byte short */
-}
-
-static int open_stream(Input *in) {
-        static uint8_t stream[STREAM_MAX];
-        size_t size = 0;
-        int fds[2];
-
-        for (uint8_t n = input_byte(in) % 16; n > 0; n--)
-                put_record(in, stream, &size);
-        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-                abort();
-        if (write(fds[1], stream, size) != (ssize_t)size)
-                abort();
-        (void)close(fds[1]);
-        return fds[0];
-}
-
 /* ---- the connection ---- */
-
-static void send_message(int fd, DbusCall *m, int stream_fd) {
-        union {
-                struct cmsghdr header;
-                char space[CMSG_SPACE(sizeof(int))];
-        } control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-        struct iovec iov = {.iov_base = m->data, .iov_len = m->size};
-        struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-
-        if (m->n_fds > 0) {
-                memcpy(CMSG_DATA(&control.header), &stream_fd, sizeof(int));
-                mh.msg_control = &control;
-                mh.msg_controllen = sizeof(control);
-        }
-        (void)!sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
 
 /*
  * Everything is said before the client asks, and its end follows. The daemon's side stays
@@ -212,13 +143,13 @@ static Client *connect_client(Input *in, int *ret_peer_fd) {
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 abort();
-        stream_fd = open_stream(in);
-        (void)!write(pair[1], HELLO, sizeof(HELLO) - 1);
+        stream_fd = answer_stream(in);
+        answer_hello(pair[1]);
         for (uint8_t n = input_byte(in) % MESSAGES_MAX; n > 0; n--) {
                 damaged |= make_message(&message, ++serial, in);
                 if (damaged) /* sd-bus itself loses the descriptors of what is not well-formed */
                         message.n_fds = 0;
-                send_message(pair[1], &message, stream_fd);
+                answer_send(pair[1], &message, stream_fd);
         }
         (void)close(stream_fd);
         if (shutdown(pair[1], SHUT_WR) < 0)
@@ -288,15 +219,6 @@ static void run_command(Invocation *invocation, uint8_t what, Failure *failure) 
         }
 }
 
-static void check_terminal(const char *text, size_t size) {
-        for (size_t i = 0; i + 1 < size; i++)
-                assert((uint8_t)text[i] != 0xc2 || (uint8_t)text[i + 1] < 0x80 ||
-                       (uint8_t)text[i + 1] > 0x9f);
-        for (size_t i = 0; i < size; i++)
-                assert(text[i] == '\n' || text[i] == '\t' ||
-                       ((uint8_t)text[i] >= ' ' && text[i] != 0x7f));
-}
-
 static void fuzz_daemon(Input *in) {
         _cleanup_failure_ Failure failure = FAILURE_INIT;
         uint8_t what = input_byte(in), how = input_byte(in);
@@ -307,7 +229,7 @@ static void fuzz_daemon(Input *in) {
                 .out_terminal = true,
                 .err_terminal = true,
                 .json = (how & 32) != 0,
-                .now_usec = NOW_USEC,
+                .now_usec = ANSWER_NOW_USEC,
         };
         Invocation invocation = {.app = "shop", .output = &output};
 
@@ -321,7 +243,7 @@ static void fuzz_daemon(Input *in) {
         json_clean_texts(true);
         run_command(&invocation, what, &failure);
         (void)fclose(output.out);
-        check_terminal(text, size);
+        answer_check_terminal(text, size);
         free(text);
         invocation.client = client_free(invocation.client);
 }
