@@ -9,7 +9,7 @@
  * Covers: image/extract.c image/archive_source.c image/tar_watch.c image/tree_writer.c
  *          image/entry_name.c image/slug_finish.c image/stack_finish.c image/gzip_stream.c
  *          image/procfile.c
- * Options: -max_len=16384
+ * Options: -max_len=32768
  */
 
 #include <assert.h>

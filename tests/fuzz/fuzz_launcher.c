@@ -3,15 +3,17 @@
 /*
  * The root process and those it must not trust: a supervisor that sends anything in any
  * order, unpackers and dynos that end in any way, status records that the app has forged,
- * a supervisor or a launcher that is started anew. Requests, dynos, folders, slots, link
- * and store are the real ones; kernel mechanisms and children are in fuzz_launcher_fakes.c.
+ * a supervisor or a launcher that is started anew, on a disk with damaged files. Requests,
+ * dynos, folders, slots, link and store are the real ones; kernel mechanisms and children are
+ * in fuzz_launcher_fakes.c.
  *
  * The input is a list of steps. Whatever they are: all that root says passes the checks of
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
  * Covers: launcher/requests.c launcher/link.c launcher/dynos.c launcher/dynos_adopt.c
- *          launcher/dyno_folder.c launcher/execs.c launcher/starts.c launcher/discard.c launcher/policies.c launcher/network.c
- *          launcher/slots.c launcher/loop.c ipc/launch_proto.c
+ *          launcher/dyno_folder.c launcher/execs.c launcher/starts.c launcher/discard.c
+ *          launcher/policies.c launcher/network.c:50 launcher/slots.c launcher/loop.c
+ *          ipc/launch_proto.c
  *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
  * Options: -max_len=4096
  */
@@ -290,72 +292,7 @@ static void step_status(World *w, Input *in) {
         (void)close(fd);
 }
 
-/* ---- what a crash leaves ---- */
-
-static void step_restart(World *w, Input *in) {
-        char path[3 * FUZZ_PATH_SIZE];
-        size_t size;
-        const uint8_t *data = input_bytes(in, 4, 1024, &size);
-        uint8_t how = input_byte(in);
-        int fd;
-
-        if (size > 0) {
-                (void)snprintf(path, sizeof(path), "%s/dynos/%s/state", w->folder, ids[how % 4]);
-                fd = open(path, O_WRONLY | O_CLOEXEC | ((how & 0x80) != 0 ? O_TRUNC : 0));
-                if (fd >= 0) {
-                        (void)!pwrite(fd, data, size, (how & 0x40) != 0 ? input_byte(in) : 0);
-                        (void)close(fd);
-                }
-        }
-        close_link(w);
-        execs_clear(&w->launcher);
-        dynos_clear(&w->launcher);
-        fake_forget_policies();
-        w->launcher.slots = slots_free(w->launcher.slots);
-        if (slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0)
-                abort();
-        assert(dynos_adopt(&w->launcher) == 0);
-        assert(policies_restore(&w->launcher) == 0);
-        (void)!network_start(&w->launcher);
-        open_link(w);
-}
-
-static void step(World *w, Input *in) {
-        switch (input_pick(in, 9)) {
-        case 0:
-        case 1:
-        case 2:
-                step_request(w, in);
-                break;
-        case 3:
-                step_raw(w, in);
-                break;
-        case 4:
-                fake_dyno_end(input_byte(in));
-                break;
-        case 5:
-                step_status(w, in);
-                break;
-        case 6:
-                fake_child_end(in);
-                break;
-        case 7:
-                fake_now_usec += (uint64_t)input_byte(in) << input_byte(in) % 24;
-                fake_fail_next = input_byte(in);
-                break;
-        case 8:
-                if ((input_byte(in) & 1) != 0)
-                        step_restart(w, in);
-                else {
-                        close_link(w);
-                        run(w);
-                        open_link(w);
-                }
-                break;
-        }
-}
-
-/* ---- life ---- */
+/* ---- the store ---- */
 
 static void on_store_event(void *userdata, const StoreEvent *event) {
         Launcher *launcher = userdata;
@@ -401,6 +338,145 @@ static void open_store(World *w) {
                 abort();
         (void)close(options.state_fd);
 }
+
+static void close_store(World *w) {
+        w->store_source = source_free(w->store_source);
+        w->launcher.store = store_close(w->launcher.store);
+}
+
+/* ---- what a crash leaves, or a full disk, or an older version ---- */
+
+#define HEX_1 "0101010101010101010101010101010101010101010101010101010101010101"
+#define HEX_2 "0202020202020202020202020202020202020202020202020202020202020202"
+#define HEX_3 "0303030303030303030303030303030303030303030303030303030303030303"
+
+/* Files that the next start reads, and folders that it looks through. */
+static const char *const files[] = {
+        "policies/1",
+        "policies/2",
+        "policies/1",
+        "policies/01",
+        "policies/4294967295",
+        "policies/.1.tmp",
+        "policies/x",
+        "state/boot/stack-" HEX_1,
+        "state/boot/slug-" HEX_2,
+        "state/boot/slug-" HEX_3,
+        "state/archives/" HEX_1,
+        "state/archives/" HEX_2,
+        "state/tmp/1-1",
+        "state/tmp/2-2",
+        "state/tmp/a-name-that-is-longer-than-those-of-imports-are-made",
+        "state/slugs/" HEX_3,
+        "state/stacks/x",
+};
+
+/* One file is cut, overwritten somewhere, gone, or something else is in its place. */
+static void damage_disk(World *w, Input *in) {
+        const char *file = files[input_pick(in, ARRAY_SIZE(files))];
+        uint8_t how = input_byte(in);
+        char path[3 * FUZZ_PATH_SIZE];
+        const uint8_t *data;
+        size_t size;
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->folder, file);
+        data = input_bytes(in, 1, 255, &size);
+        switch (how % 8) {
+        case 0:
+                (void)unlink(path);
+                return;
+        case 1:
+                (void)truncate(path, input_byte(in) * 16);
+                return;
+        case 2:
+                (void)mkdir(path, 0700);
+                return;
+        case 3:
+                (void)!symlink(w->folder, path);
+                return;
+        default:
+                fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+                if (fd < 0)
+                        return;
+                (void)!pwrite(fd, data, size, (how & 8) != 0 ? (off_t)(input_u32(in) % 8192) : 0);
+                (void)close(fd);
+        }
+}
+
+static void step_restart(World *w, Input *in, bool with_store) {
+        char path[3 * FUZZ_PATH_SIZE];
+        size_t size;
+        const uint8_t *data = input_bytes(in, 4, 1024, &size);
+        uint8_t how = input_byte(in);
+        int fd;
+
+        if (size > 0) {
+                (void)snprintf(path, sizeof(path), "%s/dynos/%s/state", w->folder, ids[how % 4]);
+                fd = open(path, O_WRONLY | O_CLOEXEC | ((how & 0x80) != 0 ? O_TRUNC : 0));
+                if (fd >= 0) {
+                        (void)!pwrite(fd, data, size, (how & 0x40) != 0 ? input_byte(in) : 0);
+                        (void)close(fd);
+                }
+        }
+        close_link(w);
+        if (with_store) {
+                close_store(w);
+                open_store(w);
+        }
+        execs_clear(&w->launcher);
+        dynos_clear(&w->launcher);
+        fake_forget_policies();
+        w->launcher.slots = slots_free(w->launcher.slots);
+        if (slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0)
+                abort();
+        assert(dynos_adopt(&w->launcher) == 0);
+        assert(policies_restore(&w->launcher) == 0);
+        (void)!network_start(&w->launcher);
+        open_link(w);
+}
+
+static void step(World *w, Input *in) {
+        uint8_t how;
+
+        switch (input_pick(in, 9)) {
+        case 0:
+        case 1:
+        case 2:
+                step_request(w, in);
+                break;
+        case 3:
+                step_raw(w, in);
+                break;
+        case 4:
+                fake_dyno_end(input_byte(in));
+                break;
+        case 5:
+                step_status(w, in);
+                break;
+        case 6:
+                fake_child_end(in);
+                break;
+        case 7:
+                fake_now_usec += (uint64_t)input_byte(in) << input_byte(in) % 24;
+                fake_fail_next = input_byte(in);
+                break;
+        case 8:
+                how = input_byte(in);
+                if ((how & 2) != 0)
+                        damage_disk(w, in);
+                if ((how & 1) != 0)
+                        step_restart(w, in, (how & 4) != 0);
+                else {
+                        close_link(w);
+                        run(w);
+                        open_link(w);
+                }
+                break;
+        }
+}
+
+/* ---- life ---- */
 
 /* network_watch() without the kernel's events. */
 static int on_repair(void *userdata, uint32_t events) {
@@ -472,8 +548,7 @@ static void teardown(World *w) {
         assert(loop_run(l->loop) == 0); /* what was closed in peace is closed now */
         l->repair.timer = source_free(l->repair.timer);
         l->slots = slots_free(l->slots);
-        w->store_source = source_free(w->store_source);
-        l->store = store_close(l->store);
+        close_store(w);
         l->inotify_source = source_free(l->inotify_source);
         l->loop = loop_free(l->loop);
         (void)close(l->inotify_fd);

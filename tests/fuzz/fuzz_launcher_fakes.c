@@ -458,7 +458,7 @@ int net_handle_watch(Net *net) {
 
 /* ---- policies ---- */
 
-static LaunchPolicy policies[4];
+static LaunchPolicy policies[64];
 static size_t n_policies;
 
 const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
@@ -477,7 +477,13 @@ int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) 
 }
 
 int net_policy_restore(Net *net, const LaunchPolicy *policy) {
+        LaunchMessage msg = {0};
         size_t i = 0;
+
+        /* wherever it comes from: what gets here goes into the kernel's table */
+        msg.policy = *policy;
+        msg.header.type = LAUNCH_POLICY;
+        assert(launch_message_check(&msg, sizeof(msg.policy), 0, LAUNCH_FROM_SUPERVISOR) == 0);
 
         while (i < n_policies && policies[i].app_number != policy->app_number)
                 i++;

@@ -4,7 +4,8 @@
  * The whole supervisor, with its database, between clients, launcher, unpackers and logger
  * that say anything in any order: calls with every method's arguments, raw bytes on the
  * control socket, answers and events of the launcher, reports of an unpacker, a clock that
- * jumps, state files that a crash has damaged.
+ * jumps, state files that a crash has damaged, a database of another version, with rows that
+ * nobody wrote, or torn.
  *
  * The input is a list of steps. Whatever they are: what the supervisor sends passes the
  * checks of its readers, a dyno's spec can be parsed, and no descriptor is left open.
@@ -20,6 +21,9 @@
  *          supervisor/dyno_file.c supervisor/dyno_env.c supervisor/apps.c supervisor/deploy.c
  *          supervisor/formation.c supervisor/releases.c supervisor/run.c supervisor/stacks.c
  *          supervisor/job.c supervisor/pairs.c supervisor/store.c supervisor/reconcile.c
+ *          supervisor/store_schema.c supervisor/store_statement.c supervisor/host.c
+ *          supervisor/lookup.c supervisor/suggest.c supervisor/refusal.c supervisor/dyno_memory.c
+ *          supervisor/dyno_fsm.c supervisor/app.c supervisor/doctor_network.c
  * Options: -max_len=4096
  */
 
@@ -29,7 +33,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "control/quota.h"
+#include "control/relay.h"
 #include "control/server.h"
+#include "fuzz_database.h"
 #include "fuzz_dbus.h"
 #include "fuzz_folder.h"
 #include "ipc/channel.h"
@@ -40,6 +47,7 @@
 #define REQUESTS_MAX 32 /* of the supervisor, that wait for an answer */
 #define KNOWN_MAX 16
 #define CLIENTS_MAX 2
+#define FDS_MAX 512
 
 typedef struct World {
         char folder[FUZZ_PATH_SIZE];
@@ -58,6 +66,8 @@ typedef struct World {
 } World;
 
 static uint64_t now_usec;
+static uint8_t *database; /* one that has a stack, an app and a release */
+static size_t database_size;
 
 static uint64_t fuzz_clock(void) {
         return now_usec;
@@ -504,7 +514,15 @@ static void step_time(World *w, Input *in) {
                 manager_tick(w->manager);
 }
 
-static void step_restart(World *w, Input *in) {
+#define DATABASE "state/supervisor/dynod.db"
+
+static void write_database(const World *w) {
+        fuzz_unlink(w->folder, DATABASE "-wal");
+        fuzz_unlink(w->folder, DATABASE "-shm");
+        fuzz_write(w->folder, DATABASE, database, database_size);
+}
+
+static void step_restart(World *w, Input *in, bool with_database) {
         unsigned n = w->n_known < KNOWN_MAX ? w->n_known : KNOWN_MAX;
         char name[DYNO_ID_SIZE + 32];
         size_t size;
@@ -519,10 +537,19 @@ static void step_restart(World *w, Input *in) {
                         n > 0 ? w->known[input_pick(in, n)].id : "web.1-abcdef");
                 fuzz_write(w->folder, name, data, size);
         }
+        if (with_database)
+                database_damage(w->folder, DATABASE, in);
         start_supervisor(w);
+        if (with_database && is_over(w)) { /* refused: somebody puts a good one there */
+                stop_supervisor(w);
+                write_database(w);
+                start_supervisor(w);
+        }
 }
 
 static void step(World *w, Input *in) {
+        uint8_t how;
+
         switch (input_pick(in, 16)) {
         case 0 ... 4:
                 step_call(w, in);
@@ -547,8 +574,9 @@ static void step(World *w, Input *in) {
                 step_hang_up(w, in);
                 break;
         case 15:
-                if ((input_byte(in) & 3) == 0)
-                        step_restart(w, in);
+                how = input_byte(in);
+                if ((how & 3) == 0)
+                        step_restart(w, in, (how & 12) == 12);
                 else
                         connect_logger(w);
                 break;
@@ -584,7 +612,7 @@ static void free_world(World *w) {
 }
 
 /* Steps as an input would have them: import, create, deploy with two types. */
-static void make_template(const char *base, uint8_t **ret_data, size_t *ret_size) {
+static void make_template(const char *base) {
         /* clang-format off */
         static const uint8_t steps[] = {
                 0, 0, 5, 0, 3, 0, 10, 3,                             /* ImportStack debian-12 */
@@ -608,45 +636,80 @@ static void make_template(const char *base, uint8_t **ret_data, size_t *ret_size
                 step(w, &in);
         assert(w->manager->apps && w->manager->apps->release); /* the steps fit the methods */
         stop_supervisor(w);
-        fd = fuzz_open(w->folder, "state/supervisor/dynod.db", O_RDONLY);
+        fd = fuzz_open(w->folder, DATABASE, O_RDONLY);
         if (fstat(fd, &st) < 0)
                 abort();
-        *ret_size = (size_t)st.st_size;
-        *ret_data = malloc(*ret_size);
-        if (!*ret_data || read(fd, *ret_data, *ret_size) != st.st_size)
+        database_size = (size_t)st.st_size;
+        database = malloc(database_size);
+        if (!database || read(fd, database, database_size) != st.st_size)
                 abort();
         (void)close(fd);
         free_world(w);
 }
 
+/* Files of clients that no close(2) is risked on stay open, see control/relay.c. */
+static void close_foreign(const bool *before) {
+        struct stat st;
+
+        for (int fd = 0; fd < FDS_MAX; fd++)
+                if (!before[fd] && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode))
+                        (void)close(fd);
+}
+
+/* Who sent such a file is remembered as long as the process lives; here, as long as the input. */
+static QuotaUser *held[STEPS_MAX + 1];
+static size_t n_held;
+static bool keeps; /* the next one */
+
+bool __real_relay_keeps(const Relay *relay);
+bool __wrap_relay_keeps(const Relay *relay);
+bool __wrap_relay_keeps(const Relay *relay) {
+        keeps = __real_relay_keeps(relay);
+        return keeps;
+}
+
+QuotaUser *__real_quota_user_hold(QuotaUser *user);
+QuotaUser *__wrap_quota_user_hold(QuotaUser *user);
+QuotaUser *__wrap_quota_user_hold(QuotaUser *user) {
+        assert(n_held < ARRAY_SIZE(held));
+        if (keeps)
+                held[n_held++] = user;
+        keeps = false;
+        return __real_quota_user_hold(user);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static char base[FUZZ_PATH_SIZE];
-        static uint8_t *database;
-        static size_t database_size;
         static unsigned n;
         Input in = {data, size};
+        bool is_open[FDS_MAX];
         unsigned before;
         char name[16];
         World *w;
 
         if (!database) {
                 fuzz_folder(base);
-                make_template(base, &database, &database_size);
+                make_template(base);
         }
         w = calloc(1, sizeof(*w));
         if (!w)
                 return 0;
         before = fuzz_count_fds();
+        for (int fd = 0; fd < FDS_MAX; fd++)
+                is_open[fd] = fcntl(fd, F_GETFD) >= 0;
         (void)snprintf(name, sizeof(name), "%u", n++);
         make_world(w, base, name);
-        fuzz_write(w->folder, "state/supervisor/dynod.db", database, database_size);
+        write_database(w);
         start_supervisor(w);
         for (int i = 0; i < STEPS_MAX && in.size > 0; i++)
                 step(w, &in);
         stop_supervisor(w);
         fuzz_remove_tree(w->folder);
         free_world(w);
+        while (n_held > 0)
+                (void)quota_user_unref(held[--n_held]);
+        close_foreign(is_open);
         assert(fuzz_count_fds() == before);
         return 0;
 }
