@@ -427,7 +427,9 @@ static bool same_data(struct nftnl_set_elem *elem, const FirewallElement *want) 
         case FIREWALL_DATA_GOTO:
                 verdict = (uint32_t)(want->data == FIREWALL_DATA_JUMP ? NFT_JUMP : NFT_GOTO);
                 chain = nftnl_set_elem_get_str(elem, NFTNL_SET_ELEM_CHAIN);
-                return nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_VERDICT) == verdict && chain &&
+                /* Somebody may have put a map of another kind in the place of ours. */
+                return nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_VERDICT) &&
+                       nftnl_set_elem_get_u32(elem, NFTNL_SET_ELEM_VERDICT) == verdict && chain &&
                        strcmp(chain, want->chain) == 0;
         case FIREWALL_DATA_RATE:
         default:

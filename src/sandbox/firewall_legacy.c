@@ -58,6 +58,8 @@ static int fetch(int fd, const char *name, LegacyTable *ret) {
                 return -errno;
         if (ret->info.size > TABLE_SIZE_MAX)
                 return -E2BIG;
+        if (ret->info.num_entries > ret->info.size / sizeof(struct ipt_entry))
+                return -EBADMSG; /* room for the chains is made by this number */
         size = (socklen_t)(sizeof(*ret->entries) + ret->info.size);
         ret->entries = calloc(1, size);
         if (!ret->entries)
