@@ -15,6 +15,7 @@
  *          launcher/policies.c launcher/network.c:50 launcher/slots.c launcher/loop.c
  *          ipc/launch_proto.c
  *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
+ *          ipc/dyno_state.c
  * Options: -max_len=4096
  */
 

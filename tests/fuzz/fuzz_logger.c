@@ -10,7 +10,7 @@
  *
  * Covers: logs/app_log.c logs/capture.c logs/dynos.c logs/framing.c logs/history.c
  *          logs/logger.c logs/records.c logs/requests.c logs/spool.c logs/stream.c
- *          ipc/log_proto.c
+ *          ipc/log_proto.c ipc/dyno_state.c
  * Options: -max_len=4096
  * Processes: 8
  */
@@ -24,7 +24,7 @@
 #include "fuzz_folder.h"
 #include "fuzz_input.h"
 #include "ipc/channel.h"
-#include "ipc/launch_proto.h"
+#include "ipc/dyno_state.h"
 #include "logs/logger_internal.h"
 
 #define STEPS_MAX 150
@@ -163,19 +163,45 @@ static void step_message(Input *in) {
 
 /* ---- dynos ---- */
 
+/* What root writes down about a dyno. */
+static LaunchDynoFacts make_facts(size_t which, const char *app) {
+        static const char *const types[] = {"web", "web", "run"};
+        static const uint32_t numbers[] = {1, 2, 7};
+        LaunchDynoFacts facts = {
+                .header.type = LAUNCH_DYNO,
+                .pid = 4711,
+                .uid = 200000,
+                .start = {
+                        .number = numbers[which],
+                        .release = 1,
+                        .app_number = 1,
+                        .cpu_weight = 100,
+                        .process_limit = 256,
+                        .memory_quota = DYNO_MEMORY_MIN,
+                        .memory_kill = DYNO_MEMORY_MIN,
+                        .size = "Standard-1X",
+                }};
+
+        strcpy(facts.start.id, ids[which]);
+        strcpy(facts.start.app, app);
+        strcpy(facts.start.type, types[which]);
+        return facts;
+}
+
 static void step_new_dyno(Input *in) {
-        const char *id = ids[input_pick(in, ARRAY_SIZE(ids))];
+        size_t which = input_pick(in, ARRAY_SIZE(ids)), size;
         uint8_t how = input_byte(in);
-        LaunchDynoFacts facts = {.header.type = LAUNCH_DYNO};
+        LaunchDynoFacts facts = make_facts(which, apps[how % ARRAY_SIZE(apps)]), read;
         char hidden[PATH_SIZE], file[PATH_SIZE], name[DYNO_ID_SIZE + 1];
+        char state[DYNO_STATE_SIZE_MAX];
         int fd;
 
-        strcpy(facts.start.id, id);
-        strcpy(facts.start.app, apps[how % ARRAY_SIZE(apps)]);
+        size = dyno_state_write(state, &facts);
+        assert(dyno_state_read(state, size, ids[which], &read) == 0);
         if (how >= 0xf0)
-                ((uint8_t *)&facts)[input_u32(in) % sizeof(facts)] = input_byte(in);
+                state[input_u32(in) % size] = (char)input_byte(in);
 
-        (void)snprintf(name, sizeof(name), ".%s", id);
+        (void)snprintf(name, sizeof(name), ".%s", ids[which]);
         (void)snprintf(hidden, sizeof(hidden), "%s", path_of("dynos", name, ""));
         if (mkdir(hidden, 0700) < 0)
                 return;
@@ -185,10 +211,10 @@ static void step_new_dyno(Input *in) {
         (void)mkfifo(file, 0600);
         (void)snprintf(file, sizeof(file), "%.200s/state", hidden);
         fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, &facts, sizeof(facts) - (how == 0xef)) < 0)
+        if (fd < 0 || write(fd, state, size - (how == 0xef)) < 0)
                 abort();
         (void)close(fd);
-        if (rename(hidden, path_of("dynos", id, "")) < 0)
+        if (rename(hidden, path_of("dynos", ids[which], "")) < 0)
                 fuzz_remove_tree(hidden);
 }
 
@@ -305,13 +331,27 @@ static void step(Input *in) {
         }
 }
 
+/* The clock goes on only where the logger would wait until a time. */
+static uint64_t now_usec = USEC_PER_SEC;
+
+uint64_t __wrap_clock_boottime_usec(void);
+uint64_t __wrap_clock_boottime_usec(void) {
+        return now_usec;
+}
+
 int __real_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout);
 int __wrap_epoll_wait(int fd, struct epoll_event *events, int n, int timeout) {
         int r = __real_epoll_wait(fd, events, n, 0);
+        static bool waited;
 
         if (r != 0 || timeout == 0)
                 return r;
+        waited = timeout > 0 && !waited;
+        if (waited) {
+                now_usec += (uint64_t)timeout * USEC_PER_MSEC;
+                return 0;
+        }
         if (world->in.size == 0 || world->steps++ >= STEPS_MAX)
                 world->logger->stop = true;
         else
