@@ -4,9 +4,9 @@
  * The small parsers of texts that tenants, clients or the kernel on their behalf write.
  * The first byte picks one; what it accepts keeps its promises.
  *
- * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c control/utf8.c
- *          image/entry_name.c init/listen_table.c init/log_lines.c sandbox/inspect_parse.c
- *          sandbox/seccomp_policy.c
+ * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c:55 control/utf8.c
+ *          image/entry_name.c init/listen_table.c init/log_lines.c:55 init/port_watch.c:40
+ *          sandbox/inspect_parse.c sandbox/seccomp_policy.c sandbox/child_report.c
  */
 
 #include <assert.h>
@@ -21,9 +21,12 @@
 #include "control/utf8.h"
 #include "fuzz_folder.h"
 #include "image/entry_name.h"
+#include "init/command.h"
 #include "init/listen_table.h"
 #include "init/log_lines.h"
+#include "init/port_watch.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/child_report.h"
 #include "sandbox/inspect_parse.h"
 #include "sandbox/seccomp_policy.h"
 
@@ -213,6 +216,46 @@ static void fuzz_scale(char *text, size_t size) {
                 assert(process_type_is_valid(argument.type));
 }
 
+/* The table of listeners as it is read, in pieces that end anywhere. */
+static void fuzz_port(char *text, size_t size) {
+        PortWatch watch = {.fd = {fuzz_memfd(text, size), -EBADF}, .port = 5000};
+        size_t used = 0;
+
+        if (port_watch_is_bound(&watch))
+                assert(memmem(text, size, ":1388", 5));
+        else if (size < 4096) /* all of it is one piece */
+                assert(listen_table_scan(text, size, 5000, &used) != LISTEN_FOUND);
+        port_watch_close(&watch);
+}
+
+/* Both ends of these pipes are ours, up to the exec; what comes may still be cut. */
+static void fuzz_children(char *text, size_t size) {
+        Command command;
+        ChildReport report;
+        int fds[2], r;
+
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+                abort();
+        (void)!write(fds[1], text, size < 32768 ? size : 32768);
+        (void)close(fds[1]);
+        while ((r = child_report_receive(fds[0], &report)) > 0) {
+                assert(report.type == CHILD_READY || report.type == CHILD_FAILED);
+                assert(report.error.layer <= _LAYER_ANY_MAX);
+                assert(memchr(report.error.detail, '\0', sizeof(report.error.detail)));
+        }
+        assert(r == 0 || r == -EPROTO);
+        (void)close(fds[0]);
+
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+                abort();
+        (void)!write(fds[1], text, size < 8 ? size : 8);
+        (void)close(fds[1]);
+        command.error_fd = fds[0];
+        r = command_error(&command);
+        assert(r >= 0 && command.error_fd < 0);
+        assert(command_error_status(r) == 126 || command_error_status(r) == 127);
+}
+
 static void (*const parsers[])(char *text, size_t size) = {
         fuzz_policy,
         fuzz_proc,
@@ -227,6 +270,9 @@ static void (*const parsers[])(char *text, size_t size) = {
         fuzz_scale,
 };
 
+/* Those whose inputs are likelier to be found apart. */
+static void (*const others[])(char *text, size_t size) = {fuzz_port, fuzz_children};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *text = malloc(size > 0 ? size : 1); /* exact: for the sanitizer */
@@ -235,6 +281,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         memcpy(text, data + 1, size - 1);
         text[size - 1] = '\0';
-        parsers[data[0] % ARRAY_SIZE(parsers)](text, size - 1);
+        if (data[0] >= 0xf0)
+                others[data[0] % ARRAY_SIZE(others)](text, size - 1);
+        else
+                parsers[data[0] % ARRAY_SIZE(parsers)](text, size - 1);
         return 0;
 }
