@@ -36,7 +36,7 @@ typedef struct Service {
         unsigned early_ends;   /* in a row: it ended soon after its start */
 
         /* watchdog.c */
-        int watchdog_fd;
+        int watchdog_fds[2]; /* a pipe; the service has the first */
         Source *watchdog_timer;
         uint64_t watchdog_usec;
         unsigned unanswered; /* in a row */

@@ -270,10 +270,10 @@ static int start(Launcher *launcher, Service *service) {
 int services_start(Launcher *launcher) {
         int r;
 
-        launcher->supervisor =
-                (Service){.name = "dynod-supervisor", .pidfd = -EBADF, .watchdog_fd = -EBADF};
-        launcher->logger =
-                (Service){.name = "dynod-logger", .pidfd = -EBADF, .watchdog_fd = -EBADF};
+        launcher->supervisor = (Service){
+                .name = "dynod-supervisor", .pidfd = -EBADF, .watchdog_fds = {-EBADF, -EBADF}};
+        launcher->logger = (Service){
+                .name = "dynod-logger", .pidfd = -EBADF, .watchdog_fds = {-EBADF, -EBADF}};
         for (int i = 0; i < 2; i++) {
                 Service *service = i == 0 ? &launcher->supervisor : &launcher->logger;
 

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #include "base/log.h"
@@ -19,7 +19,7 @@
 static int on_timer(void *userdata, uint32_t events) {
         Service *service = userdata;
 
-        if (watchdog_is_answered(service->watchdog_fd))
+        if (watchdog_is_answered(service->watchdog_fds[1]))
                 service->unanswered = 0;
         else if (++service->unanswered == QUESTIONS)
                 log_warning("%s does not answer; killing it.", service->name);
@@ -27,7 +27,7 @@ static int on_timer(void *userdata, uint32_t events) {
                 /* Safe: by pidfd, our own child. Its exit starts it again. */
                 (void)syscall(SYS_pidfd_send_signal, service->pidfd, SIGKILL, NULL, 0);
         else
-                watchdog_ask(service->watchdog_fd);
+                watchdog_ask(service->watchdog_fds[1]);
 
         source_set_time(
                 service->watchdog_timer,
@@ -41,8 +41,7 @@ int watchdog_open(Launcher *launcher, Service *service, int *ret_fd) {
 
         assert(!service->watchdog_timer);
 
-        service->watchdog_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (service->watchdog_fd < 0)
+        if (pipe2(service->watchdog_fds, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;
         service->unanswered = 0;
         service->watchdog_usec = usec;
@@ -57,11 +56,12 @@ int watchdog_open(Launcher *launcher, Service *service, int *ret_fd) {
                 return r;
         }
 
-        *ret_fd = service->watchdog_fd;
+        *ret_fd = service->watchdog_fds[0];
         return 0;
 }
 
 void watchdog_close(Service *service) {
         service->watchdog_timer = source_free(service->watchdog_timer);
-        service->watchdog_fd = safe_close(service->watchdog_fd);
+        for (size_t i = 0; i < ARRAY_SIZE(service->watchdog_fds); i++)
+                service->watchdog_fds[i] = safe_close(service->watchdog_fds[i]);
 }

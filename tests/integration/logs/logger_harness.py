@@ -151,7 +151,7 @@ class Harness:
         os.write(config, (f"instance = tlogs\nstate_dir = {self.root}/state\n"
                           f"run_dir = {self.root}/run\nlogger_user = {LOGGER_UID}\n"
                           "supervisor_user = 61003\ncontrol_group = 61003\n").encode())
-        watchdog = os.eventfd(0, os.EFD_NONBLOCK)
+        watchdog = os.eventfd(0, os.EFD_NONBLOCK)  # nobody asks
         # Above 5, so that bash can put them there without overwriting one with the other.
         passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (theirs.fileno(), config, watchdog)]
         command = ["setpriv", f"--reuid={LOGGER_UID}", f"--regid={LOGGER_UID}", "--clear-groups",
