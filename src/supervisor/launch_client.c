@@ -87,6 +87,21 @@ static bool is_answer(uint32_t type) {
                type == LAUNCH_HOSTED || type == LAUNCH_FETCHED || type == LAUNCH_EXTRACTED;
 }
 
+/* What answers a request of that type, besides REPLY to some. */
+static const LaunchType answers[_LAUNCH_TYPE_MAX] = {
+        [LAUNCH_START] = LAUNCH_STARTED,
+        [LAUNCH_INSPECT] = LAUNCH_INSPECTED,
+        [LAUNCH_HOST] = LAUNCH_HOSTED,
+        [LAUNCH_FETCH] = LAUNCH_FETCHED,
+        [LAUNCH_EXTRACT] = LAUNCH_EXTRACTED,
+};
+
+static bool answers_request(LaunchType request, uint32_t answer) {
+        if (request == LAUNCH_FETCH || request == LAUNCH_EXTRACT)
+                return answer == answers[request] || answer == LAUNCH_REPLY;
+        return answer == (answers[request] != 0 ? answers[request] : LAUNCH_REPLY);
+}
+
 /*
  * A REPLY to FETCH or EXTRACT that is no refusal only says that the work has begun:
  * FETCHED or EXTRACTED is the answer.
@@ -100,7 +115,8 @@ static void handle_answer(LaunchClient *client, const LaunchMessage *msg) {
         for (Pending **p = &client->pending; *p; p = &(*p)->next) {
                 Pending *pending = *p;
 
-                if (pending->seq != msg->header.seq)
+                if (pending->seq != msg->header.seq ||
+                    !answers_request(pending->type, msg->header.type))
                         continue;
                 if (is_receipt(pending, msg))
                         return;

@@ -138,6 +138,24 @@ static void test_client_that_leaves_later_does_not(void **state) {
         assert_non_null(w->manager->stacks);
 }
 
+static void test_answer_of_another_type_answers_nothing(void **state) {
+        World *w = *state;
+        ManagerClient client = world_client(w);
+        ImportRequest request = world_archive(w, "debian-12");
+        ManagerError error = {0};
+        LaunchMessage commit;
+        uint32_t job;
+
+        assert_int_equal(manager_import_stack(w->manager, &client, &request, &job, &error), 0);
+        world_fetch(w, 0x12);
+        world_extract(w, 0, NULL);
+        commit = world_expect(w, LAUNCH_COMMIT);
+        world_extracted(w, &commit, 0, 0x12);
+        assert_null(w->manager->stacks);
+        world_reply(w, &commit, LAUNCH_REPLY, 0);
+        assert_non_null(w->manager->stacks);
+}
+
 static void test_two_imports_of_one_slug_both_succeed(void **state) {
         World *w = *state;
         ManagerClient client = world_client(w);
@@ -612,6 +630,7 @@ int main(void) {
                 WORLD_TEST(test_full_disk_is_no_room),
                 WORLD_TEST(test_client_that_leaves_cancels_its_import),
                 WORLD_TEST(test_client_that_leaves_later_does_not),
+                WORLD_TEST(test_answer_of_another_type_answers_nothing),
                 WORLD_TEST(test_two_imports_of_one_slug_both_succeed),
                 WORLD_TEST(test_stack_in_use_is_not_removed),
                 WORLD_TEST(test_app_needs_a_stack_and_a_good_name),
