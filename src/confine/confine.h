@@ -28,8 +28,8 @@ enum {
 #define CONFINE_THREADS (UINT32_C(1) << 1)
 /* New processes, by clone(2) without any namespace flag; implies CONFINE_THREADS. */
 #define CONFINE_FORK (UINT32_C(1) << 2)
-/* socket(2) and socketpair(2), for AF_UNIX only. */
-#define CONFINE_UNIX_SOCKETS (UINT32_C(1) << 3)
+/* socketpair(2), for AF_UNIX only, and not of datagrams. */
+#define CONFINE_UNIX_PAIRS (UINT32_C(1) << 3)
 /* Executable mappings (NSS modules are loaded late); without it PROT_EXEC is refused. */
 #define CONFINE_EXEC_MAPS (UINT32_C(1) << 4)
 /* For tests: run as uid 0, and with what could not be dropped from the bounding set. */

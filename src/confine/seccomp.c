@@ -16,8 +16,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/cleanup.h"
 #include "confine/confine.h"
 #include "confine/confine_internal.h"
+
+#define SOCK_TYPE_MASK 0xf /* linux/net.h, not for programs: without SOCK_CLOEXEC and the like */
 
 /*
  * No call here names a file, a process or an address: what a process may open, listen
@@ -46,7 +49,6 @@ static const char *const base_syscalls[] = {
         "recvfrom",
         "recvmsg",
         "sendmsg",
-        "sendto",
         "shutdown",
         "getsockopt",
         "setsockopt",
@@ -123,7 +125,7 @@ static int allow_maps(scmp_filter_ctx ctx, uint32_t flags) {
         return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), n_args, &not_exec);
 }
 
-/* abort(3), getrlimit(2), isatty(3) and FIONREAD: harmless with these arguments only. */
+/* abort(3), getrlimit(2), isatty(3), FIONREAD and send(2): harmless with these arguments only. */
 static int allow_self(scmp_filter_ctx ctx) {
         const struct scmp_arg_cmp own_pid = SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
         const struct scmp_arg_cmp read_own_limit[] = {
@@ -134,9 +136,12 @@ static int allow_self(scmp_filter_ctx ctx) {
                 SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0),
                 SCMP_A1(SCMP_CMP_EQ, TCGETS, 0),
         };
+        const struct scmp_arg_cmp to_peer = SCMP_A4(SCMP_CMP_EQ, 0, 0);
         int r;
 
         r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own_pid);
+        if (r == 0)
+                r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1, &to_peer);
         if (r < 0)
                 return r;
         r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, read_own_limit);
@@ -165,14 +170,20 @@ static int allow_clone(scmp_filter_ctx ctx, uint32_t flags) {
         return 0;
 }
 
-static int allow_unix_sockets(scmp_filter_ctx ctx) {
-        const struct scmp_arg_cmp af_unix = SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0);
-        int r;
+/* Of the kinds that send to their peer alone: a datagram may name any socket of the host. */
+static int allow_unix_pairs(scmp_filter_ctx ctx) {
+        static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+        int r = 0;
 
-        r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &af_unix);
-        if (r < 0)
-                return r;
-        return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, &af_unix);
+        for (size_t i = 0; i < ARRAY_SIZE(types) && r == 0; i++)
+                r = seccomp_rule_add(
+                        ctx,
+                        SCMP_ACT_ALLOW,
+                        SCMP_SYS(socketpair),
+                        2,
+                        SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
+                        SCMP_A1(SCMP_CMP_MASKED_EQ, SOCK_TYPE_MASK, (scmp_datum_t)types[i]));
+        return r;
 }
 
 static int set_attributes(scmp_filter_ctx ctx, uint32_t flags) {
@@ -224,8 +235,8 @@ static int fill(scmp_filter_ctx ctx, const char *const *syscalls, size_t n, uint
                         return r;
         }
 
-        if (flags & CONFINE_UNIX_SOCKETS) {
-                r = allow_unix_sockets(ctx);
+        if (flags & CONFINE_UNIX_PAIRS) {
+                r = allow_unix_pairs(ctx);
                 if (r < 0)
                         return r;
         }

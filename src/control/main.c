@@ -118,7 +118,7 @@ static int confine(const Arguments *arguments) {
                 .n_syscalls = ARRAY_SIZE(supervisor_syscalls),
                 .paths = &root,
                 .n_paths = 1,
-                .flags = CONFINE_BASE | CONFINE_UNIX_SOCKETS |
+                .flags = CONFINE_BASE | CONFINE_UNIX_PAIRS |
                          (arguments->allow_root ? CONFINE_ALLOW_ROOT : 0),
         };
         const char *step = NULL;

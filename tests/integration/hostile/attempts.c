@@ -74,6 +74,9 @@ static const Call calls[] = {
         {"socket-netlink", SYS_socket, {AF_NETLINK, SOCK_RAW, 0}},
         {"socket-packet", SYS_socket, {AF_PACKET, SOCK_RAW, 0}},
         {"socket-vsock", SYS_socket, {AF_VSOCK, SOCK_STREAM, 0}},
+        {"socket-unix", SYS_socket, {AF_UNIX, SOCK_STREAM, 0}},
+        {"pair-datagram", SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0, NOWHERE}},
+        {"sendto-address", SYS_sendto, {-1, 0, 0, 0, NOWHERE, 1}},
         {"socket-alg", SYS_socket, {AF_ALG, SOCK_SEQPACKET, 0}},
         {"bind", SYS_bind, {-1, 0, 0}},
         {"listen", SYS_listen, {-1, 1}},
@@ -197,6 +200,23 @@ static int try_unix(const char *own, const char *abstract) {
         return r;
 }
 
+/* Of a pair one end may still name any other socket. @by_message: which no filter can see. */
+static int try_datagram(const char *outside, bool by_message) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct msghdr message = {.msg_name = &address, .msg_namelen = sizeof(address)};
+        int fd[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd) < 0)
+                return -errno;
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/datagram", outside);
+        r = result(
+                by_message ? sendmsg(fd[0], &message, 0)
+                           : sendto(fd[0], "", 0, 0, (struct sockaddr *)&address, sizeof(address)));
+        (void)close(fd[0]);
+        (void)close(fd[1]);
+        return r;
+}
+
 static int try_tcp(bool bind_it) {
         struct sockaddr_in address = {.sin_family = AF_INET};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
@@ -250,6 +270,8 @@ void attempt_files(const char *own, const char *outside, int pid, AttemptSay say
         say("link-across", try_across(own, false));
         say("rename-across", try_across(own, true));
         say("abstract", try_unix(NULL, "dynod-hostile"));
+        say("datagram", try_datagram(outside, false));
+        say("message", try_datagram(outside, true));
         say("signal", result(kill(pid, 0)));
 
         say("list", try_open(outside, ".", O_RDONLY | O_DIRECTORY));

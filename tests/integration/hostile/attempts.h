@@ -17,7 +17,8 @@ void attempt_calls(AttemptSay say);
 /**
  * attempt_files() - what Landlock is there for
  * @own:      folder that the service may write
- * @outside:  folder open to everybody, with files "victim", "spare" and "other"
+ * @outside:  folder open to everybody, with files "victim", "spare" and "other", and a
+ *            socket for datagrams
  * @pid:      process of the service's uid that it has not started
  * @say:      is told
  */

@@ -36,7 +36,8 @@ def landlock_abi():
 
 def landlock_refuses(name):
     """The errno, or None where this kernel's Landlock has no such right."""
-    since = {"tcp-bind": 4, "tcp-connect": 4, "abstract": 6, "signal": 6, "truncate": 3}
+    since = {"tcp-bind": 4, "tcp-connect": 4, "abstract": 6, "signal": 6, "truncate": 3,
+             "datagram": 1000, "message": 1000}
     if landlock_abi() < since.get(name, 1):
         return None
     return errno.EPERM if name in SCOPED else errno.EXDEV if name in ACROSS else errno.EACCES
@@ -56,7 +57,10 @@ def surroundings(uid):
         (outside / name).write_text("x")
         (outside / name).chmod(0o666)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as host_socket, \
             subprocess.Popen(["sleep", "1000000"], user=uid) as stranger:
+        host_socket.bind(str(outside / "datagram"))
+        (outside / "datagram").chmod(0o666)
         listener.bind("\0dynod-hostile")
         listener.listen()
         try:
@@ -67,7 +71,7 @@ def surroundings(uid):
 
 
 def untouched(outside):
-    return sorted(os.listdir(outside)) == ["other", "spare", "victim"] and \
+    return sorted(os.listdir(outside)) == ["datagram", "other", "spare", "victim"] and \
         (outside / "victim").read_text() == "x"
 
 
@@ -109,7 +113,8 @@ def test_nothing_works(daemon, service):
 def test_filter_alone(daemon, service):
     calls, files, _ = SERVICES[service](daemon, LANDLOCK)
     assert set(calls.values()) == {-errno.ENOSYS}, calls
-    for name in ("execute", "fifo", "socket", "tcp-bind", "tcp-connect", "symlink", "link-across", "signal"):
+    for name in ("execute", "fifo", "socket", "tcp-bind", "tcp-connect", "symlink", "link-across", "signal",
+                 "datagram", "message"):
         assert files[name] == -errno.ENOSYS, (name, files)
     assert files["read"] == files["write"] == 0, "the attempts do not work"
 

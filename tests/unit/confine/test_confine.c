@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -94,15 +95,23 @@ static void child_refuses_code(void) {
         CHECK(mmap(NULL, 4096, PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
 }
 
-static void child_unix_sockets(void) {
+static void child_unix_pairs(void) {
+        const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/nowhere"};
         int fd[2];
 
-        CHECK(confine_seccomp(NULL, 0, CONFINE_BASE | CONFINE_UNIX_SOCKETS) == 0);
+        CHECK(confine_seccomp(NULL, 0, CONFINE_BASE | CONFINE_UNIX_PAIRS) == 0);
         if (!CONFINE_LOADS_FILTER)
                 _exit(SKIPPED);
 
         CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
-        CHECK(socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
+        CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd) == 0);
+        CHECK(send(fd[0], "x", 1, 0) == 1);
+        /* They could be sent to any socket of the host. */
+        CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd) < 0 && errno == ENOSYS);
+        CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd) < 0 && errno == ENOSYS);
+        CHECK(sendto(fd[0], "x", 1, 0, (const struct sockaddr *)&address, sizeof(address)) < 0);
+        CHECK(errno == ENOSYS);
+        CHECK(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == ENOSYS);
         CHECK(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == ENOSYS);
         CHECK(socket(AF_NETLINK, SOCK_RAW, 0) < 0 && errno == ENOSYS);
 }
@@ -157,7 +166,7 @@ static void test_new_code_is_refused(void **state) {
 }
 
 static void test_only_unix_sockets_are_allowed(void **state) {
-        expect_success(child_unix_sockets);
+        expect_success(child_unix_pairs);
 }
 
 static void test_fork_without_namespaces_is_allowed(void **state) {
