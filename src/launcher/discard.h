@@ -11,19 +11,18 @@
  *   socket                        unread in a Unix socket of which we close the last copy
  *
  * What root may be sent is memfds and Unix sockets, which can be told from all else without
- * touching the file. A memfd is closed. A Unix socket is closed while a child holds a copy,
- * whose end then does the rest. Anything else breaks the protocol, and stays open for ever:
- * its sender is killed for it, so they cannot become many.
+ * touching the file. They are closed as base/patience.h says, also when a child was given
+ * copies: it may have ended before. Anything else breaks the protocol, and stays open for
+ * ever: its sender is killed for it, and after 16 of them not started again.
  */
 
 #include "ipc/channel.h"
-#include "launcher/loop.h"
 
-/* Leaves what is neither memfd nor Unix socket open, and takes it out of @fds. True if so. */
-bool discard_foreign(ChannelFds *fds);
+/* Leaves what is neither memfd nor Unix socket open, and takes it out of @fds. Returns how many. */
+size_t discard_foreign(ChannelFds *fds);
 
 /* Closes what is left in @fds, memfds and Unix sockets. */
-void discard_fds(Loop *loop, ChannelFds *fds);
+void discard_fds(ChannelFds *fds);
 
 /* The same for a Unix socket of our own that others can write to. Return: -EBADF. */
-int discard_socket(Loop *loop, int fd);
+int discard_socket(int fd);

@@ -19,11 +19,9 @@
  * @spec_fd:    borrowed
  * @attach_fd:  borrowed, or negative
  *
- * Return: 0: it is under way, and answered when the dyno runs or could not be started; or a
- * negative errno: it was refused, and that is answered.
+ * Answers when it was refused, the dyno runs, or could not be started.
  */
-int dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int attach_fd)
-        _must_check_;
+void dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int attach_fd);
 
 /* The supervisor is gone: nothing of what it began to start has run, and nothing will. */
 void starts_abort(Launcher *launcher);

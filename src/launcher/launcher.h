@@ -105,8 +105,8 @@ void link_reply(Launcher *launcher, uint32_t seq, uint32_t type, int result, uin
 
 /* ---- requests.c ---- */
 
-/* Carries out one checked message. @fds: what it does not take is closed by the caller. */
-int request_dispatch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds)
+/* Carries out one checked message. @fds: borrowed. */
+int request_dispatch(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds)
         _must_check_;
 /* Tells a new supervisor all there is: HELLO, the dynos, READY. */
 int request_greet(Launcher *launcher) _must_check_;

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "base/log.h"
+#include "base/patience.h"
 #include "ipc/channel.h"
 #include "launcher/discard.h"
 #include "launcher/dynos.h"
@@ -65,7 +66,7 @@ void link_close(Launcher *launcher) {
                 drop_first(link);
         link->source = source_free(link->source);
         /* Something may lie in it that was never read. */
-        link->fd = discard_socket(launcher->loop, link->fd);
+        link->fd = discard_socket(link->fd);
         free(link);
 }
 
@@ -107,7 +108,9 @@ static int receive(Launcher *launcher) {
                 size_t size;
                 int r;
 
+                patience_begin(); /* the kernel closes what is too much in one message */
                 r = channel_recv(link->fd, &msg, sizeof(msg), &size, &fds);
+                patience_end();
                 if (r == CHANNEL_E_AGAIN)
                         return 0;
                 if (discard_foreign(&fds))
@@ -116,7 +119,7 @@ static int receive(Launcher *launcher) {
                         r = launch_message_check(&msg, size, fds.n, LAUNCH_FROM_SUPERVISOR);
                 if (r == 0)
                         r = request_dispatch(launcher, &msg, fds.fd, fds.n);
-                discard_fds(launcher->loop, &fds);
+                discard_fds(&fds);
                 if (r != 0)
                         return r;
         }

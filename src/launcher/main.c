@@ -21,7 +21,9 @@
 
 #include "base/build_config.h"
 #include "base/log.h"
+#include "base/patience.h"
 #include "launcher/capabilities.h"
+#include "launcher/discard.h"
 #include "launcher/dynos.h"
 #include "launcher/notify.h"
 #include "launcher/policies.h"
@@ -342,7 +344,9 @@ static int run(Launcher *launcher) {
         Source *store_source = NULL;
         int r;
 
-        r = watch_signals(launcher);
+        r = patience_open();
+        if (r == 0)
+                r = watch_signals(launcher);
         if (r == 0)
                 r = watch_status_files(launcher);
         if (r < 0)
@@ -395,7 +399,7 @@ static void launcher_clear(Launcher *launcher) {
         launcher->inotify_source = source_free(launcher->inotify_source);
         launcher->signal_fd = safe_close(launcher->signal_fd);
         launcher->inotify_fd = safe_close(launcher->inotify_fd);
-        launcher->listen_fd = safe_close(launcher->listen_fd);
+        launcher->listen_fd = discard_socket(launcher->listen_fd);
         launcher->dynos_dir_fd = safe_close(launcher->dynos_dir_fd);
         launcher->policies_dir_fd = safe_close(launcher->policies_dir_fd);
         launcher->cgroup_fd = safe_close(launcher->cgroup_fd);

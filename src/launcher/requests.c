@@ -8,18 +8,12 @@
 #include "launcher/dynos.h"
 #include "launcher/policies.h"
 
-/* One checked request, its descriptors still the caller's unless taken by TAKE_FD(). */
-typedef int (*RequestHandler)(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds);
+/* One checked request. Its descriptors are the caller's, who knows how to close them. */
+typedef int (*RequestHandler)(
+        Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds);
 
-/* A child of ours has copies of them now: ours are not the last, and quickly closed. */
-static void passed_on(int *fds, size_t n_fds) {
-        for (size_t i = 0; i < n_fds; i++)
-                fds[i] = safe_close(fds[i]);
-}
-
-static int on_start(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
-        if (dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF) == 0)
-                passed_on(fds, n_fds);
+static int on_start(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
+        dyno_start(launcher, &msg->start, fds[0], n_fds > 1 ? fds[1] : -EBADF);
         return 0; /* answered there, or when it runs */
 }
 
@@ -27,25 +21,23 @@ static void answer(Launcher *launcher, const LaunchMessage *msg, int result) {
         link_reply(launcher, msg->header.seq, LAUNCH_REPLY, result, _LAYER_ANY_MAX);
 }
 
-static int on_signal(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_signal(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         answer(launcher, msg, dyno_signal(launcher, &msg->signal));
         return 0;
 }
 
-static int on_kill(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_kill(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         answer(launcher, msg, dyno_kill(launcher, msg->dyno.id));
         return 0;
 }
 
-static int on_exec(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_exec(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         SandboxError error;
         int r;
 
         r = dyno_exec(launcher, &msg->dyno, fds[0], fds[1], &error);
-        if (r == 0) {
-                passed_on(fds, n_fds);
+        if (r == 0)
                 return 0; /* answered when it has joined the dyno */
-        }
         if (r != -ESRCH)
                 log_warning(
                         "%s: ps:exec failed, %s: %s",
@@ -56,7 +48,7 @@ static int on_exec(Launcher *launcher, const LaunchMessage *msg, int *fds, size_
         return 0;
 }
 
-static int on_inspect(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_inspect(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         LaunchInspected inspected = {
                 .header = {.type = LAUNCH_INSPECTED, .seq = msg->header.seq},
         };
@@ -66,7 +58,7 @@ static int on_inspect(Launcher *launcher, const LaunchMessage *msg, int *fds, si
         return 0;
 }
 
-static int on_host(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_host(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         LaunchInspected hosted = {.header = {.type = LAUNCH_HOSTED, .seq = msg->header.seq}};
 
         host_report(launcher, &hosted);
@@ -79,7 +71,7 @@ static uint64_t at_most(uint64_t wanted, uint64_t allowed) {
         return wanted < allowed ? wanted : allowed;
 }
 
-static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_fetch(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         const Config *config = launcher->config;
         const LaunchFetch *fetch = &msg->fetch;
         uint64_t allowed = config->stack_max_bytes;
@@ -98,12 +90,10 @@ static int on_fetch(Launcher *launcher, const LaunchMessage *msg, int *fds, size
                 at_most(fetch->max_bytes, allowed));
         if (fetched.result < 0)
                 link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
-        else
-                passed_on(fds, n_fds);
         return 0; /* else the store's event answers */
 }
 
-static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_extract(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         const LaunchExtract *extract = &msg->extract;
         const Config *config = launcher->config;
         uint64_t max_bytes =
@@ -129,12 +119,10 @@ static int on_extract(Launcher *launcher, const LaunchMessage *msg, int *fds, si
         refused.result = store_extract(launcher->store, &request, fds[0]);
         if (refused.result < 0)
                 link_send(launcher, &refused, sizeof(refused), NULL, 0);
-        else
-                passed_on(fds, n_fds);
         return 0; /* else the store's event answers */
 }
 
-static int on_commit(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_commit(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         int r = store_commit(launcher->store, msg->header.seq, msg->import.import);
 
         if (r < 0)
@@ -142,13 +130,13 @@ static int on_commit(Launcher *launcher, const LaunchMessage *msg, int *fds, siz
         return 0;
 }
 
-static int on_abandon(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_abandon(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         store_abandon(launcher->store, msg->import.import);
         answer(launcher, msg, 0);
         return 0;
 }
 
-static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_remove(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         const LaunchObject *object = &msg->object;
         int r = -EBUSY;
 
@@ -158,7 +146,7 @@ static int on_remove(Launcher *launcher, const LaunchMessage *msg, int *fds, siz
         return 0;
 }
 
-static int on_policy(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+static int on_policy(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         LaunchReply reply = {.header = {.type = LAUNCH_REPLY, .seq = msg->header.seq}};
         uint16_t taken = 0;
 
@@ -184,7 +172,7 @@ static const RequestHandler request_handlers[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_POLICY] = on_policy,
 };
 
-int request_dispatch(Launcher *launcher, const LaunchMessage *msg, int *fds, size_t n_fds) {
+int request_dispatch(Launcher *launcher, const LaunchMessage *msg, const int *fds, size_t n_fds) {
         RequestHandler handler = request_handlers[msg->header.type];
 
         return handler ? handler(launcher, msg, fds, n_fds) : -EBADMSG;

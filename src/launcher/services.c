@@ -144,8 +144,7 @@ static void drop_shut_channel(Launcher *launcher) {
         if (end.fd < 0 || poll(&end, 1, 0) <= 0)
                 return;
         for (int i = 0; i < 2; i++)
-                launcher->logger_channel_fd[i] =
-                        discard_socket(launcher->loop, launcher->logger_channel_fd[i]);
+                launcher->logger_channel_fd[i] = discard_socket(launcher->logger_channel_fd[i]);
 }
 
 static int start_logger(Launcher *launcher) {
@@ -326,5 +325,5 @@ void services_stop(Launcher *launcher) {
         if (launcher->logger.name)
                 stop_service(&launcher->logger);
         for (int i = 0; i < 2; i++)
-                launcher->logger_channel_fd[i] = safe_close(launcher->logger_channel_fd[i]);
+                launcher->logger_channel_fd[i] = discard_socket(launcher->logger_channel_fd[i]);
 }

@@ -333,7 +333,7 @@ static bool too_many(const Launcher *launcher) {
         return n >= STARTS_MAX;
 }
 
-int dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int attach_fd) {
+void dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int attach_fd) {
         SandboxLaunch request = {
                 .received_usec = clock_boottime_usec(),
                 .spec_fd = spec_fd,
@@ -359,7 +359,7 @@ int dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int at
         if (r == 0)
                 r = start_in_slot(launcher, start, &request, &error);
         if (r == 0)
-                return 0;
+                return; /* answered when it runs, or could not be started */
 
         refused = (LaunchStarted){
                 .header = {.type = LAUNCH_STARTED, .seq = start->header.seq},
@@ -368,7 +368,6 @@ int dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int at
         };
         (void)snprintf(refused.detail, sizeof(refused.detail), "%s", error.detail);
         link_send(launcher, &refused, sizeof(refused), NULL, 0);
-        return r;
 }
 
 static Dyno *find_start(const Launcher *launcher) {

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 
 #include "base/parse.h"
+#include "base/patience.h"
 #include "ipc/watchdog.h"
 #include "logs/logger_internal.h"
 
@@ -268,7 +269,10 @@ int logger_run(Logger *logger) {
 
                 if (n < 0 && errno != EINTR)
                         return -errno;
+                /* A client's stream may be a socket with more of its sockets unread in it. */
+                patience_begin();
                 r = run_turn(logger, events, n);
+                patience_end();
                 if (r < 0)
                         return r;
                 if (logger->failing)

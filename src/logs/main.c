@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "base/patience.h"
 #include "config/config.h"
 #include "confine/confine.h"
 #include "ipc/watchdog.h"
@@ -40,6 +41,7 @@ static const char *const logger_syscalls[] = {
         "pwritev",
         "renameat",
         "splice",
+        "timer_settime", /* base/patience.h */
         "unlinkat",
         /* what libc may use for the same */
         "fstatfs",
@@ -152,6 +154,11 @@ int main(int argc, char **argv) {
         r = open_logger(&logger);
         if (r < 0)
                 return 1;
+        r = patience_open();
+        if (r < 0) {
+                log_error_errno(r, "Cannot make a timer: %m");
+                return 1;
+        }
         r = confine(logger, &arguments);
         if (r < 0)
                 return 1;

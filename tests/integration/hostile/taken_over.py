@@ -4,9 +4,12 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 
 from dynod_testing import time_factor, wait_until
 
@@ -19,11 +22,18 @@ class Root:
     def __init__(self, daemon):
         self.daemon = daemon
         self.pid = daemon.main_pid()
+        self.wait_slots()
         self.descriptors = self.count_descriptors()
         self.rss = self.read_rss()
 
     def count_descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def wait_slots(self):
+        """Slots that are made ready while nothing happens have descriptors."""
+        pool, name = int(self.daemon.configured("pool")), re.compile(self.daemon.instance + r"-\d+")
+        wait_until(lambda: len([link for link in os.listdir("/sys/class/net") if name.fullmatch(link)]) ==
+                   pool + len(os.listdir(self.daemon.run_dir / "dynos")), "the pool of slots is full")
 
     def read_rss(self):
         """KiB"""
@@ -36,13 +46,13 @@ class Root:
         return [path for path in pathlib.Path("/proc").glob("[0-9]*")
                 if first <= owner(path) < first + 1008]
 
-    def check(self, more_descriptors=24, more_kib=16 * 1024):
-        """Slots that are made ready while nothing happens have descriptors; attacks use far more."""
+    def check(self, more_kib=16 * 1024):
         assert self.daemon.main_pid() == self.pid
         if self.daemon.process:
             assert self.daemon.process.poll() is None, self.daemon.log_tail()
-        wait_until(lambda: self.count_descriptors() <= self.descriptors + more_descriptors,
-                   f"dynod has its {self.descriptors} descriptors, not more")
+        self.wait_slots()
+        wait_until(lambda: self.count_descriptors() <= self.descriptors,
+                   f"dynod has its {self.descriptors} descriptors, not more: {self.count_descriptors()}")
         wait_until(lambda: not self.strangers(), "no import's process is left")
         wait_until(lambda: not os.listdir(self.daemon.state_dir / "tmp"), "tmp/ is empty")
         assert self.read_rss() - self.rss < more_kib
@@ -117,12 +127,14 @@ class Harness:
             return False
         wait_until(greeted, "a fresh supervisor was greeted", 60)
 
-    def order(self, line, seconds=60):
-        """Returns the results by name; None if it was ended for what it did."""
+    def order(self, line, seconds=60, descriptor=None):
+        """Returns the results by name; None if it was ended for what it did. @descriptor: goes over to it."""
         self.socket.settimeout(seconds * time_factor())
         answer = b""
         try:
-            self.socket.sendall(line.encode() + b"\n")
+            socket.send_fds(self.socket, [line.encode() + b"\n"], [] if descriptor is None else [descriptor])
+            if descriptor is not None:
+                os.close(descriptor)
             while not answer.endswith(b"\n"):
                 data = self.socket.recv(8192)
                 if not data:
@@ -139,6 +151,48 @@ class Harness:
         wait_until(lambda: set(self.daemon.pids_of("dynod-supervisor")) - set(before),
                    f"ended for \"{line}\"", 60)
         self.connect()
+
+
+# Alone in a network of its own: it connects to itself, and never reads what it sends. SO_LINGER: an hour.
+LINGERING = """
+import ctypes, fcntl, socket, struct, sys
+assert ctypes.CDLL(None).unshare(0x40000000) == 0
+with socket.socket() as any:
+    fcntl.ioctl(any, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+client = socket.create_connection(listener.getsockname())
+server = listener.accept()[0]
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+client.setblocking(False)
+try:
+    while True:
+        client.send(bytes(65536))
+except BlockingIOError:
+    pass
+channel = socket.socket(fileno=0)
+socket.send_fds(channel, [b"x"], [client.fileno()])
+client.close()
+sys.stdout.close()
+channel.recv(1)
+"""
+
+
+@contextlib.contextmanager
+def lingering_socket():
+    """A TCP socket, ours to close elsewhere: close(2) of its last copy waits for as long as we are within."""
+    ours, theirs = socket.socketpair()
+    with ours, subprocess.Popen([sys.executable, "-c", LINGERING], stdin=theirs.fileno(),
+                                stdout=subprocess.PIPE) as peer:
+        theirs.close()
+        _, received, _, _ = socket.recv_fds(ours, 1, 1)
+        peer.stdout.read()  # its own copy is closed
+        try:
+            yield received[0]
+        finally:
+            peer.kill()
 
 
 @contextlib.contextmanager
