@@ -73,7 +73,13 @@ static void pause_accepting(Server *server) {
 
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         _cleanup_close_ int client = -EBADF;
+        const Server *server = userdata;
 
+        /* Somebody with a copy has shut it down. Whoever starts us anew makes another. */
+        if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) {
+                log_error("The control socket was shut down.");
+                return sd_event_exit(server->event, -EPIPE);
+        }
         client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0) {
                 if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
@@ -102,7 +108,8 @@ int server_new(Server **ret, sd_event *event, int listen_fd, Manager *manager) {
         server->quota = quota_set_new();
         if (!server->quota)
                 return -ENOMEM;
-        r = sd_event_add_io(event, &server->source, listen_fd, EPOLLIN, on_accept, server);
+        r = sd_event_add_io(
+                event, &server->source, listen_fd, EPOLLIN | EPOLLRDHUP, on_accept, server);
         if (r < 0)
                 return r;
         /* Now, because it takes a descriptor. */

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -10,6 +12,14 @@
 
 /* Two messages of the largest kind in flight each way; the kernel doubles it. */
 #define CHANNEL_BUFFER_BYTES (256 * 1024)
+
+/* Kernel 6.5 and 6.16: the C library's headers may be older. */
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 void channel_fds_clear(ChannelFds *fds) {
         for (size_t i = 0; i < fds->n; i++)
@@ -40,6 +50,40 @@ int channel_pair(int *ret_a, int *ret_b) {
         return 0;
 }
 
+int socket_restore(int fd) {
+        static const struct {
+                int option, value;
+        } options[] = {
+                /* They would take the room of descriptors, or refuse these. */
+                {SO_PASSCRED, 0},
+                {SO_PASSSEC, 0},
+                {SO_PASSPIDFD, 0},
+                {SO_PASSRIGHTS, 1},
+                {SO_SNDBUF, CHANNEL_BUFFER_BYTES},
+        };
+        struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+        static const int none = 0;
+
+        if (poll(&end, 1, 0) < 0)
+                return -errno;
+        if ((end.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0)
+                return -EPIPE;
+        /* One that was there has dropped messages, and one that is locked goes on with it. */
+        if (setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) == 0 ||
+            errno != ENOENT)
+                return -EPIPE;
+        for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+                if (setsockopt(
+                            fd,
+                            SOL_SOCKET,
+                            options[i].option,
+                            &options[i].value,
+                            sizeof(options[i].value)) < 0 &&
+                    errno != ENOPROTOOPT && errno != EOPNOTSUPP)
+                        return -errno;
+        return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_fds) {
         union {
                 struct cmsghdr header;
@@ -66,7 +110,8 @@ int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_
                 memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
         }
 
-        while (sendmsg(fd, &mh, MSG_NOSIGNAL) < 0) {
+        /* DONTWAIT: whoever has a copy of the socket can change its file's O_NONBLOCK. */
+        while (sendmsg(fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
                 if (errno == EINTR)
                         continue;
                 if (errno == EAGAIN)
@@ -117,7 +162,7 @@ int channel_recv(int fd, void *buf, size_t size, size_t *ret_size, ChannelFds *r
         *ret_fds = (ChannelFds)CHANNEL_FDS_INIT;
 
         do
-                n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
+                n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         while (n < 0 && errno == EINTR);
         if (n < 0 && errno == EAGAIN)
                 return CHANNEL_E_AGAIN;

@@ -50,7 +50,16 @@ bool fd_is_unix_socket(int fd);
 int channel_pair(int *ret_a, int *ret_b) _must_check_;
 
 /**
- * channel_send() - send one message
+ * socket_restore() - undo what a process that had a copy may have done to a Unix socket
+ * @fd:  end of a channel, or a listening socket; it is to be handed to another process
+ *
+ * Return: 0, or a negative errno if it is of no use any more: it was shut down (-EPIPE), or
+ * has dropped messages.
+ */
+int socket_restore(int fd) _must_check_;
+
+/**
+ * channel_send() - send one message, never wait
  * @fd:     channel
  * @msg:    the message
  * @size:   its exact size
@@ -62,7 +71,7 @@ int channel_pair(int *ret_a, int *ret_b) _must_check_;
 int channel_send(int fd, const void *msg, size_t size, const int *fds, size_t n_fds) _must_check_;
 
 /**
- * channel_recv() - receive one message
+ * channel_recv() - receive one message, never wait
  * @fd:        channel
  * @buf:       filled
  * @size:      size of @buf; a longer datagram is -EBADMSG, as are too many descriptors

@@ -94,7 +94,7 @@ static int open_dynos_dir(Launcher *launcher) {
         return 0;
 }
 
-static int open_control_socket(Launcher *launcher) {
+int host_listen(Launcher *launcher) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         int fd, n;
         mode_t saved;
@@ -150,7 +150,7 @@ int host_prepare(Launcher *launcher) {
         r = policies_open(launcher);
         if (r < 0)
                 return log_error_errno(r, "Cannot make %s/policies: %m", launcher->config->run_dir);
-        r = open_control_socket(launcher);
+        r = host_listen(launcher);
         if (r < 0)
                 return log_error_errno(
                         r, "Cannot listen on %s/control.sock: %m", launcher->config->run_dir);

@@ -128,6 +128,8 @@ void network_make_whole(Launcher *launcher);
 /* Opens or makes cgroup root, run folder, control socket. Return: 0 or a negative errno, logged. */
 int host_prepare(Launcher *launcher) _must_check_;
 /* From here on no dyno has the host load modules, where the kernel lets that be said. */
+/* Makes the control socket, in place of any that is there. Return: 0 or a negative errno. */
+int host_listen(Launcher *launcher) _must_check_;
 void host_refuse_modules(Launcher *launcher);
 uint32_t host_missing(const Launcher *launcher);
 void host_report(Launcher *launcher, LaunchInspected *ret);

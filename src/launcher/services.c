@@ -93,6 +93,32 @@ static int spawn(Launcher *launcher, Service *service, const ServiceSpec *spec) 
         return 0;
 }
 
+/* Whoever ended may have shut it down, or worse, for all who hold a copy. True if so. */
+static bool drop_broken_channel(Launcher *launcher) {
+        int *fds = launcher->logger_channel_fd;
+
+        if (fds[0] < 0 || (socket_restore(fds[0]) == 0 && socket_restore(fds[1]) == 0))
+                return false;
+        for (int i = 0; i < 2; i++)
+                fds[i] = discard_socket(fds[i]);
+        return true;
+}
+
+/* What the next supervisor shares with the last one works. Return: 0 or a negative errno. */
+static int renew_sockets(Launcher *launcher) {
+        int r;
+
+        /* Safe: by pidfd, our own child. Its exit starts it again, with another channel. */
+        if (drop_broken_channel(launcher) && launcher->logger.pidfd >= 0)
+                (void)syscall(SYS_pidfd_send_signal, launcher->logger.pidfd, SIGKILL, NULL, 0);
+        if (socket_restore(launcher->listen_fd) == 0)
+                return 0;
+        log_warning("The control socket does not work any more; making it anew.");
+        launcher->listen_fd = discard_socket(launcher->listen_fd);
+        r = host_listen(launcher);
+        return r < 0 ? log_error_errno(r, "Cannot make the control socket: %m") : 0;
+}
+
 static int start_supervisor(Launcher *launcher) {
         const Config *config = launcher->config;
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
@@ -108,7 +134,9 @@ static int start_supervisor(Launcher *launcher) {
         };
         int r;
 
-        r = channel_pair(&ours, &theirs);
+        r = renew_sockets(launcher);
+        if (r == 0)
+                r = channel_pair(&ours, &theirs);
         if (r == 0)
                 r = watchdog_open(launcher, &launcher->supervisor, &fds[1]);
         if (r < 0)
@@ -137,16 +165,6 @@ static void introduce_logger(Launcher *launcher) {
                 link_send(launcher, &hello, sizeof(hello), &launcher->logger_channel_fd[0], 1);
 }
 
-/* One that ended may have shut it down, for all who hold a copy. */
-static void drop_shut_channel(Launcher *launcher) {
-        struct pollfd end = {.fd = launcher->logger_channel_fd[1], .events = POLLRDHUP};
-
-        if (end.fd < 0 || poll(&end, 1, 0) <= 0)
-                return;
-        for (int i = 0; i < 2; i++)
-                launcher->logger_channel_fd[i] = discard_socket(launcher->logger_channel_fd[i]);
-}
-
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
         int fds[3], r = 0;
@@ -162,20 +180,20 @@ static int start_logger(Launcher *launcher) {
                 .no_network = true,
         };
 
-        drop_shut_channel(launcher);
+        (void)drop_broken_channel(launcher);
         is_first = launcher->logger_channel_fd[0] < 0;
         if (is_first)
                 r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
-        if (r == 0)
-                r = watchdog_open(launcher, &launcher->logger, &fds[2]);
+        if (r < 0)
+                return r;
+        if (is_first)
+                introduce_logger(launcher);
+        r = watchdog_open(launcher, &launcher->logger, &fds[2]);
         if (r < 0)
                 return r;
         fds[0] = launcher->logger_channel_fd[1];
         fds[1] = launcher->config_fd;
-        r = spawn(launcher, &launcher->logger, &spec);
-        if (r == 0 && is_first)
-                introduce_logger(launcher);
-        return r;
+        return spawn(launcher, &launcher->logger, &spec);
 }
 
 static int start(Launcher *launcher, Service *service);

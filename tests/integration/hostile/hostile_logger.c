@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,23 @@ __attribute__((constructor)) static void stay_alive(void) {
         answer_watchdog(WATCHDOG_FD_LOGGER);
 }
 
+/* What its successors get for a channel is the same socket. */
+static void harm_channel(void) {
+        static const int on = 1;
+        struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
+        const struct sock_fprog filter = {.len = 1, .filter = nothing};
+
+        if (strcmp(order, "shutdown") == 0)
+                (void)shutdown(LOGGER_CHANNEL, SHUT_RDWR);
+        if (strcmp(order, "credentials") == 0)
+                (void)setsockopt(LOGGER_CHANNEL, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+        if (strcmp(order, "filter") == 0) {
+                (void)setsockopt(
+                        LOGGER_CHANNEL, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+                (void)setsockopt(LOGGER_CHANNEL, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on));
+        }
+}
+
 WRAP(int, logger_run, const Logger *logger) {
         int logs_fd = logger_logs_fd(logger), pid = 0;
         char own[256] = "", outside[256] = "";
@@ -72,8 +90,7 @@ WRAP(int, logger_run, const Logger *logger) {
         if (strcmp(order, "close") == 0)
                 for (int fd = 0; fd < 8; fd++)
                         (void)close(fd);
-        if (strcmp(order, "shutdown") == 0)
-                (void)shutdown(LOGGER_CHANNEL, SHUT_RDWR);
+        harm_channel();
         if (strcmp(order, "junk") == 0)
                 send_junk();
         if (strcmp(order, "calls") == 0)

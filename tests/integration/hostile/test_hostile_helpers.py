@@ -15,7 +15,7 @@ def facts_outside():
     return [(path, os.stat(path).st_mtime_ns, os.stat(path).st_nlink) for path in OUTSIDE]
 
 
-@pytest.mark.parametrize("how", ("close", "shutdown", "junk"))
+@pytest.mark.parametrize("how", ("close", "shutdown", "junk", "credentials", "filter"))
 def test_hostile_logger(daemon, app, slug, how):
     daemon.ok("deploy", slug({"Procfile": "w: sh -c 'echo hello; exec sleep 1000000'\n", "salt": how}),
               "-a", app, timeout=120)

@@ -631,11 +631,37 @@ static void test_server_without_a_descriptor_waits(void **state) {
         (void)sd_event_unref(event);
 }
 
+static void check_shut_down(int how) {
+        const struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        _cleanup_(server_freep) Server *server = NULL;
+        sd_event *event;
+
+        assert_int_equal(
+                bind(listen_fd, (const struct sockaddr *)&address, sizeof(address.sun_family)), 0);
+        assert_int_equal(listen(listen_fd, 8), 0);
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(server_new(&server, event, listen_fd, (Manager *)1), 0);
+        assert_int_equal(shutdown(listen_fd, how), 0);
+
+        for (int i = 0; i < 10 && sd_event_get_state(event) != SD_EVENT_FINISHED; i++)
+                assert_true(sd_event_run(event, 1000000) >= 0);
+        assert_int_equal(sd_event_get_state(event), SD_EVENT_FINISHED);
+        server = server_free(server);
+        (void)sd_event_unref(event);
+}
+
+static void test_server_whose_socket_was_shut_down_ends(void **state) {
+        check_shut_down(SHUT_RD);
+        check_shut_down(SHUT_RDWR);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_server_without_a_descriptor_waits),
+                cmocka_unit_test(test_server_whose_socket_was_shut_down_ends),
                 TEST(test_calls_are_answered),
                 TEST(test_errors_have_a_name_and_a_hint),
                 TEST(test_network_policy_is_told_and_changed),

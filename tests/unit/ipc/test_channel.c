@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cmocka.h>
 
@@ -80,6 +83,67 @@ static void test_full_channel_says_so(void **state) {
         assert_int_equal(r, CHANNEL_E_AGAIN);
 }
 
+static void test_nobody_waits_when_the_other_side_changed_the_file(void **state) {
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        char buf[16];
+        size_t size;
+        int r;
+
+        assert_int_equal(fcntl(a, F_SETFL, 0), 0);
+        assert_int_equal(fcntl(b, F_SETFL, 0), 0);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), CHANNEL_E_AGAIN);
+        do
+                r = channel_send(a, "hello", 5, NULL, 0);
+        while (r == 0);
+        assert_int_equal(r, CHANNEL_E_AGAIN);
+}
+
+static void test_a_socket_is_restored_or_of_no_use(void **state) {
+        static const int on = 1;
+        struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
+        const struct sock_fprog filter = {.len = 1, .filter = nothing};
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        int sent[] = {a, a, a, a};
+        char buf[16];
+        size_t size;
+
+        assert_int_equal(socket_restore(a), 0);
+        assert_int_equal(fcntl(b, F_SETFL, O_ASYNC), 0);
+        assert_int_equal(setsockopt(b, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+        assert_int_equal(socket_restore(b), 0);
+        assert_int_equal(fcntl(b, F_GETFL), O_RDWR | O_NONBLOCK);
+        assert_int_equal(channel_send(a, "hello", 5, sent, 4), 0);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), 0);
+        assert_int_equal(fds.n, 4);
+
+        assert_int_equal(setsockopt(b, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+        assert_int_equal(socket_restore(b), -EPIPE);
+        assert_int_equal(socket_restore(b), 0);
+        assert_int_equal(setsockopt(b, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+        assert_int_equal(setsockopt(b, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)), 0);
+        assert_int_equal(socket_restore(b), -EPIPE);
+        assert_int_equal(socket_restore(b), -EPIPE);
+
+        assert_int_equal(socket_restore(a), 0);
+        assert_int_equal(shutdown(b, SHUT_WR), 0);
+        assert_int_equal(socket_restore(a), -EPIPE);
+}
+
+static void test_a_listening_socket_is_restored_or_of_no_use(void **state) {
+        const struct sockaddr_un any = {.sun_family = AF_UNIX};
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        /* To no name: the kernel gives it an abstract one. */
+        assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+        assert_int_equal(socket_restore(fd), 0);
+        assert_int_equal(accept(fd, NULL, NULL), -1);
+        assert_int_equal(errno, EAGAIN);
+        assert_int_equal(shutdown(fd, SHUT_RD), 0);
+        assert_int_equal(socket_restore(fd), -EPIPE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
@@ -91,6 +155,12 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                         test_empty_and_closed_channels_are_told_apart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_full_channel_says_so, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_nobody_waits_when_the_other_side_changed_the_file, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_a_socket_is_restored_or_of_no_use, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_a_listening_socket_is_restored_or_of_no_use, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("ipc/channel", tests, NULL, NULL);
