@@ -341,9 +341,15 @@ void store_abandon_all(Store *store) {
 
         for (Import *import = store->imports; import; import = next) {
                 next = import->next;
-                if (import->id != 0 && import->state != IMPORT_COMMITTING &&
-                    import->state != IMPORT_CLEARING)
+                if (import->state == IMPORT_CLEARING)
+                        continue;
+                if (import->id == 0 || import->state == IMPORT_COMMITTING) {
+                        /* Goes on; whoever comes next gives out the same numbers. */
+                        import->seq = 0;
+                        import->id = 0;
+                } else {
                         import_discard(store, import);
+                }
         }
 }
 

@@ -38,7 +38,7 @@ typedef enum StoreEventType {
 
 typedef struct StoreEvent {
         StoreEventType type;
-        uint32_t seq;    /* as given with the request */
+        uint32_t seq;    /* as given with the request, or 0: nobody waits for it any more */
         uint32_t import; /* 0: extracted from the store's own archive, and committed */
         int result;      /* 0 or a negative errno */
         uint64_t bytes;
@@ -154,7 +154,10 @@ int store_commit(Store *store, uint32_t seq, uint32_t import) _must_check_;
 /* LAUNCH_ABANDON: stop and forget an import, and clear away what it made. No event follows. */
 void store_abandon(Store *store, uint32_t import);
 
-/* All that are not being committed: whoever asked for them is gone. */
+/*
+ * Whoever asked for them is gone: all but those that are being committed and those from the
+ * store's own archives, which go on. Their events have the seq 0.
+ */
 void store_abandon_all(Store *store);
 
 /**

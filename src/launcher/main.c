@@ -206,6 +206,8 @@ static int watch_signals(Launcher *launcher) {
 static void on_store_event(void *userdata, const StoreEvent *event) {
         Launcher *launcher = userdata;
 
+        if (event->seq == 0)
+                return; /* whoever asked for it is gone */
         switch (event->type) {
         case STORE_FETCHED: {
                 LaunchFetched fetched = {
