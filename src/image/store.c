@@ -14,8 +14,8 @@
 #include "ipc/unpack_proto.h"
 
 #define IMPORTS_MAX 64 /* at once: descriptors of root */
-/* What was abandoned and is not yet cleared away: a descriptor and a folder each. */
-#define CLEARING_BACKLOG_MAX 256
+/* What was abandoned or removed and is not yet cleared away: 200 bytes and a folder each. */
+#define CLEARING_BACKLOG_MAX 4096
 #define CLOSE_WAIT_USEC (2 * USEC_PER_SEC) /* for all children together, at the end */
 #define DISPATCH_MAX 64 /* events handled before the launcher's loop has its turn */
 
@@ -132,6 +132,8 @@ int store_remove(Store *store, ObjectKind kind, const uint8_t digest[DIGEST_SIZE
 
         assert(kind < _OBJECT_KIND_MAX);
 
+        if (import_count(store, true) >= IMPORTS_MAX + CLEARING_BACKLOG_MAX)
+                return -EBUSY;
         r = import_new(store, &import);
         if (r < 0)
                 return r;

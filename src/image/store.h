@@ -165,6 +165,6 @@ void store_abandon_all(Store *store);
  *
  * Whoever calls knows that nothing uses it. The tree is deleted in the background.
  *
- * Return: 0, also if it was not there, or a negative errno.
+ * Return: 0, also if it was not there, -EBUSY if too much is being deleted, or a negative errno.
  */
 int store_remove(Store *store, ObjectKind kind, const uint8_t digest[DIGEST_SIZE]) _must_check_;

@@ -209,20 +209,36 @@ static bool has_large_archive(const Import *import) {
                st.st_size > LARGE_ARCHIVE;
 }
 
+/* Opens the folder again. False: not now, or @import is no more. */
+static bool can_clear(Store *store, Import *import) {
+        if (import->dir_fd >= 0)
+                return true;
+        if (store->n_removing >= CLEARING_MAX)
+                return false; /* clear_next() comes back to it */
+        import->dir_fd = openat(
+                store->place.tmp_fd, import->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (import->dir_fd >= 0)
+                return true;
+        import_unlink(store, import); /* left for the next start */
+        return false;
+}
+
 /* Goes on with @import as far as it can; frees it at its end. */
 void import_clear(Store *store, Import *import) {
         bool is_large;
         int r;
 
-        if (import->n_children > 0 || import->removing)
+        if (import->n_children > 0 || import->removing || !can_clear(store, import))
                 return;
 
         is_large = has_large_archive(import);
         if (!is_large)
                 (void)unlinkat(import->dir_fd, "archive", 0);
         if (is_large || (unlinkat(import->dir_fd, "object", AT_REMOVEDIR) < 0 && errno != ENOENT)) {
-                if (store->n_removing >= CLEARING_MAX)
-                        return; /* clear_next() comes back to it */
+                if (store->n_removing >= CLEARING_MAX) {
+                        import->dir_fd = safe_close(import->dir_fd); /* many may wait */
+                        return;
+                }
                 r = is_large ? store_child_spawn_own(store, CHILD_UNLINK, import, import->dir_fd)
                              : spawn_removal(store, import);
                 if (r == 0) {
@@ -239,6 +255,9 @@ void import_clear(Store *store, Import *import) {
 void import_discard(Store *store, Import *import) {
         import->state = IMPORT_CLEARING;
         signal_children(store, import);
+        import->record_fd = safe_close(import->record_fd);
+        if (import->n_children > 0)
+                import->dir_fd = safe_close(import->dir_fd); /* they may take their time to end */
         import_clear(store, import);
 }
 
@@ -293,6 +312,7 @@ static int found_leftover(Store *store, const char *name, unsigned arg) {
                 return r;
         assert(import);
         import->state = IMPORT_CLEARING;
+        import->dir_fd = safe_close(import->dir_fd);
         return 0;
 }
 
@@ -309,8 +329,10 @@ static int found_object(Store *store, const char *name, unsigned kind) {
                 return r;
         assert(import);
         import->state = IMPORT_CLEARING;
-        return renameat(store->place.kind_fd[kind], name, import->dir_fd, "object") < 0 ? -errno
-                                                                                        : 0;
+        if (renameat(store->place.kind_fd[kind], name, import->dir_fd, "object") < 0)
+                return -errno;
+        import->dir_fd = safe_close(import->dir_fd);
+        return 0;
 }
 
 int store_clear_leftovers(Store *store) {
