@@ -76,7 +76,8 @@ typedef struct Launcher {
         Dyno *dynos;
         Exec *execs;
 
-        Link *link; /* to the supervisor; NULL while it does not run */
+        Link *link;       /* to the supervisor; NULL while it does not run */
+        size_t n_foreign; /* descriptors of supervisors' that stay open for ever: discard.h */
         /* Supervisor's and logger's end: whoever of them ends, what is under way waits here. */
         int logger_channel_fd[2];
         Service supervisor, logger;
@@ -127,9 +128,9 @@ void network_make_whole(Launcher *launcher);
 
 /* Opens or makes cgroup root, run folder, control socket. Return: 0 or a negative errno, logged. */
 int host_prepare(Launcher *launcher) _must_check_;
-/* From here on no dyno has the host load modules, where the kernel lets that be said. */
 /* Makes the control socket, in place of any that is there. Return: 0 or a negative errno. */
 int host_listen(Launcher *launcher) _must_check_;
+/* From here on no dyno has the host load modules, where the kernel lets that be said. */
 void host_refuse_modules(Launcher *launcher);
 uint32_t host_missing(const Launcher *launcher);
 void host_report(Launcher *launcher, LaunchInspected *ret);

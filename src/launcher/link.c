@@ -105,7 +105,7 @@ static int receive(Launcher *launcher) {
              i++) {
                 ChannelFds fds = CHANNEL_FDS_INIT;
                 LaunchMessage msg;
-                size_t size;
+                size_t size, n_foreign;
                 int r;
 
                 patience_begin(); /* the kernel closes what is too much in one message */
@@ -113,7 +113,9 @@ static int receive(Launcher *launcher) {
                 patience_end();
                 if (r == CHANNEL_E_AGAIN)
                         return 0;
-                if (discard_foreign(&fds))
+                n_foreign = discard_foreign(&fds);
+                launcher->n_foreign += n_foreign;
+                if (n_foreign > 0)
                         r = -EBADMSG;
                 if (r == 0)
                         r = launch_message_check(&msg, size, fds.n, LAUNCH_FROM_SUPERVISOR);

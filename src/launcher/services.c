@@ -29,6 +29,9 @@
 #define SERVICE_STOP_MSEC 5000
 #define SERVICE_KILL_MSEC 1000
 
+/* Descriptors that root cannot close again. A supervisor as it should be never sends one. */
+#define FOREIGN_MAX 16
+
 typedef struct ServiceSpec {
         const char *program, *own_dir, *profile_suffix;
         uid_t uid;
@@ -232,6 +235,13 @@ static int on_service_exit(Launcher *launcher, Service *service) {
                 link_close(launcher);
         if (launcher->stopping)
                 return 0;
+        if (service == &launcher->supervisor && launcher->n_foreign >= FOREIGN_MAX) {
+                log_error(
+                        "%s sent what it may not too often, and is not started again. Find out "
+                        "why, then restart dynod.",
+                        service->name);
+                return 0;
+        }
 
         if (now - service->started_usec < SERVICE_STEADY_USEC)
                 service->early_ends++;
