@@ -29,9 +29,10 @@
 #include "image/unpack_spawn.h"
 #include "ipc/unpack_proto.h"
 
-#define FIRST_FREE_FD 7   /* behind UNPACK_FD_RECORD */
-#define FD_PARKING 64     /* where descriptors wait until their places are free */
-#define EXIT_SETUP EPROTO /* as the program itself says it */
+#define FIRST_FREE_FD 7     /* behind UNPACK_FD_RECORD */
+#define FD_PARKING 64       /* where descriptors wait until their places are free */
+#define KILL_WAIT_MSEC 1000 /* milliseconds are usual */
+#define EXIT_SETUP EPROTO   /* as the program itself says it */
 
 #define SECUREBITS_LOCKED                                                                          \
         (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                           \
@@ -311,11 +312,11 @@ int unpack_spawn(int program_fd, const char *profile, const UnpackJob *job, Unpa
         return 0;
 }
 
-static int collect(UnpackChild *child, int flags) {
+static int collect(UnpackChild *child) {
         siginfo_t info = {0};
         int r;
 
-        while ((r = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | flags)) < 0 &&
+        while ((r = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG)) < 0 &&
                errno == EINTR)
                 ;
         if (r < 0)
@@ -332,7 +333,7 @@ static int collect(UnpackChild *child, int flags) {
 }
 
 int unpack_reap(UnpackChild *child) {
-        return collect(child, WNOHANG);
+        return collect(child);
 }
 
 void unpack_child_signal(const UnpackChild *child) {
@@ -341,19 +342,19 @@ void unpack_child_signal(const UnpackChild *child) {
                 (void)syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
 }
 
-void unpack_child_kill(UnpackChild *child) {
-        if (child->pidfd < 0)
-                return;
-        unpack_child_signal(child);
-        (void)collect(child, 0);
-}
-
 void unpack_child_leave(UnpackChild *child, int wait_msec) {
         struct pollfd pfd = {.fd = child->pidfd, .events = POLLIN};
 
         if (child->pidfd < 0)
                 return;
         (void)poll(&pfd, 1, wait_msec);
-        (void)collect(child, WNOHANG);
+        (void)collect(child);
         child->pidfd = safe_close(child->pidfd);
+}
+
+void unpack_child_kill(UnpackChild *child) {
+        if (child->pidfd < 0)
+                return;
+        unpack_child_signal(child);
+        unpack_child_leave(child, KILL_WAIT_MSEC);
 }

@@ -76,7 +76,10 @@ int unpack_spawn(int program_fd, const char *profile, const UnpackJob *job, Unpa
  */
 int unpack_reap(UnpackChild *child) _must_check_;
 
-/* Kills and collects a child; waits for its end. Does nothing for an empty struct. */
+/*
+ * Kills and collects a child, whose end takes milliseconds. One that waits for the disk does not
+ * even die: after a second it is left, and dies of the signal. Does nothing for an empty struct.
+ */
 void unpack_child_kill(UnpackChild *child);
 
 /* The same in two steps, for one that may wait for the disk: @wait_msec, then it is left. */

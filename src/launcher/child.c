@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -17,11 +18,16 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/parse.h"
 #include "confine/confine.h"
 #include "launcher/child.h"
 
 /* Descriptors are first moved above this, so that placing one cannot hit another. */
 #define FD_PARKING 100
+
+/* From fork to exec, which reads a program from disk; milliseconds are usual. */
+#define SPAWN_USEC (10 * USEC_PER_SEC)
+#define SPAWN_KILL_MSEC 1000
 
 /* In the child: an empty read-only tmpfs over the state folder, with its own folder in it. */
 static int hide_state(const char *state_dir, const char *own_dir) {
@@ -135,9 +141,13 @@ static int prepare_child(const ChildSpec *spec, pid_t parent, int *error_fd) {
                         return r;
         }
 
-        /* After the change of uid, which resets it. The parent may have died before. */
+        /*
+         * After the change of uid, which resets it. The parent may have died before. SIGKILL,
+         * since the next dynod starts at once: nobody it finds may have blocked the signal, or
+         * hang. What the services write survives that at any time.
+         */
         if (!spec->outlives_us &&
-            (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0 || getppid() != parent))
+            (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent))
                 return -ECHILD;
 
         (void)sigemptyset(&none);
@@ -164,11 +174,27 @@ static _Noreturn void run_child(const ChildSpec *spec, pid_t parent, int error_f
         _exit(127);
 }
 
+/* Until the program runs, and the kernel has closed the other end. */
+static int read_error(int fd) {
+        struct pollfd answer = {.fd = fd, .events = POLLIN};
+        uint64_t end = clock_boottime_usec() + SPAWN_USEC, now;
+        int error = 0, r;
+
+        do {
+                now = clock_boottime_usec();
+                r = poll(&answer, 1, now < end ? (int)((end - now) / USEC_PER_MSEC) + 1 : 0);
+        } while (r < 0 && errno == EINTR);
+        if (r <= 0)
+                return r < 0 ? -errno : -ETIMEDOUT;
+        if (read(fd, &error, sizeof(error)) != (ssize_t)sizeof(error))
+                return 0;
+        return error < 0 ? error : -EIO;
+}
+
 int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
         _cleanup_close_ int pidfd = -EBADF, read_fd = -EBADF, write_fd = -EBADF;
         pid_t pid, parent = getpid();
-        int pipe_fds[2], error = 0;
-        ssize_t n;
+        int pipe_fds[2], r;
 
         assert(spec->path && spec->argv);
         assert(!spec->state_dir || spec->own_dir);
@@ -187,15 +213,15 @@ int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
         (void)safe_close(TAKE_FD(write_fd));
         /* Safe: the child is ours and not yet waited for, so its pid is still its own. */
         pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-        do
-                n = read(read_fd, &error, sizeof(error));
-        while (n < 0 && errno == EINTR);
-        if (n == (ssize_t)sizeof(error) || pidfd < 0) {
-                int r = n == (ssize_t)sizeof(error) ? error : -errno;
+        r = pidfd < 0 ? -errno : read_error(read_fd);
+        if (r < 0) {
+                struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
                 (void)kill(pid, SIGKILL);
-                (void)waitpid(pid, NULL, 0);
-                return r < 0 ? r : -EIO;
+                /* One that waits for the disk does not even die, and stays a zombie later. */
+                (void)poll(&end, 1, SPAWN_KILL_MSEC);
+                (void)waitpid(pid, NULL, WNOHANG);
+                return r;
         }
 
         *ret_pid = pid;
