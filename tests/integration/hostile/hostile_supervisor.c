@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "attempts.h"
+#include "base/patience.h"
 #include "control/server.h"
 #include "ipc/channel.h"
 #include "ipc/launch_proto.h"
@@ -33,6 +34,11 @@
 static Config *config;
 static LaunchDynoFacts live; /* of a dyno that runs, if header.type is set */
 static uint32_t last_seq;
+static unsigned n_stale;                 /* answers to what we never asked */
+static int listen_fd = -EBADF;           /* the control socket */
+static int logger_fd = -EBADF;           /* our channel to the logger */
+static int given_fd = -EBADF;            /* came with the order */
+static uint8_t last_digest[DIGEST_SIZE]; /* of the last import */
 static char answer[4096];
 
 static void say(const char *name, int result) {
@@ -61,7 +67,12 @@ static bool receive_with(LaunchMessage *ret, ChannelFds *ret_fds) {
         while ((r = channel_recv(LINK, ret, sizeof(*ret), &size, ret_fds)) == CHANNEL_E_AGAIN)
                 if (wait_for(LINK, POLLIN, REPLY_MSEC) <= 0)
                         return false;
-        return r == 0;
+        if (r != 0)
+                return false;
+        n_stale += ret->header.seq > last_seq;
+        if (ret->header.type == LAUNCH_LOGGER)
+                logger_fd = TAKE_FD(ret_fds->fd[0]);
+        return true;
 }
 
 static bool receive(LaunchMessage *ret) {
@@ -101,12 +112,10 @@ static int request(LaunchType type, LaunchMessage *msg, const int *fds, size_t n
         return wait_reply(seq, msg);
 }
 
-/* Returns the control socket. */
-static int read_greeting(void) {
+static void read_greeting(void) {
         ConfigError error;
         ChannelFds fds = CHANNEL_FDS_INIT;
         LaunchMessage msg;
-        int listen_fd;
 
         if (!receive_with(&msg, &fds) || msg.header.type != LAUNCH_HELLO ||
             config_read_fd(&config, fds.fd[0], &error) != 0)
@@ -116,7 +125,6 @@ static int read_greeting(void) {
         while (receive(&msg) && msg.header.type != LAUNCH_READY)
                 if (msg.header.type == LAUNCH_DYNO && live.header.type == 0)
                         live = msg.facts;
-        return listen_fd;
 }
 
 /* ---- pieces ---- */
@@ -243,17 +251,46 @@ static void attack_start(void) {
 
 /* Starts @n times what no dyno-init can read, with limits as absurd as root takes. */
 static void attack_junk_specs(unsigned n) {
-        int spec = make_spec(true);
+        int spec = make_spec(true), result = 0;
+        unsigned n_results[2] = {0};
 
         for (unsigned i = 0; i < n; i++) {
                 LaunchMessage msg = like_live(0x100 + i);
 
-                msg.start.disk_files = INT64_MAX;
+                msg.start.disk_files = INT64_MAX >> 11; /* tmpfs takes no more */
                 msg.start.bandwidth = INT64_MAX;
                 msg.start.connections = msg.start.connection_rate = UINT32_MAX;
-                say("start", request(LAUNCH_START, &msg, &spec, 1));
+                result = request(LAUNCH_START, &msg, &spec, 1);
+                n_results[result == 0]++;
         }
+        say("started", (int)n_results[1]);
+        say("refused", (int)n_results[0]);
+        say("result", result);
         (void)close(spec);
+}
+
+/*
+ * Starts what ends at once, with a socket to attach to of which root may have the last copy. In
+ * its queue lies the descriptor that came with the order.
+ */
+static void attack_attached(void) {
+        LaunchMessage msg = like_live(0x300 + last_seq);
+        int spec = make_spec(true), fds[2];
+
+        make_pair(fds);
+        if (channel_send(fds[1], &msg, sizeof(msg.header), &given_fd, 1) != 0)
+                abort();
+        given_fd = safe_close(given_fd);
+        (void)close(fds[1]);
+        fds[1] = fds[0];
+        fds[0] = spec;
+        msg.start.flags = LAUNCH_FLAG_ATTACHED;
+        (void)send_msg(LAUNCH_START, &msg, fds, 2);
+        patience_begin(); /* ours may be the last copy after all */
+        (void)close(fds[1]);
+        patience_end();
+        (void)close(spec);
+        say("start", wait_reply(last_seq, &msg));
 }
 
 static void attack_remove(void) {
@@ -358,6 +395,82 @@ static void attack_limits(const char *path) {
         (void)close(fd);
 }
 
+/* Makes the slug at @path an object of the store. Return: 0 or root's first refusal. */
+static int import_slug(uint32_t import, const char *path) {
+        LaunchMessage msg;
+        int report, r, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        r = wait_reply(begin_fetch(import, UINT64_MAX, fd, &report), &msg);
+        if (r == 0) {
+                memcpy(last_digest, msg.fetched.digest, sizeof(last_digest));
+                r = extract(import, OBJECT_SLUG, INT64_MAX, last_digest);
+        }
+        if (r == 0)
+                r = simple(LAUNCH_COMMIT, import);
+        (void)close(report);
+        (void)close(fd);
+        return r;
+}
+
+/* Imports @n slugs, FOLDER/0 and so on, and has all of them removed at once. */
+static void attack_removals(const char *arguments) {
+        static uint8_t digests[256][DIGEST_SIZE];
+        char folder[256], path[300];
+        unsigned n = 0, failed = 0;
+
+        if (sscanf(arguments, "%255s %u", folder, &n) != 2 || n > ARRAY_SIZE(digests))
+                return;
+        for (unsigned i = 0; i < n; i++) {
+                (void)snprintf(path, sizeof(path), "%s/%u", folder, i);
+                failed += import_slug(i + 1, path) != 0;
+                memcpy(digests[i], last_digest, DIGEST_SIZE);
+        }
+        say("import", (int)failed);
+        for (unsigned i = 0; i < n; i++) {
+                LaunchMessage msg = {.object = {.kind = OBJECT_SLUG}};
+
+                memcpy(msg.object.digest, digests[i], DIGEST_SIZE);
+                (void)send_msg(LAUNCH_REMOVE, &msg, NULL, 0);
+        }
+        for (LaunchMessage msg; n > 0 && receive(&msg);)
+                if (msg.header.seq > last_seq - n && msg.header.type == LAUNCH_REPLY) {
+                        failed += msg.reply.result != 0;
+                        n -= msg.header.seq == last_seq ? n : 0;
+                }
+        say("remove", (int)failed);
+}
+
+/* A slug by its digest in hexadecimal. */
+static void order_forget(const char *digest) {
+        LaunchMessage msg = {.object = {.kind = OBJECT_SLUG}};
+
+        for (size_t i = 0; i < DIGEST_SIZE; i++) {
+                const char byte[3] = {digest[2 * i], digest[2 * i + 1]};
+
+                msg.object.digest[i] = (uint8_t)strtoul(byte, NULL, 16);
+        }
+        say("remove", request(LAUNCH_REMOVE, &msg, NULL, 0));
+}
+
+/* The last import is made anew, and meanwhile we are no more. */
+static void attack_leave_rebuild(void) {
+        LaunchMessage msg = {
+                .extract = {
+                        .kind = OBJECT_SLUG,
+                        .max_entries = INT64_MAX,
+                        .max_bytes = INT64_MAX,
+                        .max_ratio = INT64_MAX}};
+        int fds[2];
+
+        memcpy(msg.extract.digest, last_digest, sizeof(last_digest));
+        make_pair(fds);
+        last_seq = 1000000; /* no successor comes that far */
+        (void)send_msg(LAUNCH_EXTRACT, &msg, fds, 1);
+        (void)shutdown(LINK, SHUT_RDWR);
+}
+
 /* Leaves as many imports behind as it may have. */
 static void attack_leave_imports(void) {
         LaunchMessage msg = {.import = {.import = 999}};
@@ -443,6 +556,29 @@ static void attack_flood(void) {
                 (void)send_msg(LAUNCH_HOST, &msg, NULL, 0);
 }
 
+/* More descriptors than channel_send() sends. */
+static void send_many(const int *fds, size_t n_fds) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int) * 16)];
+        } control = {0};
+        char text[] = "x";
+        struct iovec iov = {.iov_base = text, .iov_len = 1};
+        struct msghdr mh = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = CMSG_SPACE(sizeof(int) * n_fds),
+        };
+
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+        if (sendmsg(LINK, &mh, MSG_NOSIGNAL) < 0)
+                abort();
+}
+
 static void attack_break(const char *how) {
         static LaunchMessage two[2];
         LaunchMessage msg = {.dyno.header = {.type = LAUNCH_KILL, .seq = 1}};
@@ -480,6 +616,16 @@ static void attack_break(const char *how) {
 
                 msg.header.type = LAUNCH_EXEC;
                 send_raw(&msg, size, sent, 2);
+        } else if (strcmp(how, "crowded") == 0) {
+                /* Root has room for four; the kernel closes the fifth. */
+                send_many((const int[]){spec, spec, spec, spec, given_fd}, 5);
+                patience_begin();
+                given_fd = safe_close(given_fd);
+                patience_end();
+        } else if (strcmp(how, "foreign") == 0) {
+                const int fd = eventfd(0, EFD_CLOEXEC), sent[] = {fd, fd, fd, fd};
+
+                send_raw(&msg, size, sent, 4);
         } else if (strcmp(how, "closed") == 0) {
                 (void)shutdown(LINK, SHUT_RDWR);
         } else if (strcmp(how, "full") == 0) {
@@ -509,6 +655,24 @@ static void attack_limits_start(const char *limits) {
                    &start->disk_files) == 5)
                 say("start", request(LAUNCH_START, &msg, &spec, 1));
         (void)close(spec);
+}
+
+/* Says how many answers came to what it never asked. */
+static void attack_stale(void) {
+        LaunchMessage msg = {0};
+
+        set_id(msg.dyno.id, 1);
+        say("inspect", request(LAUNCH_INSPECT, &msg, NULL, 0));
+        say("stale", (int)n_stale);
+}
+
+/* Harms what its successors will share with it. */
+static void attack_shared(const char *how) {
+        LaunchMessage msg;
+
+        while (logger_fd < 0 && receive(&msg))
+                ;
+        say("shutdown", shutdown(strcmp(how, "listener") == 0 ? listen_fd : logger_fd, SHUT_RDWR));
 }
 
 static void order_files(const char *arguments) {
@@ -558,25 +722,46 @@ static void obey(char *line) {
                 attack_limits_start(argument);
         else if (strcmp(line, "calls") == 0)
                 attempt_calls(say);
+        else if (strcmp(line, "attached") == 0)
+                attack_attached();
+        else if (strcmp(line, "import") == 0 && argument)
+                say("import", import_slug(1, argument));
+        else if (strcmp(line, "removals") == 0 && argument)
+                attack_removals(argument);
+        else if (strcmp(line, "forget") == 0 && argument && strlen(argument) == 2 * DIGEST_SIZE)
+                order_forget(argument);
+        else if (strcmp(line, "leave-rebuild") == 0)
+                attack_leave_rebuild();
+        else if (strcmp(line, "stale") == 0)
+                attack_stale();
+        else if (strcmp(line, "shared") == 0 && argument)
+                attack_shared(argument);
         else if (strcmp(line, "files") == 0 && argument)
                 order_files(argument);
         else if (strcmp(line, "hello") == 0)
                 say("live", live.header.type == LAUNCH_DYNO);
 }
 
+/* One order at a time, each in one piece; a descriptor may come with it. */
 static void serve(int fd) {
-        FILE *orders = fdopen(fd, "r+e");
+        ChannelFds fds = CHANNEL_FDS_INIT;
         char line[1024];
+        size_t size = 0;
 
-        while (orders && fgets(line, sizeof(line), orders)) {
-                line[strcspn(line, "\n")] = '\0';
+        while (wait_for(fd, POLLIN, -1) > 0 &&
+               channel_recv(fd, line, sizeof(line) - 1, &size, &fds) == 0) {
+                line[size] = '\0';
+                line[strcspn(line, "\r\n")] = '\0';
+                given_fd = TAKE_FD(fds.fd[0]);
                 obey(line);
+                given_fd = safe_close(given_fd);
+                channel_fds_clear(&fds);
                 /* A client that takes us for the real one is left alone. */
                 if (answer[0] == '\0' || dprintf(fd, "%s\n", answer) < 0)
                         break;
         }
-        if (orders)
-                (void)fclose(orders);
+        channel_fds_clear(&fds);
+        (void)close(fd);
 }
 
 __attribute__((constructor)) static void stay_alive(void) {
@@ -586,18 +771,19 @@ __attribute__((constructor)) static void stay_alive(void) {
 /* ---- in place of the real one, which has locked itself in to the end ---- */
 
 WRAP(int, manager_new, Manager **ret, sd_event *event, int launch_fd, const ManagerHooks *hooks) {
-        return hooks->ready(NULL, read_greeting(), hooks->userdata);
+        read_greeting();
+        return hooks->ready(NULL, listen_fd, hooks->userdata);
 }
 
 WRAP(const Config *, manager_config, const Manager *manager) {
         return config;
 }
 
-WRAP(int, server_new, Server **ret, sd_event *event, int listen_fd, Manager *manager) {
-        int fd;
+WRAP(int, server_new, Server **ret, sd_event *event, int fd, Manager *manager) {
+        int client;
 
-        while (wait_for(listen_fd, POLLIN, -1) >= 0)
-                if ((fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-                        serve(fd);
+        while (wait_for(fd, POLLIN, -1) >= 0)
+                if ((client = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+                        serve(client);
         return -EIO;
 }

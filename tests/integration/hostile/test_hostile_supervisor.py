@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A taken-over supervisor: root answers what it may ask, refuses the rest, and stays itself."""
 
+import contextlib
 import errno
 import os
+import shutil
+import signal
 
 import pytest
 from dynod_testing import make_slug, wait_until
-from taken_over import Root, hostile_supervisor
+from taken_over import Root, hostile_supervisor, lingering_socket
 
 MEMORY_MIN = 8 << 20  # base/names.h
-BREAKS = ("short", "size", "huge", "type", "side", "id", "fds", "folder", "eventfd", "closed", "full")
+# The third and fourth leave descriptors open, until dynod restarts after the fourth.
+BREAKS = ("short", "size", "folder", "eventfd", "huge", "type", "side", "id", "fds", "closed", "full")
+FOREIGN_MAX = 16  # launcher/services.c
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +45,11 @@ def root(attacked, daemon):
     found.check()
 
 
+def dynos(daemon):
+    """A dyno's folder stays until the supervisor has read that it ended: it must be asked something."""
+    return sorted(os.listdir(daemon.run_dir / "dynos"))
+
+
 def test_what_is_not_there(attacked, root):
     assert attacked.order("unknown") == {
         "signal": -errno.ESRCH, "kill": -errno.ESRCH, "inspect": -errno.ESRCH, "exec": -errno.ESRCH,
@@ -56,9 +66,29 @@ def test_starts_that_may_not_be(attacked, root):
 
 
 def test_starts_of_junk_leave_nothing(attacked, root, daemon):
-    before = sorted(os.listdir(daemon.run_dir / "dynos"))
-    assert attacked.order("junk-specs 5") is not None
-    wait_until(lambda: sorted(os.listdir(daemon.run_dir / "dynos")) == before, "their folders are gone")
+    before = dynos(daemon)
+    assert attacked.order("junk-specs 5") == {"started": 5, "refused": 0, "result": 0}
+    wait_until(lambda: attacked.order("unknown") and dynos(daemon) == before, "their folders are gone")
+
+
+def test_socket_that_lingers_holds_nobody_up(attacked, root, daemon):
+    """In the queue of a socket to attach to, of which root may close the last copy: its command ends at once."""
+    before = dynos(daemon)
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            assert attacked.order("attached", descriptor=stack.enter_context(lingering_socket())) == {"start": 0}
+        wait_until(lambda: attacked.order("unknown") and dynos(daemon) == before, "their folders are gone")
+
+
+def test_socket_that_lingers_in_a_message_with_too_many(attacked, daemon, monkeypatch):
+    monkeypatch.setattr(daemon, "wait_ready", lambda: None)  # no client is answered meanwhile
+    found = Root(daemon)
+    with lingering_socket() as lingering:
+        before = daemon.pids_of("dynod-supervisor")
+        assert attacked.order("break crowded", descriptor=lingering) is None
+        wait_until(lambda: set(daemon.pids_of("dynod-supervisor")) - set(before), "another supervisor", 60)
+        attacked.connect()
+    found.check()
 
 
 def test_start_with_the_least_of_everything(attacked, root):
@@ -111,6 +141,35 @@ def test_exec_storm(attacked, root):
     assert seen["joined"] + seen["busy"] + seen["other"] == 100, seen
 
 
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_what_is_being_removed_costs_no_descriptors(attacked, root, daemon):
+    folder = daemon.state_dir / "supervisor/removals"
+    folder.mkdir()
+    for number in range(30):
+        make_slug(folder / str(number), {"Procfile": "a: true\n", "salt": str(number)})
+    assert attacked.order(f"removals {folder} 30") == {"import": 0, "remove": 0}
+    assert root.count_descriptors() < root.descriptors + 15  # two are being deleted, some synced
+    shutil.rmtree(folder)
+
+
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_answers_do_not_reach_the_successor(attacked, daemon):
+    found = Root(daemon)
+    path = make_slug(daemon.state_dir / "supervisor/many.tgz",
+                     {"Procfile": "a: true\n", **{f"file{n}": "x" for n in range(3000)}})
+    path.chmod(0o644)
+    before = set(os.listdir(daemon.state_dir / "boot"))
+    assert attacked.order(f"import {path}") == {"import": 0}
+    path.unlink()
+    marker = wait_until(lambda: set(os.listdir(daemon.state_dir / "boot")) - before, "its tree is trusted").pop()
+    (daemon.state_dir / "boot" / marker).unlink()
+    attacked.ended_for("leave-rebuild")
+    wait_until(lambda: (daemon.state_dir / "boot" / marker).exists(), "it was made anew after all")
+    assert attacked.order("stale") == {"inspect": -errno.ESRCH, "stale": 0}
+    assert attacked.order(f"forget {marker.removeprefix('slug-')}") == {"remove": 0}
+    found.check()
+
+
 @pytest.mark.soak
 def test_policies_are_bounded(attacked, root):
     seen = attacked.order("policies 1200", 600)
@@ -145,3 +204,47 @@ def test_imports_of_an_ended_supervisor_are_gone(attacked, daemon):
     attacked.ended_for("break closed")
     assert attacked.order("imports")["busy"] == 200 - 64
     found.check()
+
+
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_control_socket_outlives_who_shuts_it_down(attacked, daemon):
+    found = Root(daemon)
+    assert attacked.order("shared listener") == {"shutdown": 0}
+    attacked.ended_for("break closed")
+    assert attacked.order("hello") == {"live": 1}
+    found.check()
+
+
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_channel_to_the_logger_outlives_who_shuts_it_down(attacked, daemon):
+    loggers = daemon.pids_of("dynod-logger")
+    assert attacked.order("shared channel") == {"shutdown": 0}
+    wait_until(lambda: set(daemon.pids_of("dynod-logger")) - set(loggers), "a logger with another channel")
+    attacked.ended_for("break closed")
+
+
+@pytest.mark.native  # with systemd, which ends what dynod leaves
+def test_supervisor_ends_with_root(attacked, daemon, monkeypatch):
+    """It has blocked SIGTERM, and never looks for it."""
+    monkeypatch.setattr(daemon, "wait_ready", lambda: None)
+    before = daemon.pids_of("dynod-supervisor")
+    os.kill(daemon.main_pid(), signal.SIGKILL)
+    daemon.process.wait(10)
+    daemon.start()
+    wait_until(lambda: not set(before) & set(daemon.pids_of("dynod-supervisor")), "the old one is gone")
+    attacked.connect()
+
+
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_descriptors_that_stay_open_are_bounded(attacked, daemon, monkeypatch):
+    """Of each supervisor four; whoever sends them is not started for ever."""
+    monkeypatch.setattr(daemon, "wait_ready", lambda: None)
+    found = Root(daemon)
+    for _ in range(FOREIGN_MAX // 4 - 1):
+        attacked.ended_for("break foreign")
+    assert attacked.order("break foreign") is None
+    wait_until(lambda: "is not started again" in daemon.log_tail(), "dynod gives up", 60)
+    assert not daemon.pids_of("dynod-supervisor")
+    assert found.count_descriptors() <= found.descriptors + FOREIGN_MAX
+    daemon.restart()
+    attacked.connect()
