@@ -42,6 +42,14 @@ UnpackReason entry_name_parse(EntryName *ret, const char *raw) {
         return UNPACK_OK;
 }
 
+bool entry_name_ends_with_dot(const char *raw) {
+        size_t size = strlen(raw);
+
+        while (size > 0 && raw[size - 1] == '/')
+                size--;
+        return size > 0 && raw[size - 1] == '.' && (size == 1 || raw[size - 2] == '/');
+}
+
 bool entry_name_is_below(const char *path, const char *folder) {
         size_t size = strlen(folder);
 

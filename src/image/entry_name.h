@@ -24,6 +24,9 @@ typedef struct EntryName {
  */
 UnpackReason entry_name_parse(EntryName *ret, const char *raw);
 
+/* True if the last part of @raw is ".", as that of a folder may be and of nothing else. */
+bool entry_name_ends_with_dot(const char *raw);
+
 /* True if @path is @folder or below it; both normalised. */
 bool entry_name_is_below(const char *path, const char *folder);
 

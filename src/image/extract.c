@@ -30,7 +30,8 @@ typedef struct Extract {
         uint64_t outside_app;
         ssize_t source_result; /* carried through libarchive's callback */
 
-        EntryName name; /* of the current entry */
+        const TarEntry *entry; /* the current one */
+        EntryName name;        /* … its */
         const char *raw_name;
 } Extract;
 
@@ -52,11 +53,10 @@ static ssize_t watch_bytes(Extract *x, const void *data, ssize_t size) {
         int r;
 
         r = tar_watch_feed(x->watch, data, (size_t)size);
-        if (r != -EBADMSG)
+        if (r <= 0)
                 return r < 0 ? r : size;
         name = tar_watch_name(x->watch, &name_size);
-        return report_refuse(
-                x->report, name ? UNPACK_NAME_NUL : UNPACK_CORRUPT, 0, name, name_size);
+        return report_refuse(x->report, (UnpackReason)r, 0, name, name_size);
 }
 
 static la_ssize_t source_read(struct archive *a, void *userdata, const void **ret) {
@@ -73,10 +73,14 @@ static la_ssize_t source_read(struct archive *a, void *userdata, const void **re
 }
 
 static int tar_failed(Extract *x) {
+        const TarEntry *next = tar_watch_peek(x->watch);
+
         if (x->source_result < 0)
                 return (int)x->source_result;
         if (archive_errno(x->tar) == ENOMEM)
                 return -ENOMEM;
+        if (!x->raw_name && next) /* the one that it did not get through */
+                x->raw_name = next->name;
         return refuse(x, UNPACK_CORRUPT, 0);
 }
 
@@ -140,27 +144,27 @@ static int copy_data(Extract *x, int fd, uint64_t size) {
 static int extract_file(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
         const struct timespec times[2] = {what->mtime, what->mtime};
         _cleanup_close_ int fd = -EBADF;
-        la_int64_t size = archive_entry_size(entry);
+        uint64_t size = x->entry->size;
         int r;
 
-        if (size < 0)
+        if (archive_entry_size(entry) < 0 || (uint64_t)archive_entry_size(entry) != size)
                 return refuse(x, UNPACK_CORRUPT, 0);
-        r = count_bytes(x, (uint64_t)size);
+        r = count_bytes(x, size);
         if (r < 0)
                 return r;
         r = tree_writer_file(x->writer, what, &fd);
         if (r != 0)
                 return settle(x, r);
         if (size > 0) {
-                r = copy_data(x, fd, (uint64_t)size);
+                r = copy_data(x, fd, size);
                 if (r < 0)
                         return r;
         }
         return futimens(fd, times) < 0 ? -errno : 0;
 }
 
-static int extract_hardlink(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
-        const char *raw = archive_entry_hardlink(entry);
+static int extract_hardlink(Extract *x, const TreeEntry *what) {
+        const char *raw = x->entry->link;
         EntryName target;
         UnpackReason reason;
         int r;
@@ -170,10 +174,15 @@ static int extract_hardlink(Extract *x, struct archive_entry *entry, const TreeE
                 return refuse(
                         x, reason == UNPACK_NAME_DOTDOT ? UNPACK_HARDLINK_OUTSIDE : reason, 0);
 
+        /* That could only be a folder. */
+        if (raw[strlen(raw) - 1] == '/' || entry_name_ends_with_dot(raw))
+                return refuse(x, UNPACK_HARDLINK_OUTSIDE, 0);
+
         r = tree_writer_hardlink(x->writer, what, target.path);
+        /* A second name of a device that was skipped. */
         if (r == UNPACK_HARDLINK_OUTSIDE && entry_name_is_below(target.path, "dev") &&
             entry_name_is_below(what->path, "dev")) {
-                x->report->counts.devices++; /* a second name of a device that was skipped */
+                x->report->counts.devices++;
                 return 0;
         }
         return settle(x, r);
@@ -192,10 +201,10 @@ static bool must_be_folder(ExtractKind kind, const char *path) {
         return false;
 }
 
-static int extract_symlink(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
-        const char *target = archive_entry_symlink(entry);
+static int extract_symlink(Extract *x, const TreeEntry *what) {
+        const char *target = x->entry->link;
 
-        if (!target || *target == '\0')
+        if (*target == '\0')
                 return refuse(x, UNPACK_CORRUPT, 0);
         if (must_be_folder(x->kind, what->path))
                 return refuse(
@@ -214,25 +223,24 @@ static int extract_special(Extract *x, const TreeEntry *what) {
 }
 
 static int extract_by_type(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
-        mode_t type = archive_entry_filetype(entry);
+        mode_t type = x->entry->type;
 
-        /* The top is a folder whatever its entry says. */
-        if (*what->path == '\0' && (type != AE_IFDIR || archive_entry_hardlink(entry)))
+        /* The top is a folder whatever its entry says, and so is "name/.". */
+        if (type != S_IFDIR && (*what->path == '\0' || entry_name_ends_with_dot(x->raw_name)))
                 return refuse(x, UNPACK_CORRUPT, 0);
-        if (archive_entry_hardlink(entry))
-                return extract_hardlink(x, entry, what);
 
         switch (type) {
-        case AE_IFDIR:
+        case 0:
+                return extract_hardlink(x, what);
+        case S_IFDIR:
                 return settle(x, tree_writer_folder(x->writer, what));
-        case AE_IFREG:
+        case S_IFREG:
                 return extract_file(x, entry, what);
-        case AE_IFLNK:
-                return extract_symlink(x, entry, what);
-        case AE_IFCHR:
-        case AE_IFBLK:
-        case AE_IFIFO:
-        case AE_IFSOCK:
+        case S_IFLNK:
+                return extract_symlink(x, what);
+        case S_IFCHR:
+        case S_IFBLK:
+        case S_IFIFO:
                 return extract_special(x, what);
         default:
                 return refuse(x, UNPACK_CORRUPT, 0);
@@ -248,8 +256,7 @@ static void count_changes(Extract *x, struct archive_entry *entry) {
         if (archive_entry_xattr_count(entry) > 0 || archive_entry_acl_types(entry) != 0 ||
             set != 0 || archive_entry_fflags_text(entry))
                 counts->xattrs++;
-        if (archive_entry_perm(entry) & 07000 && archive_entry_filetype(entry) != AE_IFLNK &&
-            !archive_entry_hardlink(entry))
+        if (x->entry->mode & 07000 && x->entry->type != S_IFLNK && x->entry->type != 0)
                 counts->mode_bits++;
         if (x->name.absolute)
                 counts->absolute++;
@@ -257,52 +264,51 @@ static void count_changes(Extract *x, struct archive_entry *entry) {
                 x->outside_app++;
 }
 
-/*
- * libarchive takes the mode out of an ACL that follows, as if it were applied. It is dropped:
- * what the header said is the mode, where an ACL's mask stands for the group.
- */
-static mode_t header_mode(struct archive_entry *entry) {
-        mode_t mode = archive_entry_perm(entry) & 0777;
-        int type, permset, tag, id;
-        const char *name;
-
-        if (archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 0)
-                return mode;
-        while (archive_entry_acl_next(
-                       entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag, &id, &name) ==
-               ARCHIVE_OK)
-                if (tag == ARCHIVE_ENTRY_ACL_MASK)
-                        mode = (mode & ~(mode_t)0070) | (mode_t)(permset & 07) << 3;
-        return mode;
-}
-
 static int extract_entry(Extract *x, struct archive_entry *entry) {
-        TreeEntry what = {.path = x->name.path};
+        TreeEntry what = {
+                .path = x->name.path,
+                .mode = x->entry->mode & 0777,
+                .mtime = x->entry->mtime,
+        };
+        UnpackCounts *counts = &x->report->counts;
         UnpackReason reason;
         int r;
 
-        x->raw_name = archive_entry_pathname(entry);
-        if (x->report->counts.entries >= x->limits->max_entries)
+        if (counts->entries >= x->limits->max_entries)
                 return refuse(x, UNPACK_TOO_MANY_ENTRIES, 0);
-        if (!x->raw_name)
-                return refuse(x, UNPACK_CORRUPT, 0);
         reason = entry_name_parse(&x->name, x->raw_name);
         if (reason != UNPACK_OK)
                 return refuse(x, reason, 0);
         count_changes(x, entry);
 
-        what.mode = header_mode(entry);
-        what.mtime.tv_sec = archive_entry_mtime(entry);
-        what.mtime.tv_nsec = archive_entry_mtime_nsec(entry);
         r = extract_by_type(x, entry, &what);
         if (r == -ENAMETOOLONG)
                 r = refuse(x, UNPACK_NAME_TOO_LONG, 0);
         if (r < 0)
                 return r;
 
-        x->report->counts.entries++;
+        counts->entries++;
         report_progress(x->report);
         return 0;
+}
+
+/* Takes what the watch says of the entry that libarchive is at. */
+static int take_entry(Extract *x) {
+        int64_t position = archive_read_header_position(x->tar);
+
+        x->entry = tar_watch_next(x->watch);
+        if (!x->entry)
+                return refuse(x, UNPACK_CORRUPT, 0);
+        x->raw_name = x->entry->name;
+        /* Of two readers, each sees entries where the other sees a file's content. */
+        if (position < 0 || (uint64_t)position != x->entry->at)
+                return refuse(x, UNPACK_CORRUPT, 0);
+        return 0;
+}
+
+/* A name that is not of the locale's character set: it is not libarchive's that is used. */
+static bool is_about_charset(Extract *x) {
+        return archive_errno(x->tar) == EILSEQ; /* ARCHIVE_ERRNO_FILE_FORMAT */
 }
 
 static int extract_entries(Extract *x) {
@@ -312,16 +318,18 @@ static int extract_entries(Extract *x) {
 
         for (;; first = false) {
                 x->raw_name = NULL;
+                archive_clear_error(x->tar);
                 r = archive_read_next_header(x->tar, &entry);
                 if (r == ARCHIVE_EOF)
-                        return 0;
-                /* A warning is a time or a name that it had to guess: GNU tar goes on too. */
-                if (r != ARCHIVE_OK && r != ARCHIVE_WARN) {
-                        if (first && x->source_result >= 0)
+                        return tar_watch_peek(x->watch) ? tar_failed(x) : 0;
+                if (r != ARCHIVE_OK && !(r == ARCHIVE_WARN && is_about_charset(x))) {
+                        if (first && r != ARCHIVE_WARN && x->source_result >= 0)
                                 return refuse(x, UNPACK_NOT_AN_ARCHIVE, 0);
                         return tar_failed(x);
                 }
-                r = extract_entry(x, entry);
+                r = take_entry(x);
+                if (r == 0)
+                        r = extract_entry(x, entry);
                 if (r < 0)
                         return r;
         }
@@ -332,7 +340,6 @@ static int extract_entries(Extract *x) {
  * its end, since the checksums of the packed archive stand there.
  */
 static int check_end(Extract *x) {
-        int64_t end = archive_read_header_position(x->tar);
         const void *data;
         ssize_t n;
 
@@ -341,9 +348,7 @@ static int check_end(Extract *x) {
         while (n > 0);
         if (n < 0)
                 return (int)n;
-        if (end < 0 || archive_source_position(x->source) < (uint64_t)end + 512)
-                return refuse(x, UNPACK_CORRUPT, 0);
-        return 0;
+        return tar_watch_is_at_end(x->watch) ? 0 : refuse(x, UNPACK_CORRUPT, 0);
 }
 
 static int open_tar(Extract *x, int root_fd) {

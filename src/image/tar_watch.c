@@ -1,60 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "image/tar_records.h"
 #include "image/tar_watch.h"
+#include "ipc/unpack_proto.h"
 
 #define BLOCK 512
 #define SPECIAL_MAX                                                                                \
         ((size_t)1024 * 1024) /* bytes of a pax or long-name body: libarchive's own limit */
 
-/* Offsets in a header, POSIX.1-1988 and GNU. */
+/* A header, POSIX.1-1988 and GNU: where a field begins, and its bytes. */
+#define AT_NAME 0
+#define NAME_BYTES 100
 #define AT_MODE 100
 #define MODE_DIGITS 8
 #define AT_SIZE 124
 #define SIZE_DIGITS 12
+#define AT_MTIME 136
+#define MTIME_DIGITS 12
 #define AT_CHECKSUM 148
 #define CHECKSUM_DIGITS 8
 #define AT_TYPE 156
+#define AT_LINK 157
+#define LINK_BYTES 100
+#define AT_MAGIC 257
+#define AT_PREFIX 345
+#define PREFIX_BYTES 155
+#define AT_GNU_SPARSE 386
+#define GNU_CHUNKS 4
 #define AT_GNU_EXTENDED 482
-#define AT_SPARSE_EXTENDED 504
-
-#define DIGITS_MAX 18 /* of a decimal number: less than 63 bits */
+#define AT_GNU_REAL_SIZE 483
+#define AT_GNU_END 495
+/* star's own header: a prefix that is shorter, then two times. */
+#define AT_STAR_PREFIX_END 475
+#define AT_STAR_ATIME 476
+#define AT_STAR_CTIME 488
+/* A further block of an old GNU sparse header. */
+#define MORE_CHUNKS 21
+#define AT_MORE_EXTENDED 504
+#define CHUNK_BYTES ((size_t)2 * SIZE_DIGITS)
 
 typedef enum WatchState {
         WATCH_HEADER,
         WATCH_SPARSE,  /* further blocks of an old GNU sparse header */
+        WATCH_MAP,     /* a sparse file's map, which comes before its data */
         WATCH_SPECIAL, /* a body that is kept */
         WATCH_SKIP,
         WATCH_OFF, /* behind the end, or it is no tar */
 } WatchState;
 
-typedef enum AclClass {
-        ACL_OWNER = 1 << 0,
-        ACL_GROUP = 1 << 1,
-        ACL_OTHER = 1 << 2,
-        ACL_MASK = 1 << 3, /* stands in the mode where the group would, acl(5) */
-} AclClass;
-
 struct TarWatch {
         WatchState state;
+        uint64_t position;    /* in the tar, of the next byte */
         uint8_t block[BLOCK]; /* header under way */
         char *special;        /* SPECIAL_MAX */
         size_t used;          /* of block or special */
-        uint64_t size;        /* bytes of the special body, then of padding */
+        uint64_t size;        /* bytes of the body: of special, or with a map */
         uint64_t skip;
-        bool begun;
-        bool has_pax;  /* the next entry has records of its own */
-        bool has_long; /* … or GNU's long name or link */
-        bool has_size; /* a record gave the next entry's size */
-        uint64_t next_size;
-        unsigned acl_classes; /* a record gave the next entry's access: AclClass bits */
-        mode_t acl_mode;      /* … what of its mode they must be */
+        bool begun, at_end;
+
+        bool in_entry; /* a header about the next entry was seen, at @at */
+        uint64_t at;
+        TarRecords records;
+        TarSparse sparse; /* of the entry whose map is read */
+        bool chunks_end;  /* an empty chunk was seen: there are no more */
+        char header_name[PREFIX_BYTES + 1 + NAME_BYTES + 1];
+
         const char *name;
         size_t name_size;
+
+        TarEntry *first, *last; /* that were not asked for yet */
+        TarEntry *current;      /* that was asked for last */
 };
 
 int tar_watch_new(TarWatch **ret) {
@@ -69,6 +89,9 @@ int tar_watch_new(TarWatch **ret) {
 TarWatch *tar_watch_free(TarWatch *watch) {
         if (!watch)
                 return NULL;
+        while (tar_watch_next(watch))
+                ;
+        tar_records_clear(&watch->records);
         free(watch->special);
         free(watch);
         return NULL;
@@ -79,28 +102,89 @@ const char *tar_watch_name(const TarWatch *watch, size_t *ret_size) {
         return watch->name;
 }
 
-/* Octal with spaces or zeroes before and a space or NUL behind, or GNU's binary form. */
+bool tar_watch_is_at_end(const TarWatch *watch) {
+        return watch->at_end;
+}
+
+const TarEntry *tar_watch_peek(const TarWatch *watch) {
+        return watch->first;
+}
+
+const TarEntry *tar_watch_next(TarWatch *watch) {
+        if (watch->current && watch->name == watch->current->name)
+                watch->name = NULL;
+        free(watch->current);
+        watch->current = watch->first;
+        if (watch->first)
+                watch->first = watch->first->next;
+        if (!watch->first)
+                watch->last = NULL;
+        return watch->current;
+}
+
+/* What a refusal is about. */
+static void set_name(TarWatch *watch, const char *name, size_t size) {
+        watch->name = name;
+        watch->name_size = size;
+}
+
+static bool is_filled_with(const uint8_t *field, size_t size, uint8_t value) {
+        for (size_t i = 0; i < size; i++)
+                if (field[i] != value)
+                        return false;
+        return true;
+}
+
+static bool is_zero(const uint8_t *field, size_t size) {
+        return is_filled_with(field, size, 0);
+}
+
+/*
+ * Octal with spaces or zeroes before and a space or NUL behind, or GNU's binary form. Nothing
+ * but NULs is 0. Blanks are none: to GNU tar they are an error, and -1.
+ */
 static bool parse_number(const uint8_t *field, size_t size, uint64_t *ret) {
         uint64_t value = 0;
-        size_t i = 0;
+        size_t i = 0, digits;
 
-        if (field[0] & 0x80) {
+        if (field[0] == 0x80) {
                 for (i = 1; i < size; i++) {
                         if (value >> 55)
                                 return false;
                         value = value << 8 | field[i];
                 }
                 *ret = value;
-                return (field[0] & 0x7f) == 0;
+                return true;
         }
         while (i < size && field[i] == ' ')
                 i++;
+        digits = i;
         for (; i < size && field[i] >= '0' && field[i] <= '7'; i++)
                 value = value << 3 | (uint64_t)(field[i] - '0');
+        if (i == digits && !is_zero(field, size))
+                return false;
         if (i < size && field[i] != ' ' && field[i] != '\0')
                 return false;
         *ret = value;
         return true;
+}
+
+/* The same, and GNU's negative binary form. */
+static bool parse_time(const uint8_t *field, size_t size, time_t *ret) {
+        uint64_t value = 0;
+
+        if (field[0] != 0xff) {
+                if (!parse_number(field, size, &value))
+                        return false;
+                *ret = (time_t)value;
+                return true;
+        }
+        if (!is_filled_with(field, size - sizeof(value), 0xff))
+                return false;
+        for (size_t i = size - sizeof(value); i < size; i++)
+                value = value << 8 | field[i];
+        *ret = (time_t)(int64_t)value;
+        return value >> 63;
 }
 
 /* Some old archivers have summed up signed characters. */
@@ -120,291 +204,326 @@ static bool checksum_is_right(const uint8_t block[BLOCK]) {
         return (uint64_t)sum == wanted || (uint64_t)signed_sum == wanted;
 }
 
-static bool is_zero(const uint8_t block[BLOCK]) {
-        for (size_t i = 0; i < BLOCK; i++)
-                if (block[i] != 0)
-                        return false;
-        return true;
-}
-
 static uint64_t padded(uint64_t size) {
         return (size + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-static void skip_body(TarWatch *watch, uint64_t size) {
-        watch->skip = padded(size);
+static void skip_bytes(TarWatch *watch, uint64_t size) {
+        watch->skip = size;
         watch->state = watch->skip > 0 ? WATCH_SKIP : WATCH_HEADER;
 }
 
-static int begin_special(TarWatch *watch, uint64_t size) {
-        if (size == 0)
+static bool is_ustar(const uint8_t block[BLOCK]) {
+        return memcmp(block + AT_MAGIC, "ustar\0", 6) == 0;
+}
+
+static bool is_gnu(const uint8_t block[BLOCK]) {
+        return memcmp(block + AT_MAGIC, "ustar  \0", 8) == 0;
+}
+
+static bool is_star_time(const uint8_t *field) {
+        return field[0] >= '0' && field[0] <= '7' && field[SIZE_DIGITS - 1] == ' ';
+}
+
+/* GNU tar then looks for star's sparse files and for no other. */
+static bool is_star(const uint8_t block[BLOCK]) {
+        return block[AT_STAR_PREFIX_END] == 0 && is_star_time(block + AT_STAR_ATIME) &&
+               is_star_time(block + AT_STAR_CTIME);
+}
+
+/*
+ * What one reader takes for a prefix or a sparse file, another passes over: libarchive is
+ * content with "ustar", and looks into GNU's fields of a sparse file at any file.
+ */
+static bool magic_is_clear(const uint8_t block[BLOCK]) {
+        if (is_gnu(block))
+                return block[AT_TYPE] == 'S' ||
+                       is_zero(block + AT_GNU_SPARSE, AT_GNU_END - AT_GNU_SPARSE);
+        return is_ustar(block) || memcmp(block + AT_MAGIC, "ustar", 5) != 0;
+}
+
+static const char *entry_name(TarWatch *watch) {
+        const char *prefix = (const char *)watch->block + AT_PREFIX;
+        char *next = watch->header_name;
+
+        if (watch->records.sparse_name)
+                return watch->records.sparse_name;
+        if (watch->records.name)
+                return watch->records.name;
+        if (is_ustar(watch->block) && *prefix != '\0') {
+                size_t size = strnlen(prefix, PREFIX_BYTES);
+
+                memcpy(next, prefix, size);
+                next += size;
+                *next++ = '/';
+        }
+        memcpy(next, watch->block + AT_NAME, NAME_BYTES);
+        next[NAME_BYTES] = '\0';
+        return watch->header_name;
+}
+
+static int begin_special(TarWatch *watch) {
+        uint8_t type = watch->block[AT_TYPE];
+        bool is_pax = type == 'x' || type == 'X';
+        TarRecords *records = &watch->records;
+
+        if (!parse_number(watch->block + AT_SIZE, SIZE_DIGITS, &watch->size) ||
+            watch->size > SPECIAL_MAX)
+                return UNPACK_CORRUPT;
+        /* Which of two speaks last is not the same to all. */
+        if (type != 'g' && (is_pax ? records->has_pax || records->has_long : records->has_pax))
+                records->broken = true;
+        if (is_pax)
+                records->has_pax = true;
+        else if (type != 'g')
+                records->has_long = true;
+        if (watch->size == 0) {
+                if (type == 'L' || type == 'K')
+                        records->broken = true; /* a name of nothing */
                 return 0;
-        if (size > SPECIAL_MAX)
-                return -EBADMSG;
+        }
         if (!watch->special)
                 watch->special = malloc(SPECIAL_MAX + BLOCK);
         if (!watch->special)
                 return -ENOMEM;
-        watch->size = size;
         watch->state = WATCH_SPECIAL;
         return 0;
 }
 
-/* A header that says something of the next entry. */
-static int take_special_header(TarWatch *watch, char type, uint64_t size) {
-        bool is_pax = type == 'x' || type == 'X';
+/* What GNU tar makes of it. False: nothing that all would make of it. */
+static bool entry_type(const TarWatch *watch, const char *name, mode_t *ret) {
+        uint8_t type = watch->block[AT_TYPE];
+        size_t size = strlen(name);
+        bool has_slash = size > 0 && name[size - 1] == '/';
 
-        /* Which of two speaks last is not the same to all. */
-        if (type != 'g' && (is_pax ? watch->has_pax || watch->has_long : watch->has_pax))
-                return -EBADMSG;
-        if (is_pax)
-                watch->has_pax = true;
-        else if (type != 'g')
-                watch->has_long = true;
-        return begin_special(watch, size);
+        *ret = S_IFREG;
+        switch (type) {
+        case '\0':
+        case '0':
+        case '7':
+                *ret = has_slash ? S_IFDIR : S_IFREG;
+                return true;
+        case '1':
+                *ret = 0;
+                return true;
+        case '2':
+                *ret = S_IFLNK;
+                return true;
+        case '3':
+                *ret = S_IFCHR;
+                return true;
+        case '4':
+                *ret = S_IFBLK;
+                return true;
+        case '5':
+        case 'D':
+                *ret = S_IFDIR;
+                return true;
+        case '6':
+                *ret = S_IFIFO;
+                return true;
+        case 'A': /* a list of Solaris's to libarchive, a file to GNU tar */
+        case 'M': /* the rest of a file of another volume: an error to GNU tar, a file to libarchive */
+                return false;
+        default: /* Some take the slash for a folder's. */
+                return !has_slash;
+        }
 }
 
-/* libarchive takes the mode from the list, GNU tar from the header: they must say the same. */
-static bool acl_fits(const TarWatch *watch, uint64_t mode) {
-        mode_t asked = 0;
+/* @chunks: of a header. GNU tar ends at an empty size, libarchive at an empty offset. */
+static bool take_chunks(TarWatch *watch, const uint8_t *chunks, size_t n, bool extended) {
+        for (size_t i = 0; i < n; i++) {
+                const uint8_t *chunk = chunks + i * CHUNK_BYTES;
+                uint64_t offset, size;
 
-        if (watch->acl_classes & ACL_OWNER)
-                asked |= 0700;
-        if (watch->acl_classes & (ACL_GROUP | ACL_MASK))
-                asked |= 0070;
-        if (watch->acl_classes & ACL_OTHER)
-                asked |= 0007;
-        return (mode & asked) == watch->acl_mode;
+                if (is_zero(chunk, CHUNK_BYTES)) {
+                        watch->chunks_end = true;
+                        continue;
+                }
+                if (watch->chunks_end || chunk[0] == '\0' || chunk[SIZE_DIGITS] == '\0' ||
+                    !parse_number(chunk, SIZE_DIGITS, &offset) ||
+                    !parse_number(chunk + SIZE_DIGITS, SIZE_DIGITS, &size) ||
+                    !tar_sparse_add(&watch->sparse, offset, size))
+                        return false;
+        }
+        if (extended)
+                return !watch->chunks_end;
+        return tar_sparse_is_whole(&watch->sparse, watch->size);
+}
+
+static bool begin_old_sparse(TarWatch *watch) {
+        const uint8_t *block = watch->block;
+        bool extended = block[AT_GNU_EXTENDED] != 0;
+
+        watch->sparse = (TarSparse){0};
+        watch->chunks_end = false;
+        if (!is_gnu(block) || watch->records.has_size || block[AT_GNU_REAL_SIZE] == '\0' ||
+            !parse_number(block + AT_GNU_REAL_SIZE, SIZE_DIGITS, &watch->sparse.real_size) ||
+            !take_chunks(watch, block + AT_GNU_SPARSE, GNU_CHUNKS, extended))
+                return false;
+        if (extended)
+                watch->state = WATCH_SPARSE;
+        else
+                skip_bytes(watch, padded(watch->size));
+        return true;
+}
+
+static bool begin_sparse(TarWatch *watch) {
+        watch->sparse = watch->records.sparse;
+        if (watch->block[AT_TYPE] != '0' || !is_ustar(watch->block) || is_star(watch->block))
+                return false;
+        switch (tar_sparse_form(&watch->sparse)) {
+        case TAR_SPARSE_IN_RECORDS:
+                skip_bytes(watch, padded(watch->size));
+                return tar_sparse_is_whole(&watch->sparse, watch->size);
+        case TAR_SPARSE_IN_BODY:
+                watch->state = WATCH_MAP;
+                return watch->size > 0;
+        case TAR_SPARSE_NONE:
+        case TAR_SPARSE_BROKEN:
+                break;
+        }
+        return false;
+}
+
+/* Sets the state for what follows, and the size of what is made. False: readers differ in it. */
+static bool begin_body(TarWatch *watch, TarEntry *entry) {
+        const TarRecords *records = &watch->records;
+        uint8_t type = watch->block[AT_TYPE];
+        bool is_sparse = type == 'S' || records->sparse.keys != 0;
+
+        if (!parse_number(watch->block + AT_SIZE, SIZE_DIGITS, &watch->size) ||
+            watch->size > INT64_MAX)
+                return false;
+        /* What has no body, has it one? */
+        if (entry->type != S_IFREG && type != 'D') {
+                watch->state = WATCH_HEADER;
+                return !is_sparse && watch->size == 0 && (!records->has_size || records->size == 0);
+        }
+        if (records->has_size)
+                watch->size = records->size;
+        if (!is_sparse) {
+                skip_bytes(watch, padded(watch->size));
+                entry->size = watch->size;
+                return true;
+        }
+        if (type == 'S' ? records->sparse.keys != 0 || !begin_old_sparse(watch)
+                        : !begin_sparse(watch))
+                return false;
+        entry->size = watch->sparse.real_size;
+        return true;
+}
+
+static bool fill_entry(TarWatch *watch, TarEntry *entry) {
+        const TarRecords *records = &watch->records;
+        const uint8_t *block = watch->block;
+        bool is_link = block[AT_TYPE] == '1' || block[AT_TYPE] == '2';
+        uint64_t mode;
+
+        /* A file of which a record names a link's target: libarchive makes a link of it. */
+        if (records->broken || (records->link && !is_link) || !magic_is_clear(block) ||
+            !entry_type(watch, entry->name, &entry->type) ||
+            !parse_number(block + AT_MODE, MODE_DIGITS, &mode) ||
+            !parse_time(block + AT_MTIME, MTIME_DIGITS, &entry->mtime.tv_sec))
+                return false;
+        entry->mode = (mode_t)(mode & 07777);
+        if (records->has_mtime)
+                entry->mtime = records->mtime;
+        return begin_body(watch, entry);
+}
+
+static int take_entry(TarWatch *watch) {
+        const TarRecords *records = &watch->records;
+        const char *name = entry_name(watch), *link = (const char *)watch->block + AT_LINK;
+        size_t name_size = strlen(name), link_size = strnlen(link, LINK_BYTES);
+        TarEntry *entry;
+
+        if (records->link) {
+                link = records->link;
+                link_size = strlen(link);
+        }
+        entry = calloc(1, sizeof(*entry) + name_size + 1 + link_size + 1);
+        if (!entry)
+                return -ENOMEM;
+        memcpy(entry->name, name, name_size);
+        entry->link = entry->name + name_size + 1;
+        memcpy(entry->link, link, link_size);
+        entry->at = watch->at;
+
+        if (watch->last)
+                watch->last->next = entry;
+        else
+                watch->first = entry;
+        watch->last = entry;
+        set_name(watch, entry->name, name_size);
+        if (!fill_entry(watch, entry))
+                return UNPACK_CORRUPT;
+        watch->in_entry = false;
+        tar_records_clear(&watch->records);
+        return 0;
+}
+
+/* Both pass over it; but what was said before it, libarchive takes for the entry behind it. */
+static int take_label(TarWatch *watch) {
+        const char *name = entry_name(watch);
+        uint64_t size;
+
+        set_name(watch, name, strlen(name));
+        if (!parse_number(watch->block + AT_SIZE, SIZE_DIGITS, &size) || size > 0 ||
+            watch->records.has_pax || watch->records.has_long)
+                return UNPACK_CORRUPT;
+        return 0;
 }
 
 static int take_header(TarWatch *watch) {
         const uint8_t *block = watch->block;
-        char type = (char)block[AT_TYPE];
-        bool first = !watch->begun, has_size = watch->has_size;
-        uint64_t size, mode;
+        bool first = !watch->begun;
 
         watch->begun = true;
-        if (is_zero(block)) {
+        set_name(watch, NULL, 0);
+        if (is_zero(block, BLOCK)) {
+                watch->at_end = true;
                 watch->state = WATCH_OFF;
-                return 0;
+                return watch->records.broken ? UNPACK_CORRUPT : 0;
         }
-        if (!checksum_is_right(block) || !parse_number(block + AT_SIZE, SIZE_DIGITS, &size) ||
-            size > UINT64_MAX / 2) {
+        if (!checksum_is_right(block)) {
                 watch->state = WATCH_OFF;
-                return first ? 0 : -EBADMSG; /* libarchive says that it is no tar */
+                return first ? 0 : UNPACK_CORRUPT; /* libarchive says that it is no tar */
         }
-        if (type == 'x' || type == 'X' || type == 'L' || type == 'K' || type == 'g')
-                return take_special_header(watch, type, size);
+        if (!watch->in_entry)
+                watch->at = watch->position - BLOCK;
+        watch->in_entry = true;
 
-        /* 'A' is a list of Solaris's to libarchive, a file to GNU tar. */
-        if (!parse_number(block + AT_MODE, MODE_DIGITS, &mode) || !acl_fits(watch, mode) ||
-            type == 'A')
-                return -EBADMSG;
-        watch->acl_classes = watch->acl_mode = 0;
-        if (has_size)
-                size = watch->next_size;
-        watch->has_size = watch->has_pax = watch->has_long = false;
-        /* What has no body, has it one? Archivers differ. */
-        if (size > 0 && (type == '1' || type == 'V' || (has_size && type >= '2' && type <= '6')))
-                return -EBADMSG;
-        if (type == 'S' && block[AT_GNU_EXTENDED] != 0) {
-                watch->skip = padded(size);
-                watch->state = WATCH_SPARSE;
-        } else if (type >= '1' && type <= '6')
-                watch->state = WATCH_HEADER;
-        else
-                skip_body(watch, size);
-        return 0;
-}
-
-static bool is_one_of(const char *key, size_t size, const char *const *names) {
-        for (; *names; names++)
-                if (strlen(*names) == size && memcmp(key, *names, size) == 0)
-                        return true;
-        return false;
-}
-
-/* Return: digits taken. */
-static size_t take_digits(const char *value, size_t size, uint64_t *ret) {
-        size_t i = 0;
-
-        *ret = 0;
-        for (; i < size && i < DIGITS_MAX && isdigit((unsigned char)value[i]); i++)
-                *ret = *ret * 10 + (uint64_t)(value[i] - '0');
-        return i;
-}
-
-/* Seconds, perhaps negative or with a fraction. Of both, libarchive takes the wrong side. */
-static bool is_time(const char *value, size_t size) {
-        bool negative = size > 0 && value[0] == '-';
-        uint64_t seconds;
-        size_t n;
-
-        value += negative;
-        size -= negative;
-        n = take_digits(value, size, &seconds);
-        if (n == 0)
-                return false;
-        if (n < size && value[n] == '.' && !negative)
-                for (n++; n < size && isdigit((unsigned char)value[n]); n++)
-                        ;
-        return n == size;
-}
-
-static bool is_list_of_numbers(const char *value, size_t size) {
-        for (size_t i = 0; i < size; i++)
-                if (!isdigit((unsigned char)value[i]) && value[i] != ',')
-                        return false;
-        return size > 0;
-}
-
-static bool take_acl_bits(TarWatch *watch, AclClass class, const char *rwx) {
-        unsigned shift = class == ACL_OWNER ? 6 : class == ACL_OTHER ? 0 : 3;
-        mode_t bits = 0;
-
-        for (unsigned i = 0; i < 3; i++) {
-                if (rwx[i] != "rwx"[i] && rwx[i] != '-')
-                        return false;
-                bits |= rwx[i] == '-' ? 0 : 4U >> i;
+        switch (block[AT_TYPE]) {
+        case 'x':
+        case 'X':
+        case 'L':
+        case 'K':
+        case 'g':
+                return begin_special(watch);
+        case 'V':
+                return take_label(watch);
+        default:
+                return take_entry(watch);
         }
-        if (watch->acl_classes & class)
-                return false;
-        if (class == ACL_MASK)
-                watch->acl_mode &= ~0070U;
-        if (class != ACL_GROUP || !(watch->acl_classes & ACL_MASK))
-                watch->acl_mode |= bits << shift;
-        watch->acl_classes |= class;
-        return true;
-}
-
-/* "user::rwx", "mask::r-x", "user:lisa:rw-:1000": of the last kind, nothing is in the mode. */
-static bool take_acl_entry(TarWatch *watch, const char *entry, size_t size) {
-        static const struct {
-                const char *text;
-                AclClass class;
-        } starts[] = {
-                {"user::", ACL_OWNER},
-                {"group::", ACL_GROUP},
-                {"other::", ACL_OTHER},
-                {"mask::", ACL_MASK},
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
-                size_t n = strlen(starts[i].text);
-
-                if (size == n + 3 && memcmp(entry, starts[i].text, n) == 0)
-                        return take_acl_bits(watch, starts[i].class, entry + n);
-        }
-        return (size > 5 && memcmp(entry, "user:", 5) == 0 && entry[5] != ':') ||
-               (size > 6 && memcmp(entry, "group:", 6) == 0 && entry[6] != ':');
-}
-
-/* As acl_to_any_text(3) writes it: entries with a comma or a line end between, and comments. */
-static bool take_acl(TarWatch *watch, const char *value, size_t size) {
-        watch->acl_classes = watch->acl_mode = 0;
-        while (size > 0) {
-                size_t n = 0, used;
-
-                while (n < size && value[n] != ',' && value[n] != '\n')
-                        n++;
-                used = n < size ? n + 1 : n;
-                for (size_t i = 0; i < n; i++)
-                        if (value[i] == '#')
-                                n = i;
-                while (n > 0 && (value[n - 1] == ' ' || value[n - 1] == '\t'))
-                        n--;
-                if (n > 0 && !take_acl_entry(watch, value, n))
-                        return false;
-                value += used;
-                size -= used;
-        }
-        return true;
-}
-
-static int
-take_value(TarWatch *watch, const char *key, size_t key_size, const char *value, size_t size) {
-        static const char *const names[] = {"path", "linkpath", "GNU.sparse.name", NULL};
-        static const char sparse[] = "GNU.sparse.";
-
-        if (is_one_of(key, key_size, names)) {
-                if (!memchr(value, '\0', size))
-                        return 0;
-                watch->name = value;
-                watch->name_size = size;
-                return -EBADMSG;
-        }
-        if (is_one_of(key, key_size, (const char *const[]){"size", NULL})) {
-                watch->has_size = true;
-                return size > 0 && take_digits(value, size, &watch->next_size) == size ? 0
-                                                                                       : -EBADMSG;
-        }
-        if (is_one_of(key, key_size, (const char *const[]){"mtime", NULL}))
-                return is_time(value, size) ? 0 : -EBADMSG;
-        if (is_one_of(key, key_size, (const char *const[]){"SCHILY.acl.access", NULL}))
-                return take_acl(watch, value, size) ? 0 : -EBADMSG;
-        if (key_size >= sizeof(sparse) - 1 && memcmp(key, sparse, sizeof(sparse) - 1) == 0)
-                return is_list_of_numbers(value, size) ? 0 : -EBADMSG;
-        return 0;
-}
-
-/* What a global record says of all entries, libarchive passes over. */
-static int take_global(const char *key, size_t size) {
-        static const char *const telling[] = {
-                "path", "linkpath", "size", "mtime", "SCHILY.acl.access", NULL};
-
-        if (is_one_of(key, size, telling) || (size >= 4 && memcmp(key, "GNU.", 4) == 0))
-                return -EBADMSG;
-        return 0;
-}
-
-/* Records of the form "LENGTH key=value\n", LENGTH counting all of it. */
-static int take_records(TarWatch *watch, const char *body, size_t size, bool global) {
-        while (size > 0) {
-                const char *key, *equals;
-                uint64_t length;
-                size_t digits = take_digits(body, size, &length);
-                int r;
-
-                if (digits == 0 || digits >= size || body[digits] != ' ' || length > size ||
-                    length < digits + 3 || body[length - 1] != '\n')
-                        return -EBADMSG;
-                key = body + digits + 1;
-                equals = memchr(key, '=', length - digits - 2);
-                if (!equals)
-                        return -EBADMSG;
-                r = global ? take_global(key, (size_t)(equals - key))
-                           : take_value(
-                                     watch,
-                                     key,
-                                     (size_t)(equals - key),
-                                     equals + 1,
-                                     (size_t)(body + length - 1 - (equals + 1)));
-                if (r < 0)
-                        return r;
-                body += length;
-                size -= length;
-        }
-        return 0;
-}
-
-/* A long name ends with NULs; one before other bytes is inside it. */
-static int take_long_name(TarWatch *watch, const char *body, size_t size) {
-        while (size > 0 && body[size - 1] == '\0')
-                size--;
-        if (!memchr(body, '\0', size))
-                return 0;
-        watch->name = body;
-        watch->name_size = size;
-        return -EBADMSG;
 }
 
 static int take_special(TarWatch *watch) {
-        char type = (char)watch->block[AT_TYPE];
+        uint8_t type = watch->block[AT_TYPE];
+        size_t size = (size_t)watch->size;
+        TarRecords *records = &watch->records;
+        int r;
 
         watch->state = WATCH_HEADER;
-        return type == 'L' || type == 'K'
-                       ? take_long_name(watch, watch->special, (size_t)watch->size)
-                       : take_records(watch, watch->special, (size_t)watch->size, type == 'g');
+        if (type == 'L' || type == 'K')
+                r = tar_records_long(records, (char)type, watch->special, size, padded(size));
+        else if (type == 'g')
+                r = tar_records_global(records, watch->special, size);
+        else
+                r = tar_records_pax(records, watch->special, size);
+        if (r == UNPACK_NAME_NUL)
+                set_name(watch, records->nul_name, records->nul_size);
+        return r;
 }
 
 /* Copies into @to until it holds @wanted bytes. Return: bytes taken. */
@@ -413,6 +532,43 @@ static size_t collect(TarWatch *watch, void *to, size_t wanted, const uint8_t *d
 
         memcpy((uint8_t *)to + watch->used, data, n);
         watch->used += n;
+        watch->position += n;
+        return n;
+}
+
+static int take_block(TarWatch *watch) {
+        bool extended = watch->block[AT_MORE_EXTENDED] != 0;
+
+        if (watch->state == WATCH_HEADER)
+                return take_header(watch);
+        if (!take_chunks(watch, watch->block, MORE_CHUNKS, extended))
+                return UNPACK_CORRUPT;
+        if (!extended)
+                skip_bytes(watch, padded(watch->size));
+        return 0;
+}
+
+/* A map may be as long as the body, and is padded to a block. */
+static size_t take_map(TarWatch *watch, const uint8_t *data, size_t size, int *ret_r) {
+        uint64_t left = watch->size - watch->sparse.map_size, map;
+        bool done = false;
+        size_t n;
+
+        n = left > 0 ? tar_sparse_read_map(
+                               &watch->sparse, data, left < size ? (size_t)left : size, &done)
+                     : 0;
+        watch->position += n;
+        if (n == 0) {
+                *ret_r = UNPACK_CORRUPT;
+                return size;
+        }
+        if (done) {
+                map = padded(watch->sparse.map_size);
+                if (map > watch->size || !tar_sparse_is_whole(&watch->sparse, watch->size - map))
+                        *ret_r = UNPACK_CORRUPT;
+                else
+                        skip_bytes(watch, padded(watch->size) - watch->sparse.map_size);
+        }
         return n;
 }
 
@@ -427,11 +583,10 @@ static size_t step(TarWatch *watch, const uint8_t *data, size_t size, int *ret_r
                 if (watch->used < BLOCK)
                         return n;
                 watch->used = 0;
-                if (watch->state == WATCH_HEADER)
-                        *ret_r = take_header(watch);
-                else if (watch->block[AT_SPARSE_EXTENDED] == 0)
-                        skip_body(watch, watch->skip);
+                *ret_r = take_block(watch);
                 return n;
+        case WATCH_MAP:
+                return take_map(watch, data, size, ret_r);
         case WATCH_SPECIAL:
                 wanted = (size_t)padded(watch->size);
                 n = collect(watch, watch->special, wanted, data, size);
@@ -443,6 +598,7 @@ static size_t step(TarWatch *watch, const uint8_t *data, size_t size, int *ret_r
         case WATCH_SKIP:
                 n = watch->skip < size ? (size_t)watch->skip : size;
                 watch->skip -= n;
+                watch->position += n;
                 if (watch->skip == 0)
                         watch->state = WATCH_HEADER;
                 return n;

@@ -76,31 +76,35 @@ def pax(*records, kind=b"x"):
     return file(b"./PaxHeaders/x", data, kind=kind)
 
 
-def gnu_sparse(name, chunks, real, data):
-    """GNU's old sparse entry: (offset, size) of at most four chunks."""
-    entries = b"".join(base256(offset, 12) + base256(size, 12) for offset, size in chunks)
-    tail = bytes(345 - 345) + bytes(41) + entries.ljust(96, b"\0") + b"\0" + base256(real, 12)
-    return header(name, size=len(data), kind=b"S", magic=b"ustar  \0", tail=tail) + padded(data)
+def gnu_sparse(name, chunks, real, data, extended=None):
+    """GNU's old sparse entry: (offset, size) of each chunk, or None for an empty one."""
+    entries = [base256(one[0], 12) + base256(one[1], 12) if one else bytes(24) for one in chunks]
+    more = [b"".join(entries[i:i + 21]).ljust(504, b"\0") for i in range(4, len(entries), 21)]
+    if extended is None:
+        extended = bool(more)
+    tail = bytes(41) + b"".join(entries[:4]).ljust(96, b"\0") + bytes([extended]) + base256(real, 12)
+    blocks = [block + bytes([block is not more[-1]]) + bytes(7) for block in more]
+    return header(name, size=len(data), kind=b"S", magic=b"ustar  \0", tail=tail) + b"".join(blocks) + padded(data)
 
 
-def pax_sparse_1_0(name, chunks, real, data):
+def pax_sparse_1_0(name, chunks, real, data, **fields):
     text = b"%d\n" % len(chunks) + b"".join(b"%d\n%d\n" % chunk for chunk in chunks)
     head = pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.name", name),
                (b"GNU.sparse.realsize", b"%d" % real))
-    return head + file(b"./GNUSparseFile.0/x", padded(text) + data)
+    return head + file(b"./GNUSparseFile.0/x", padded(text) + data, **fields)
 
 
-def pax_sparse_0_1(name, chunks, real, data):
+def pax_sparse_0_1(name, chunks, real, data, **fields):
     numbers = b",".join(b"%d,%d" % chunk for chunk in chunks)
     return pax((b"GNU.sparse.size", b"%d" % real), (b"GNU.sparse.numblocks", b"%d" % len(chunks)),
-               (b"GNU.sparse.map", numbers), (b"GNU.sparse.name", name)) + file(b"./x", data)
+               (b"GNU.sparse.name", name), (b"GNU.sparse.map", numbers)) + file(b"./x", data, **fields)
 
 
-def pax_sparse_0_0(name, chunks, real, data):
+def pax_sparse_0_0(name, chunks, real, data, **fields):
     records = [(b"GNU.sparse.size", b"%d" % real), (b"GNU.sparse.numblocks", b"%d" % len(chunks))]
     for offset, size in chunks:
         records += [(b"GNU.sparse.offset", b"%d" % offset), (b"GNU.sparse.numbytes", b"%d" % size)]
-    return pax(*records) + file(name, data)
+    return pax(*records) + file(name, data, **fields)
 
 
 def zip_of(name, data):

@@ -119,6 +119,19 @@ static void test_utf8_refuses_other_forms(void **state) {
         assert_int_equal(utf8_sequence("", 0), 0);
 }
 
+static void test_dot_at_the_end(void **state) {
+        (void)state;
+        assert_true(entry_name_ends_with_dot("."));
+        assert_true(entry_name_ends_with_dot("./"));
+        assert_true(entry_name_ends_with_dot("a/."));
+        assert_true(entry_name_ends_with_dot("a/.//"));
+        assert_false(entry_name_ends_with_dot("a."));
+        assert_false(entry_name_ends_with_dot("a/.b"));
+        assert_false(entry_name_ends_with_dot("./a/"));
+        assert_false(entry_name_ends_with_dot("/"));
+        assert_false(entry_name_ends_with_dot(""));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_names_are_checked_and_normalised),
@@ -126,6 +139,7 @@ int main(void) {
                 cmocka_unit_test(test_below_is_by_parts),
                 cmocka_unit_test(test_text_is_clean_utf8),
                 cmocka_unit_test(test_utf8_refuses_other_forms),
+                cmocka_unit_test(test_dot_at_the_end),
         };
 
         return cmocka_run_group_tests_name("image/entry_name", tests, NULL, NULL);
