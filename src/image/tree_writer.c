@@ -20,6 +20,7 @@
 
 #define MODE_OWNER ((mode_t)0700) /* what we need of a folder to work in it */
 
+
 typedef struct Folder {
         char *path;
         mode_t mode;
@@ -28,6 +29,7 @@ typedef struct Folder {
 
 struct TreeWriter {
         int root_fd;
+        TreeBudget *budget;
 
         char parent[PATH_MAX]; /* what @parent_fd is, if that is open */
         int parent_fd;
@@ -36,11 +38,12 @@ struct TreeWriter {
         size_t n_folders, n_allocated;
 };
 
-int tree_writer_new(TreeWriter **ret, int root_fd) {
+int tree_writer_new(TreeWriter **ret, int root_fd, TreeBudget *budget) {
         TreeWriter *writer = calloc(1, sizeof(*writer));
 
         if (!writer)
                 return -ENOMEM;
+        writer->budget = budget;
         writer->root_fd = root_fd;
         writer->parent_fd = -EBADF;
         *ret = writer;
@@ -84,8 +87,8 @@ static int walk_error(int r) {
 }
 
 /* Opens @path, making what is missing. Step by step, since mkdirat(2) would follow links. */
-static int make_folders(int root_fd, const char *path, int *ret_fd) {
-        _cleanup_close_ int fd = tree_open_folder(root_fd, "", O_PATH);
+static int make_folders(TreeWriter *writer, const char *path, int *ret_fd) {
+        _cleanup_close_ int fd = tree_open_folder(writer->root_fd, "", O_PATH);
         char part[NAME_MAX + 1];
 
         while (fd >= 0 && *path) {
@@ -99,6 +102,9 @@ static int make_folders(int root_fd, const char *path, int *ret_fd) {
 
                 next = tree_open_folder(fd, part, O_PATH);
                 if (next == -ENOENT) {
+                        if (writer->budget->folders == 0)
+                                return UNPACK_TOO_MANY_ENTRIES;
+                        writer->budget->folders--;
                         if (mkdirat(fd, part, 0755) < 0)
                                 return -errno;
                         next = tree_open_folder(fd, part, O_PATH);
@@ -135,7 +141,7 @@ static int open_parent(TreeWriter *writer, const char *path, int *ret_fd) {
         if (writer->parent_fd < 0 || strcmp(parent, writer->parent) != 0) {
                 fd = tree_open_folder(writer->root_fd, parent, O_PATH);
                 if (fd == -ENOENT) {
-                        r = make_folders(writer->root_fd, parent, &fd);
+                        r = make_folders(writer, parent, &fd);
                         if (r != 0)
                                 return r;
                 } else if (fd < 0)
@@ -164,7 +170,12 @@ static int remove_earlier(int dir_fd, const char *name) {
 }
 
 static int remember_folder(TreeWriter *writer, const TreeEntry *entry) {
+        size_t size = sizeof(Folder) + strlen(entry->path) + 1;
         Folder *folder;
+
+        if (writer->budget->folder_bytes < size)
+                return UNPACK_TOO_MANY_ENTRIES;
+        writer->budget->folder_bytes -= size;
 
         if (writer->n_folders == writer->n_allocated) {
                 size_t n = writer->n_allocated > 0 ? 2 * writer->n_allocated : 256;

@@ -11,6 +11,7 @@
  * Return of all: 0, a positive UnpackReason, or a negative errno.
  */
 
+#include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -19,18 +20,28 @@
 
 typedef struct TreeWriter TreeWriter;
 
+/* What an archive may ask for, counted down; the caller's. */
+typedef struct TreeBudget {
+        uint64_t folders;      /* that no entry is about, but that are on the way to one */
+        uint64_t folder_bytes; /* of memory for what is to be done to folders at the end */
+} TreeBudget;
+
 typedef struct TreeEntry {
         const char *path; /* normalised; "" is the folder itself */
         mode_t mode;      /* 0777 at most */
         struct timespec mtime;
 } TreeEntry;
 
-/* @root_fd: the folder, O_PATH; borrowed. Return: 0 or -ENOMEM. */
-int tree_writer_new(TreeWriter **ret, int root_fd) _must_check_;
+/* @root_fd: the folder, O_PATH; borrowed. @budget: borrowed. Return: 0 or -ENOMEM. */
+int tree_writer_new(TreeWriter **ret, int root_fd, TreeBudget *budget) _must_check_;
 TreeWriter *tree_writer_free(TreeWriter *writer);
 DEFINE_CLEANUP(TreeWriter, tree_writer_free)
 
-/* Missing parents are made with mode 0755. A folder's mode and time are set at the end. */
+/*
+ * Missing parents are made with mode 0755; where the budget is used up, the reason is
+ * UNPACK_TOO_MANY_ENTRIES.
+ */
+/* A folder's mode and time are set at the end. */
 int tree_writer_folder(TreeWriter *writer, const TreeEntry *entry) _must_check_;
 /* @ret_fd: open for writing, owned by the caller, who sets the time when it is written. */
 int tree_writer_file(TreeWriter *writer, const TreeEntry *entry, int *ret_fd) _must_check_;

@@ -526,6 +526,9 @@ refused("bomb-of-hardlinks", slug(*(hardlink(b"app/%d" % i, b"app/Procfile") for
         "TOO_MANY_ENTRIES", "app/98", limits=(1 << 30, 100, 1000))
 refused("bomb-of-folders", slug(*(folder(b"app/%d" % i) for i in range(200))), "TOO_MANY_ENTRIES",
         "app/98", limits=(1 << 30, 100, 1000))
+# Folders that no entry is about are entries all the same.
+refused("bomb-of-implied-folders", slug(*(file(b"app/%d/" % i + b"d/" * 40 + b"f") for i in range(9))),
+        "TOO_MANY_ENTRIES", "app/2/" + "d/" * 40 + "f", limits=(1 << 30, 100, 1000))
 refused("bomb-of-bytes", slug(file(b"app/z", os.urandom(2 << 20))), "TOO_LARGE", "app/z",
         limits=(1 << 20, 100, 1000))
 refused("bomb-of-pax-headers", lambda: gzip.compress(

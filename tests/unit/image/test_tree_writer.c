@@ -17,6 +17,7 @@
 typedef struct Fixture {
         char path[32];
         int root_fd;
+        TreeBudget budget;
         TreeWriter *writer;
 } Fixture;
 
@@ -27,7 +28,9 @@ static int set_up(void **state) {
         if (!mkdtemp(fixture.path))
                 return -1;
         fixture.root_fd = open(fixture.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fixture.root_fd < 0 || tree_writer_new(&fixture.writer, fixture.root_fd) < 0)
+        fixture.budget = (TreeBudget){.folders = 100, .folder_bytes = 10000};
+        if (fixture.root_fd < 0 ||
+            tree_writer_new(&fixture.writer, fixture.root_fd, &fixture.budget) < 0)
                 return -1;
         *state = &fixture;
         return 0;
@@ -162,6 +165,28 @@ static void test_folders_get_mode_and_time_at_the_end(void **state) {
         assert_true(S_ISLNK(mode_of(fixture, "gone")));
 }
 
+static void test_folders_on_the_way_are_counted(void **state) {
+        Fixture *fixture = *state;
+
+        fixture->budget.folders = 3;
+        assert_int_equal(add_file(fixture, "a/b/f", "x"), 0);
+        assert_int_equal(add_file(fixture, "a/b/g", "x"), 0);
+        assert_int_equal(fixture->budget.folders, 1);
+        assert_int_equal(add_file(fixture, "a/c/d/f", "x"), UNPACK_TOO_MANY_ENTRIES);
+        assert_int_equal(add_file(fixture, "a/c/f", "x"), 0);
+}
+
+static void test_paths_of_folders_are_counted(void **state) {
+        Fixture *fixture = *state;
+        char path[200] = {0};
+
+        memset(path, 'd', sizeof(path) - 1);
+        fixture->budget.folder_bytes = 3 * sizeof(path);
+        assert_int_equal(add_folder(fixture, path, 0755), 0);
+        assert_int_equal(add_folder(fixture, path, 0755), 0);
+        assert_int_equal(add_folder(fixture, path, 0755), UNPACK_TOO_MANY_ENTRIES);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_missing_parents_are_made, set_up, tear_down),
@@ -173,6 +198,10 @@ int main(void) {
                         test_hardlink_needs_an_earlier_file, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(
                         test_folders_get_mode_and_time_at_the_end, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_folders_on_the_way_are_counted, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_paths_of_folders_are_counted, set_up, tear_down),
         };
 
         (void)umask(0);
