@@ -16,14 +16,16 @@
 #include "image/archive_source.h"
 #include "image/entry_name.h"
 #include "image/extract.h"
+#include "image/path_set.h"
 #include "image/tar_watch.h"
 #include "image/tree_writer.h"
 
 /*
- * Bytes of folders' paths that are kept until the end: 500 for each of 1,000,000 entries. With
- * an xz dictionary of 1 GiB it fits unpack_confine.c's memory.
+ * Bytes of paths that are kept until the end, of folders and of skipped devices: 500 and 60 for
+ * each of 1,000,000 entries. With an xz dictionary of 1 GiB it fits unpack_confine.c's memory.
  */
 #define FOLDER_BYTES_MAX (UINT64_C(512) << 20)
+#define DEVICE_BYTES_MAX (UINT64_C(64) << 20)
 
 typedef struct Extract {
         ArchiveSource *source;
@@ -31,6 +33,7 @@ typedef struct Extract {
         TarWatch *watch;
         TreeWriter *writer;
         TreeBudget budget;
+        PathSet devices; /* that were skipped */
         UnpackReport *report;
         const UnpackLimits *limits;
         ExtractKind kind;
@@ -170,6 +173,15 @@ static int extract_file(Extract *x, struct archive_entry *entry, const TreeEntry
         return futimens(fd, times) < 0 ? -errno : 0;
 }
 
+static int skip_device(Extract *x, const TreeEntry *what) {
+        int r = path_set_add(&x->devices, what->path);
+
+        if (r < 0)
+                return r == -E2BIG ? refuse(x, UNPACK_TOO_MANY_ENTRIES, 0) : r;
+        x->report->counts.devices++;
+        return 0;
+}
+
 static int extract_hardlink(Extract *x, const TreeEntry *what) {
         const char *raw = x->entry->link;
         EntryName target;
@@ -187,11 +199,9 @@ static int extract_hardlink(Extract *x, const TreeEntry *what) {
 
         r = tree_writer_hardlink(x->writer, what, target.path);
         /* A second name of a device that was skipped. */
-        if (r == UNPACK_HARDLINK_OUTSIDE && entry_name_is_below(target.path, "dev") &&
-            entry_name_is_below(what->path, "dev")) {
-                x->report->counts.devices++;
-                return 0;
-        }
+        if (r == UNPACK_HARDLINK_OUTSIDE && entry_name_is_below(what->path, "dev") &&
+            path_set_has(&x->devices, target.path))
+                return skip_device(x, what);
         return settle(x, r);
 }
 
@@ -225,8 +235,7 @@ static int extract_symlink(Extract *x, const TreeEntry *what) {
 static int extract_special(Extract *x, const TreeEntry *what) {
         if (!entry_name_is_below(what->path, "dev"))
                 return refuse(x, UNPACK_SPECIAL_FILE, 0);
-        x->report->counts.devices++;
-        return 0;
+        return skip_device(x, what);
 }
 
 static int extract_by_type(Extract *x, struct archive_entry *entry, const TreeEntry *what) {
@@ -364,6 +373,7 @@ static int open_tar(Extract *x, int root_fd) {
         int r;
 
         x->budget.folder_bytes = FOLDER_BYTES_MAX;
+        x->devices.bytes_left = DEVICE_BYTES_MAX;
         r = tree_writer_new(&x->writer, root_fd, &x->budget);
         if (r == 0)
                 r = tar_watch_new(&x->watch);
@@ -408,6 +418,7 @@ int extract_tree(
                 (void)archive_read_free(x.tar);
         tar_watch_free(x.watch);
         tree_writer_free(x.writer);
+        path_set_clear(&x.devices);
         archive_source_free(x.source);
         return r;
 }

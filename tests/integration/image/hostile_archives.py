@@ -215,6 +215,13 @@ taken("devices-of-a-stack", folder(b"./") + folder(b"./dev") +
       header(b"./dev/sda", kind=b"4", device=(8, 0)) + header(b"./dev/p", kind=b"6") +
       hardlink(b"./dev/sdb", b"./dev/sda") + END, {"devices": 3}, kind="stack",
       unlike="GNU tar makes them", holds={"dev/sda": None, "dev/p": None, "dev/sdb": None})
+for name, target in {"never": b"./dev/never", "itself": b"./dev/a", "later": b"./dev/sda",
+                     "below": b"./dev/p/x"}.items():
+    refused(f"hardlink-in-dev-to-{name}", folder(b"./") + folder(b"./dev") + header(b"./dev/p", kind=b"6") +
+            hardlink(b"./dev/a", target) + header(b"./dev/sda", kind=b"4", device=(8, 0)) + END,
+            "HARDLINK_OUTSIDE", "./dev/a", kind="stack")
+refused("hardlink-from-dev-out-of-it", folder(b"./") + header(b"./dev/p", kind=b"6") +
+        hardlink(b"./p", b"./dev/p") + END, "HARDLINK_OUTSIDE", "./p", kind="stack")
 taken("contiguous", slug(file(b"app/c", b"data", kind=b"7")), holds={"c": b"data"})
 taken("v7", file(b"app/Procfile", b"web: x\n", magic=b"", kind=b"\0") + END)
 taken("v7-folder-by-its-slash", header(b"app/", magic=b"", kind=b"\0", mode=0o755) +
