@@ -46,11 +46,15 @@ static int take_app(int object_fd, int stage_fd) {
         struct stat st;
         int r;
 
-        /* It gets another parent, for which its owner must be able to write to it. */
+        /* It gets another parent, for which its owner must be able to write to both. */
         if (fstatat(stage_fd, "app", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            fchmodat(object_fd, "stage", 0700, 0) < 0 ||
             fchmodat(stage_fd, "app", (st.st_mode & 0777) | 0700, 0) < 0)
                 return -errno;
         if (renameat(stage_fd, "app", object_fd, "tree") < 0)
+                return -errno;
+        /* Of an app whose owner cannot look into it, the dyno could not start. */
+        if ((st.st_mode & 0500) == 0500 && fchmodat(object_fd, "tree", st.st_mode & 0777, 0) < 0)
                 return -errno;
         r = tree_remove(stage_fd);
         if (r < 0)

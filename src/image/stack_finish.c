@@ -18,7 +18,7 @@
 #define ACCOUNTS_SIZE_MAX                                                                          \
         ((size_t)1024 * 1024) /* bytes of /etc/passwd or group; Debian's have 1 kB */
 
-/* A folder that is changed here; what it was is put back. */
+/* A folder that is changed here; its time and mode are put back. */
 typedef struct Open {
         int fd;
         struct stat st;
@@ -44,7 +44,8 @@ static int close_folder(Open *folder) {
         const struct timespec times[2] = {folder->st.st_mtim, folder->st.st_mtim};
         int r = 0;
 
-        if (folder->fd >= 0 && futimens(folder->fd, times) < 0)
+        if (folder->fd >= 0 &&
+            (futimens(folder->fd, times) < 0 || fchmod(folder->fd, folder->st.st_mode & 0777) < 0))
                 r = -errno;
         folder->fd = safe_close(folder->fd);
         return r;
@@ -99,18 +100,6 @@ static int make_var_tmp(int tree_fd, UnpackReport *report) {
         return r < 0 ? r : r_close;
 }
 
-static int make_etc_files(int tree_fd, UnpackReport *report) {
-        static const char *const files[] = {"passwd", "group", "hosts", "hostname", "resolv.conf"};
-        Open etc;
-        int r, r_close;
-
-        r = open_folder(tree_fd, "etc", &etc);
-        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
-                r = make_file(etc.fd, files[i], report);
-        r_close = close_folder(&etc);
-        return r < 0 ? r : r_close;
-}
-
 static int make_mount_points(int tree_fd, UnpackReport *report) {
         static const char *const folders[] = {"app", "dev", "proc", "sys", "tmp", "var", "etc"};
         Open top;
@@ -120,8 +109,7 @@ static int make_mount_points(int tree_fd, UnpackReport *report) {
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(folders); i++)
                 r = make_folder(top.fd, folders[i], report);
         /* A dyno's user owns nothing of the stack, and must get in. */
-        if (r == 0 && fchmod(top.fd, (top.st.st_mode & 0777) | 0755) < 0)
-                r = -errno;
+        top.st.st_mode |= 0755;
         r_close = close_folder(&top);
         return r < 0 ? r : r_close;
 }
@@ -145,16 +133,13 @@ static int write_accounts(int fd, const char *text, const char *line) {
         return write_all(fd, line, strlen(line));
 }
 
-static int make_accounts(int object_fd, int tree_fd, const char *name, const char *line) {
-        _cleanup_close_ int etc_fd = -EBADF, fd = -EBADF;
+static int make_accounts(int object_fd, int etc_fd, const char *name, const char *line) {
+        _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *text = malloc(ACCOUNTS_SIZE_MAX);
         ssize_t n;
 
         if (!text)
                 return -ENOMEM;
-        etc_fd = tree_open_folder(tree_fd, "etc", O_PATH);
-        if (etc_fd < 0)
-                return etc_fd;
 
         /* Of one that cannot be read as a text, nothing is taken over. */
         n = read_text_at(etc_fd, name, text, ACCOUNTS_SIZE_MAX);
@@ -169,6 +154,22 @@ static int make_accounts(int object_fd, int tree_fd, const char *name, const cha
         return write_accounts(fd, text, line);
 }
 
+static int make_etc(int object_fd, int tree_fd, UnpackReport *report) {
+        static const char *const files[] = {"passwd", "group", "hosts", "hostname", "resolv.conf"};
+        Open etc;
+        int r, r_close;
+
+        r = open_folder(tree_fd, "etc", &etc);
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
+                r = make_file(etc.fd, files[i], report);
+        if (r == 0)
+                r = make_accounts(object_fd, etc.fd, "passwd", DYNO_PASSWD);
+        if (r == 0)
+                r = make_accounts(object_fd, etc.fd, "group", DYNO_GROUP);
+        r_close = close_folder(&etc);
+        return r < 0 ? r : r_close;
+}
+
 int stack_finish(int object_fd, int tree_fd, UnpackReport *report) {
         int r;
 
@@ -176,10 +177,6 @@ int stack_finish(int object_fd, int tree_fd, UnpackReport *report) {
         if (r == 0)
                 r = make_var_tmp(tree_fd, report);
         if (r == 0)
-                r = make_etc_files(tree_fd, report);
-        if (r == 0)
-                r = make_accounts(object_fd, tree_fd, "passwd", DYNO_PASSWD);
-        if (r == 0)
-                r = make_accounts(object_fd, tree_fd, "group", DYNO_GROUP);
+                r = make_etc(object_fd, tree_fd, report);
         return r;
 }

@@ -20,6 +20,7 @@
 
 #define MODE_OWNER ((mode_t)0700) /* what we need of a folder to work in it */
 
+#define MODE_PASS ((mode_t)0500) /* … and to look into it */
 
 typedef struct Folder {
         char *path;
@@ -356,7 +357,10 @@ int tree_writer_finish(TreeWriter *writer) {
         for (size_t i = writer->n_folders; i > 0; i--) {
                 const Folder *folder = &writer->folders[i - 1];
 
-                if ((folder->mode & MODE_OWNER) == MODE_OWNER || *folder->path == '\0')
+                if ((folder->mode & MODE_OWNER) == MODE_OWNER)
+                        continue;
+                /* Through the top, its owner can pass in any case. */
+                if (*folder->path == '\0' && (folder->mode & MODE_PASS) != MODE_PASS)
                         continue;
                 r = finish_folder(writer->root_fd, folder, folder->mode);
                 if (r < 0 && r != -EACCES)

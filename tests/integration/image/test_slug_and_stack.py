@@ -48,6 +48,22 @@ def test_locked_app_folder_can_be_entered_by_its_dyno(store, tmp_path):
     assert store.tree("slug", done["digest"]).stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("mode", [0o555, 0o511, 0o750])
+def test_app_folder_keeps_its_mode(store, tmp_path, mode):
+    archive = new(tmp_path).folder("./", mode=0o555).folder("./app", mode=mode, mtime=1_500_000_000)
+    done = store.take("slug", archive.add("./app/Procfile", "web: x").close())
+    st = store.tree("slug", done["digest"]).stat()
+    assert (st.st_mode & 0o777, st.st_mtime) == (mode, 1_500_000_000)
+
+
+@pytest.mark.parametrize("mode,wanted", [(0o555, 0o555), (0o750, 0o750), (0, 0o700)])
+def test_top_of_a_tree_keeps_its_mode(store, tmp_path, mode, wanted):
+    archive = new(tmp_path).folder("./", mode=mode, mtime=1_500_000_000).add("./Procfile", "web: x")
+    done = store.take("slug", archive.close())
+    st = store.tree("slug", done["digest"]).stat()
+    assert (st.st_mode & 0o777, st.st_mtime) == (wanted, 1_500_000_000)
+
+
 # --- Procfile ---
 
 @pytest.mark.parametrize("text,line,quoted", [
@@ -126,6 +142,20 @@ def test_stack_with_locked_folders(store, tmp_path):
     tree = store.tree("stack", done["digest"])
     assert tree.stat().st_mode & 0o777 == 0o755
     assert sorted(os.listdir(tree / "etc")) == FILES
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o500, 0])
+def test_stack_folders_keep_their_modes(store, tmp_path, mode):
+    archive = new(tmp_path).folder("./", mode=0o755).add("./etc/passwd", "root:x:0:0::/:/bin/sh\n")
+    for name in ("./etc", "./var"):
+        archive.folder(name, mode=mode, mtime=1_500_000_000)
+    done = store.take("stack", archive.close())
+    tree = store.tree("stack", done["digest"])
+    for name in ("etc", "var"):
+        st = (tree / name).stat()
+        assert (st.st_mode & 0o777, st.st_mtime) == (mode, 1_500_000_000)
+    assert (tree / "var/tmp").is_dir() and sorted(os.listdir(tree / "etc")) == FILES
+    assert "root:x:0:0" in (tree.parent / "passwd").read_text()
 
 
 @pytest.mark.parametrize("name", ["./dev", "./proc", "./etc"])
