@@ -11,6 +11,7 @@ import tarfile
 import pytest
 
 from store_harness import LIMITS, TREES, Archive, describe
+from tar_blocks import END, file, folder, record, symlink
 
 pytestmark = pytest.mark.native
 
@@ -185,7 +186,8 @@ def compare(store, path, kind, tmp_path, below=".", limits=LIMITS):
     done = store.take(kind, path, limits)
     expected = tmp_path / "expected"
     expected.mkdir()
-    subprocess.run(["tar", "xpf", path, "-C", expected, "--no-same-owner"], check=True)
+    subprocess.run(["tar", "xpf", path, "-C", expected, "--no-same-owner",
+                    "--delay-directory-restore"], check=True)
     ours = describe(store.tree(kind, done["digest"]))
     theirs = describe(expected / below)
     assert ours == theirs
@@ -254,3 +256,83 @@ def test_names_that_are_no_utf8_as_gnu_tar(store, tmp_path):
         path = tmp_path / f"{form}.tar.gz"
         subprocess.run(["tar", "czf", path, f"--format={form}", "-C", tmp_path, "./app"], check=True)
         compare(store, path, "slug", tmp_path, "app")
+
+
+# --- packers ---
+
+def app_tree(tmp_path, short):
+    """What packers write each in its own way."""
+    app = tmp_path / "app"
+    (app / "d/empty").mkdir(parents=True)
+    (app / "Procfile").write_text("web: x\n")
+    (app / "exec").write_text("#!")
+    (app / "exec").chmod(0o750)
+    os.utime(app / "exec", ns=(1_500_000_000_123_456_789,) * 2)
+    (app / "l").symlink_to("exec")
+    os.link(app / "exec", app / "h")
+    with open(app / "sparse", "wb") as file:
+        for offset in range(0, 30 << 20, 1 << 20):
+            file.seek(offset)
+            file.write(b"block")
+        file.truncate(33 << 20)
+    (app / "hole").touch()
+    os.truncate(app / "hole", 1 << 20)
+    if not short:
+        deep = app / ("n" * 200) / ("m" * 200)
+        deep.mkdir(parents=True)
+        (deep / ("f" * 200)).write_text("long")
+        os.link(deep / ("f" * 200), app / "long")
+        (app / "far").symlink_to("t/" * 150)
+        os.utime(app / "Procfile", (-1000.5, -1000.5))
+    for name in [b"latin-\xe9", b"new\nline", "e\u0301".encode(), b"\xed\xa0\xbd", b"folder-\xff/f"]:
+        path = os.path.join(os.fsencode(app), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(name)
+    return app
+
+
+SPARSE = [["--format=posix", "-S", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0")]
+
+
+@pytest.mark.parametrize("options", [
+    ["--format=v7"], ["--format=ustar"], ["--format=oldgnu", "-S"], ["--format=gnu", "-S", "-V", "label"],
+    ["--format=posix", "-V", "label"], ["--format=posix", "--xattrs", "--acls"],
+    ["--format=posix", "--listed-incremental=/dev/null"], ["--format=gnu", "--listed-incremental=/dev/null"],
+    *SPARSE], ids=" ".join)
+def test_all_that_gnu_tar_writes(store, tmp_path, options):
+    app_tree(tmp_path, options[0] in ("--format=v7", "--format=ustar"))
+    path = tmp_path / "a.tar"
+    subprocess.run(["tar", "cf", path, *options, "-C", tmp_path, "./app"], check=True)
+    compare(store, path, "slug", tmp_path, "app", (1 << 30, 1000, 10**9))
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_all_that_python_writes(store, tmp_path, form):
+    app = app_tree(tmp_path, form == tarfile.USTAR_FORMAT)
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=form, errors="surrogateescape") as tar:
+        tar.add(app, "app")
+    compare(store, path, "slug", tmp_path, "app", (1 << 30, 1000, 10**9))
+
+
+def test_git_archive(store, tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(file(b"pax_global_header", record(b"comment", b"0" * 40), kind=b"g", mode=0o666) +
+                     folder(b"app/", mode=0o775) + file(b"app/Procfile", b"web: x\n", mode=0o664) +
+                     symlink(b"app/l", b"Procfile") + END)
+    compare(store, path, "slug", tmp_path, "app")
+
+
+def test_go_and_npm(store, tmp_path):
+    """Go writes a header of records for each name that ustar cannot hold, npm for each entry."""
+    name = "app/é".encode() + b"x" * 120
+    npm = {"size": b"00000000001 ", "mode": b"000644 ", "mtime": b"13724744000 "}
+    path = tmp_path / "a.tar"
+    path.write_bytes(
+        folder(b"app/") + file(b"app/Procfile", b"web: x\n") +
+        file(b"app/PaxHeaders.0/x", record(b"mtime", b"1500000000.25") + record(b"path", name), kind=b"x",
+             mode=0, mtime=0) + file(b"app/xxx") +
+        file(b"PaxHeader/y", record(b"atime", b"1600000000") + record(b"NODETAR.package.type", b"file") +
+             record(b"mtime", b"1500000000.5"), kind=b"x") + file(b"app/y", b"y", **npm) + END)
+    compare(store, path, "slug", tmp_path, "app")
