@@ -385,7 +385,8 @@ static const ConfigKey config_keys[] = {
 /*
  * heroku-runtime's table of sizes. Shared CPU has a weight of its share, dedicated CPU 1000.
  * Heroku publishes no numbers for what follows: a small dyno gets half of a gigabit link, and
- * connections so that sixteen of them leave a default connection table half empty.
+ * connections so that sixteen of them leave a default connection table half empty, until as
+ * many as they have open have closed seconds ago (NET_CLOSED_SEC).
  */
 #define SMALL   64 * MB,   4 * GB,  262144,  2048,  256
 #define MEDIUM 128 * MB,   8 * GB,  524288,  8192, 1024

@@ -258,11 +258,12 @@ static void write_resolvers(FILE *out, void *userdata) {
 }
 
 static int render(Net *net, const char *template, FILE *out) {
-        char uids[24], mark[16];
+        char uids[24], mark[16], closed[16];
         const FirewallPlaceholder values[] = {
                 {.name = "INSTANCE", .text = net->instance},
                 {.name = "UIDS", .text = uids},
                 {.name = "MARK", .text = mark},
+                {.name = "CLOSED_SEC", .text = closed},
                 {.name = "LINKS", .write = write_links},
                 {.name = "WEB", .write = write_web},
                 {.name = "UPLINKS", .write = write_uplinks},
@@ -286,6 +287,7 @@ static int render(Net *net, const char *template, FILE *out) {
 
         (void)snprintf(uids, sizeof(uids), "%u-%u", net->uid_base, net->uid_base + CONFIG_UIDS - 1);
         (void)snprintf(mark, sizeof(mark), "0x%08x", net->marks.to_dyno);
+        (void)snprintf(closed, sizeof(closed), "%d", NET_CLOSED_SEC);
         return firewall_rules_render(template, values, net, out);
 }
 

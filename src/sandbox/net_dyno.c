@@ -170,6 +170,34 @@ void net_write_counts_to(FILE *out, void *userdata) {
         write_counts(out, userdata, "to");
 }
 
+/*
+ * TCP's new connections a second in a class. What has closed is not counted; of that, with what
+ * comes in NET_CLOSED_SEC and a burst of one second more, there is no more than the class.
+ */
+static uint32_t class_rate(uint32_t class) {
+        return class > NET_CLOSED_SEC ? class / (NET_CLOSED_SEC + 1) : 1;
+}
+
+static void write_opened(FILE *out, uint32_t class, const char *way, const char *link) {
+        (void)fprintf(
+                out,
+                "set opened-%" PRIu32 "-%s {\ntype ifname\nsize %d\nflags dynamic\n}\n",
+                class,
+                way,
+                CONFIG_DYNOS_MAX);
+        (void)fprintf(
+                out,
+                "chain open-%" PRIu32 "-%s {\nmeta l4proto tcp add @opened-%" PRIu32
+                "-%s { %s limit rate over %" PRIu32 "/second burst %" PRIu32 " packets } drop\n}\n",
+                class,
+                way,
+                class,
+                way,
+                link,
+                class_rate(class),
+                class_rate(class));
+}
+
 /* The elements of their sets come with the first packet. */
 void net_write_count_classes(FILE *out, void *userdata) {
         static const char *const ways[][2] = {{"from", "iifname"}, {"to", "oifname"}};
@@ -179,6 +207,7 @@ void net_write_count_classes(FILE *out, void *userdata) {
                         uint32_t class = UINT32_C(1) << i;
                         const char *name = ways[way][0];
 
+                        write_opened(out, class, name, ways[way][1]);
                         (void)fprintf(
                                 out,
                                 "set counted-%" PRIu32 "-%s {\n"
@@ -188,8 +217,11 @@ void net_write_count_classes(FILE *out, void *userdata) {
                                 CONFIG_DYNOS_MAX);
                         (void)fprintf(
                                 out,
-                                "chain count-%" PRIu32 "-%s {\nadd @counted-%" PRIu32
-                                "-%s { %s ct count over %" PRIu32 " } drop\n}\n",
+                                "chain count-%" PRIu32 "-%s {\njump open-%" PRIu32
+                                "-%s\nadd @counted-%" PRIu32 "-%s { %s ct count over %" PRIu32
+                                " } drop\n}\n",
+                                class,
+                                name,
                                 class,
                                 name,
                                 class,

@@ -13,6 +13,12 @@
 #include "sandbox/policy_rules.h"
 #include "sandbox/tc_program.h"
 
+/*
+ * Seconds that the kernel tracks a dyno's TCP connection after it has closed, for packets that
+ * come late: the most that leaves Standard-1X (2,048 at once) its 256 new ones a second.
+ */
+#define NET_CLOSED_SEC 7
+
 #define NET_PUBLIC_MAX 16 /* addresses of the host; what is more does not get public_ports */
 
 typedef struct NetSlot {
