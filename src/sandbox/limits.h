@@ -14,9 +14,15 @@
  */
 #define LIMITS_CORE 1U
 
+/*
+ * Pending signals and POSIX timers; eight times what POSIX promises (_POSIX_TIMER_MAX). A timer
+ * whose signal is ignored goes off in each of the kernel's ticks, up to Linux 6.12, in an
+ * interrupt that no weight bounds: half a microsecond, 250 times a second each.
+ */
+#define LIMITS_SIGNALS 256U
+
 #define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
 #define LIMITS_MEMLOCK (UINT64_C(8) << 20)   /* bytes; systemd's default */
-#define LIMITS_SIGNALS 8192U                 /* pending; kernel memory outside the cgroup's count */
 #define LIMITS_QUEUES 819200U                /* bytes of POSIX queues; the kernel's default */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 

@@ -38,7 +38,12 @@
 #include "sandbox/rootfs_plan.h"
 
 #define STACK_ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
-#define PTS_MAX "64"        /* terminals of one dyno: all dynos together have 3072, see pty(7) */
+/*
+ * Terminals of one dyno. What is written to one is taken in by a worker of the kernel that
+ * belongs to no cgroup; all dynos together have 3072, see pty(7).
+ */
+#define PTS_MAX "16"
+
 #define SHM_SIZE "64m"      /* Heroku's */
 #define SHM_FILES "16384"   /* as many as pages; an inode is a kilobyte of the dyno's memory */
 #define STAGING_SIZE "256k" /* seven small files */

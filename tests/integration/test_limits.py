@@ -103,13 +103,13 @@ os.killpg(0, signal.SIGKILL)
 # thing: the errnos that may end it, how many a dyno has at least and at most
 BOUNDS = {
     "inotify": ({errno.EMFILE}, 64, 4096),
-    "signals": ({errno.EAGAIN}, 8000, 8192),
-    "timers": ({errno.EAGAIN}, 8000, 8192),
+    "signals": ({errno.EAGAIN}, 240, 256),
+    "timers": ({errno.EAGAIN}, 240, 256),
     "queues": ({errno.EMFILE, errno.ENOSPC}, 20, 80),
     "locked": ({errno.ENOMEM, errno.EPERM}, 4, 8),
     "pipes": ({errno.EPERM}, 32, 64),
     "in flight": ({errno.ETOOMANYREFS}, 30, 41),
-    "terminals": ({errno.ENOSPC}, 63, 64),
+    "terminals": ({errno.ENOSPC}, 15, 16),
     "processes": ({errno.EAGAIN}, 240, 321),  # a ps:exec has 65 more than the app
 }
 BOUNDS_VM = {

@@ -84,7 +84,7 @@ def test_changed_limit_is_seen(daemon, web):
     assert layer(0)["ok"]
 
 
-OWN = {"NPROC": 256, "NOFILE": 10000, "MEMLOCK": 8 * MB, "SIGPENDING": 8192, "MSGQUEUE": 819200,
+OWN = {"NPROC": 256, "NOFILE": 10000, "MEMLOCK": 8 * MB, "SIGPENDING": 256, "MSGQUEUE": 819200,
        "NICE": 0, "RTPRIO": 0, "CORE": 1}
 
 
