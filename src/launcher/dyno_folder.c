@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "ipc/dyno_state.h"
@@ -40,12 +42,29 @@ static int open_file(int dir_fd, const char *name, int flags, int *ret_fd) {
         return *ret_fd < 0 ? -errno : 0;
 }
 
-static int open_files(Dyno *dyno, int dir_fd, int status_flags) {
+/*
+ * A pipe's pages count for the real user who is the first to open it, also what the app makes
+ * of its size (F_SETPIPE_SZ): where that is root, 64 dynos leave none to the host's services.
+ *
+ * Safe: one thread, the effective and saved uids stay root's, and no way back is the end.
+ */
+static int open_fifos(Dyno *dyno, int dir_fd) {
         int r;
 
+        if (setresuid(dyno->slot.uid, (uid_t)-1, (uid_t)-1) < 0)
+                return -errno;
         r = open_file(dir_fd, "app", O_RDWR | O_NONBLOCK, &dyno->app_fifo_fd);
         if (r == 0)
                 r = open_file(dir_fd, "log", O_RDWR | O_NONBLOCK, &dyno->log_fifo_fd);
+        if (setresuid(0, (uid_t)-1, (uid_t)-1) < 0)
+                abort();
+        return r;
+}
+
+static int open_files(Dyno *dyno, int dir_fd, int status_flags) {
+        int r;
+
+        r = open_fifos(dyno, dir_fd);
         if (r == 0)
                 r = open_file(dir_fd, "status", O_RDWR | status_flags, &dyno->status_fd);
         return r;

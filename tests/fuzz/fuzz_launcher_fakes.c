@@ -209,6 +209,11 @@ uint64_t __wrap_clock_boottime_usec(void) {
         return fake_now_usec;
 }
 
+int __wrap_setresuid(uid_t real, uid_t effective, uid_t saved);
+int __wrap_setresuid(uid_t real, uid_t effective, uid_t saved) {
+        return 0;
+}
+
 int __wrap_fchown(int fd, uid_t uid, gid_t gid);
 int __wrap_fchown(int fd, uid_t uid, gid_t gid) {
         return 0;

@@ -2,7 +2,8 @@
 """Limits that the kernel counts for a user: one dyno takes all of its own, others keep theirs.
 
 Each test lets one dyno take a thing until it is refused, and hold it. Then a second dyno of
-the same app takes as many, and so does the host's root as far as it is bound at all.
+the same app takes as many, and so does a process of the host's root without capabilities,
+with which most of these limits would not bind it.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import sys
 
 import pytest
 
-from dynod_testing import WEB_SLUG, make_slug
+from dynod_testing import WEB_SLUG, make_slug, wait_until
 
 # How to take one more of a thing. What is taken goes with the process.
 TAKE = {
@@ -150,20 +151,39 @@ def in_dyno(daemon, app, dyno):
             "--no-tty", "--"]
 
 
-def check(daemon, app, thing, bounds, root=True):
+PLAIN_ROOT = ["prlimit", "--memlock=8388608", "setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def check(daemon, app, thing, bounds):
     errors, least, most = bounds
     with taken(thing, in_dyno(daemon, app, "web.1")) as (n, error):
         assert error in errors and least <= n <= most, (thing, n, errno.errorcode.get(error))
         with taken(thing, in_dyno(daemon, app, "web.2")) as (other, _):
             assert other >= n * 0.9, f"{thing}: {n} in one dyno leave {other} to its neighbour"
-        if root:
-            with taken(thing, [], most=5) as (own, error):
-                assert own == 5, f"{thing}: the host's root gets {own}, {errno.errorcode.get(error)}"
+        with taken(thing, PLAIN_ROOT, most=5) as (own, error):
+            assert own == 5, f"{thing}: the host's root gets {own}, {errno.errorcode.get(error)}"
 
 
 @pytest.mark.parametrize("thing", BOUNDS)
 def test_what_a_user_has_is_the_dynos_own(thing, daemon, pair):
-    check(daemon, pair, thing, BOUNDS[thing], root=thing != "queues")
+    check(daemon, pair, thing, BOUNDS[thing])
+
+
+def test_pages_of_a_dynos_output_are_not_the_hosts_roots(daemon, pair):
+    """Whoever opens a pipe first pays for what becomes of its size, and its logger makes it larger."""
+    enlarge = "import fcntl, time\nprint('has', fcntl.fcntl(1, 1031, 1 << 20), flush=True)\ntime.sleep(1000)"
+    with taken("pipes", PLAIN_ROOT) as (before, error):
+        assert error == errno.EPERM and before > 10
+    for _ in range(2):
+        daemon.ok("run", "--detached", "-a", pair, "--", "python3", "-c", enlarge)
+    try:
+        wait_until(lambda: daemon.logs(pair).count("has 1048576") == 2, "they have made their output larger")
+        with taken("pipes", PLAIN_ROOT) as (after, _):
+            assert after >= before - 1, f"of {before} MB of pipes two dynos leave {after} to root"
+    finally:
+        for dyno in daemon.dynos(pair):
+            if dyno["type"] == "run":
+                daemon.ok("ps:stop", dyno["name"], "-a", pair)
 
 
 def test_dyno_at_its_process_limit_can_be_looked_into(daemon, pair):
