@@ -21,6 +21,7 @@
 #include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/module_guard.h"
+#include "sandbox/socket_pools.h"
 
 /* What the host keeps for itself when memory_overcommit does not say otherwise. */
 #define HOST_MEMORY_RESERVE (UINT64_C(512) << 20)
@@ -204,6 +205,19 @@ uint32_t host_missing(const Launcher *launcher) {
         if (net_tc_error(launcher->net) != 0)
                 missing |= UINT32_C(1) << MISSING_TC;
         return missing;
+}
+
+void host_raise_socket_pools(const Launcher *launcher) {
+        int r;
+
+        /* Without a limit of its own, the host's is all that a dyno has. */
+        if (host_missing(launcher) & UINT32_C(1) << MISSING_CGROUP_MEMORY)
+                return;
+        r = socket_pools_raise();
+        if (r > 0)
+                log_info("Raised the host's limits on sockets, so that dynos end at their own.");
+        else if (r < 0)
+                (void)log_warning_errno(r, "Cannot raise the host's limits on sockets: %m");
 }
 
 void host_report(Launcher *launcher, LaunchInspected *ret) {

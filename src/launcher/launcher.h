@@ -132,6 +132,8 @@ int host_prepare(Launcher *launcher) _must_check_;
 int host_listen(Launcher *launcher) _must_check_;
 /* From here on no dyno has the host load modules, where the kernel lets that be said. */
 void host_refuse_modules(Launcher *launcher);
+/* As sandbox/socket_pools.h has it, where memory cgroups bound dynos instead. */
+void host_raise_socket_pools(const Launcher *launcher);
 uint32_t host_missing(const Launcher *launcher);
 void host_report(Launcher *launcher, LaunchInspected *ret);
 /* `dynod --purge`: stops every dyno and removes all that is the instance's own in the kernel. */

@@ -356,6 +356,7 @@ static int run(Launcher *launcher) {
         r = open_store(launcher, &store_source);
         if (r == 0) {
                 host_refuse_modules(launcher);
+                host_raise_socket_pools(launcher);
                 r = take_over(launcher);
         }
         if (r == 0)

@@ -35,6 +35,29 @@ def test_stop_and_start_keep_dynos(daemon, app, slug):
     assert (before["id"], before["pid"]) == (after["id"], after["pid"])
 
 
+def test_host_limits_on_sockets_are_no_less_than_its_memory():
+    """The guest's own were an eighth of it: one dyno could have all."""
+    pages = os.sysconf("SC_PHYS_PAGES")
+    for name in ("udp_mem", "tcp_mem"):
+        values = pathlib.Path("/proc/sys/net/ipv4", name).read_text().split()
+        assert min(map(int, values[1:])) >= pages and int(values[0]) < pages, (name, values)
+    orphans = int(pathlib.Path("/proc/sys/net/ipv4/tcp_max_orphans").read_text())
+    assert orphans >= pages * os.sysconf("SC_PAGE_SIZE") // 512
+
+
+def test_host_limit_that_is_higher_stays(daemon):
+    limit = pathlib.Path("/proc/sys/net/ipv4/tcp_max_orphans")
+    before = limit.read_text()
+    try:
+        for value, then in (("2000000000", "2000000000"), ("1000", before.strip())):
+            limit.write_text(value)
+            daemon.stop()
+            daemon.start()
+            assert limit.read_text().strip() == then
+    finally:
+        limit.write_text(before)
+
+
 def test_hardening_of_the_unit_is_below_the_aim(daemon):
     shown = run("systemd-analyze", "security", "dynod.service", "--no-pager").stdout
     exposure = re.search(r"exposure level for \S+: ([\d.]+)", shown)
