@@ -31,6 +31,12 @@
 #define RESULT_FD 3
 #define JOB_TIMEOUT_USEC (20 * USEC_PER_SEC)
 
+/*
+ * All dynos together against one service (100), when the processors are busy: dynod.service has
+ * a fifth then, to answer with, and a logger that tenants flood takes no more from the others.
+ */
+#define CPU_WEIGHT UINT64_C(400)
+
 #define SYSTEMD "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 
@@ -153,6 +159,9 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "Delegate",
                         "b",
                         1,
+                        "CPUWeight",
+                        "t",
+                        CPU_WEIGHT,
                         "TimeoutStopUSec",
                         "t",
                         stop_usec,

@@ -58,6 +58,27 @@ def test_host_limit_that_is_higher_stays(daemon):
         limit.write_text(before)
 
 
+def processor_usec(group):
+    return int((pathlib.Path("/sys/fs/cgroup/system.slice") / group / "cpu.stat").read_text().split()[1])
+
+
+def test_dynos_together_weigh_as_four_services(daemon, app, slug):
+    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
+    daemon.ok("ps:wait", "-a", app, timeout=150)
+    burn = "import os\nfor i in range(2): os.fork()\nwhile True: pass"
+    groups = ("dynod-dynos.scope", "other-service.service")
+    run("systemd-run", "--unit=other-service", "python3", "-c", burn)
+    try:
+        daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", burn)
+        wait_until(lambda: all(processor_usec(group) > 1_000_000 for group in groups), "both are busy")
+        before = [processor_usec(group) for group in groups]
+        wait_until(lambda: processor_usec(groups[0]) > before[0] + 4_000_000, "the dyno has had four seconds")
+        dynos, other = (processor_usec(group) - then for group, then in zip(groups, before))
+        assert 2.5 < dynos / other < 6, (dynos, other)
+    finally:
+        run("systemctl", "stop", "other-service")
+
+
 def test_hardening_of_the_unit_is_below_the_aim(daemon):
     shown = run("systemd-analyze", "security", "dynod.service", "--no-pager").stdout
     exposure = re.search(r"exposure level for \S+: ([\d.]+)", shown)
