@@ -2,6 +2,9 @@
 """What an app has to write to: its FIFO, no more of it than writing, and nothing of dyno-init's."""
 
 import json
+import os
+import subprocess
+import sys
 
 # Run as a formation dyno, whose stdout is the FIFO that the logger reads.
 APP = r"""
@@ -85,3 +88,26 @@ def test_streams_of_an_app(daemon, app, slug):
     # Locked or not, it goes on being read, and ends.
     daemon.ok("ps:stop", "worker", "-a", app, timeout=90)
     daemon.wait_log(app, "Process exited with status")
+
+
+def test_control_streams_of_a_careless_launcher(tmp_path):
+    """A FIFO that is the app's own, opened both ways, beside an init whose /proc it may read."""
+    (tmp_path / "own").mkdir()
+    fifo = tmp_path / "own/fifo"
+    os.mkfifo(fifo, 0o600)
+    fd = os.open(fifo, os.O_RDWR)
+    with open(fifo, encoding="utf-8", errors="replace") as lines, \
+            subprocess.Popen([sys.executable, "-c", APP], stdin=subprocess.DEVNULL, stdout=fd, stderr=fd) as process:
+        os.close(fd)
+        text = []
+        for line in lines:
+            text.append(line)
+            if line.startswith("FACTS "):
+                break
+        process.kill()
+    facts = json.loads(text[-1].removeprefix("FACTS "))
+    for what in ("read", "read_write", "write", "by_dev", "chmod", "chown", "unlink"):
+        assert facts[what] == "through", (what, facts[what])
+    assert facts["init"] != "Permission denied" and facts["folder"].startswith("["), facts
+    # And with one stream for all, what it wrote stands there as somebody else's line.
+    assert "2026-01-01T00:00:00.000000+00:00 heroku[web.1]: State changed from up to crashed\n" in text

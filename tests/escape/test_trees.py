@@ -10,6 +10,7 @@ import os
 import pathlib
 import stat
 import tarfile
+import tempfile
 
 import pytest
 
@@ -169,6 +170,46 @@ def test_names_that_change_all_the_time(daemon, app, tmp_path):
     daemon.ok("ps:restart", "swapper.1", "-a", app, timeout=90)
     daemon.ok("ps:scale", "swapper=0", "-a", app, timeout=90)
     assert fingerprints()[:2] == before[:2]
+
+
+# What a launcher that takes names as they are mounts over, writes to, or leaves as it found it.
+FOLDERS = ["/tmp", "/var/tmp", "/dev", "/dev/pts", "/dev/shm", "/proc", "/sys", "/sys/fs", "/app", "/run", "/lib", "/mnt"]
+FILES = ["/etc/hosts", "/etc/passwd", "/etc/group", "/etc/hostname", "/etc/resolv.conf", "/dev/null", "/dev/ptmx",
+         "/dev/fd", "/proc/interrupts", "/app/Procfile", "/app/.profile"]
+
+
+def fall(tree):
+    """What becomes of a launcher without precautions in that tree: a line for each step that fails."""
+    fallen = []
+    for path in FOLDERS + FILES:
+        try:
+            fd = os.open(f"{tree}{path}", os.O_PATH)
+        except FileNotFoundError:
+            continue  # it would make it
+        except OSError as e:
+            fallen.append(f"{path}: {e.strerror}")
+            continue
+        where, st = os.readlink(f"/proc/self/fd/{fd}"), os.fstat(fd)
+        os.close(fd)
+        if where != str(tree) and not where.startswith(f"{tree}/"):
+            fallen.append(f"{path}: leads to {where}")
+        elif stat.S_ISDIR(st.st_mode) != (path in FOLDERS):
+            fallen.append(f"{path}: is of another kind")
+        elif stat.S_ISDIR(st.st_mode) and st.st_mode & 0o777 == 0:
+            fallen.append(f"{path}: is closed")
+        elif path.startswith(("/proc/", "/dev/", "/sys/", "/app/")):
+            fallen.append(f"{path}: is there already")
+    return fallen
+
+
+@pytest.mark.parametrize("name", ["none", *TRAPS])
+def test_control_trap_catches_a_careless_launcher(tmp_path, name):
+    # Not deep down: a trap that leads upwards goes as far as a store is.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as tree, \
+            tarfile.open(stack(tmp_path / "trap.tar", *TRAPS.get(name, [folder("app"), folder("tmp")]))) as tar:
+        tar.extraction_filter = lambda member, _: member  # newer ones of Python would help
+        tar.extractall(tree)
+        assert bool(fall(tree)) == (name in TRAPS), fall(tree)
 
 
 @pytest.mark.parametrize("trapped", TRAPS, indirect=True)

@@ -63,6 +63,18 @@ def test_what_loaders_obey_is_the_apps_alone(daemon, deployed):
     assert daemon.exec(deployed, "worker.1", "true").returncode == 0
 
 
+def test_control_loaders_obey(tmp_path):
+    """The same values in the environment of a launcher's own programs."""
+    script = tmp_path / "evil.sh"
+    script.write_text(f"touch {tmp_path}/evil\n", encoding="ascii")
+    values = {name: value.replace("/app", str(tmp_path)).replace("/tmp/", f"{tmp_path}/")
+              for name, value in OBEYED.items()} | {"PATH": os.environ["PATH"], "BASH_ENV": str(script)}
+    done = subprocess.run(["bash", "-c", "cd /; true"], env=values, capture_output=True, text=True, check=False)
+    left = {path.name.split(".")[0] for path in tmp_path.iterdir()}
+    assert "evil.so" in done.stderr and "cannot be preloaded" in done.stderr  # LD_PRELOAD
+    assert {"evil", "function"} <= left, left  # BASH_ENV; BASH_FUNC_cd%%
+
+
 def test_values_arrive_as_they_are(daemon, deployed):
     values = {"NEWLINE": "a\nheroku[web.1]: b\n", "QUOTES": "'\"`$(touch /tmp/q)\\", "EQUALS": "=a=b=", "EMPTY": "",
               "WIDE": "é漢\U0001f600", "CONTROL": "\x01\x1b[31m\x7f", "LONG": "x" * 30000, "SPACES": "  a  "}
@@ -70,6 +82,14 @@ def test_values_arrive_as_they_are(daemon, deployed):
     given = environment(daemon.run(deployed, "python3", "say.py", timeout=90))
     assert {name: given[name] for name in values} == values
     assert not any("heroku[web.1]: b" in line for line in daemon.logs(deployed, "--source", "heroku").splitlines())
+
+
+def test_control_values_in_a_careless_shell(tmp_path):
+    """Values that are pasted into a command, a log line or a file of settings."""
+    subprocess.run(["sh", "-c", f"X=\"`touch {tmp_path}/q`\""], check=True)
+    assert (tmp_path / "q").exists()
+    assert "heroku[web.1]: b" in "app[web.1]: a\nheroku[web.1]: b\n".splitlines()
+    assert dict(pair.split("=", 1) for pair in ["=x", "A B=x"]) == {"": "x", "A B": "x"}
 
 
 @pytest.mark.parametrize("pair", ["=x", "A B=x", "A\nB=x", "A\x1b=x", "1=x", "A-B=x", "é=x", "A" * 5000 + "=x"])
