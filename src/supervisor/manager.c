@@ -124,8 +124,11 @@ static int load_stack(const Stack *row, void *userdata) {
         return 0;
 }
 
+/* What no command sets was not written by us; as many dynos would never be made. */
 static int load_formation(const Formation *row, void *userdata) {
-        return process_type_is_valid(row->type) ? app_set_formation(userdata, row) : -EINVAL;
+        if (!process_type_is_valid(row->type) || row->quantity > APP_DYNOS_MAX)
+                return -EINVAL;
+        return app_set_formation(userdata, row);
 }
 
 static int load_app(const AppRow *row, void *userdata) {
