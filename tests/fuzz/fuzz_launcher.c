@@ -10,7 +10,7 @@
  * The input is a list of steps. Whatever they are: all that root says passes the checks of
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
- * Covers: launcher/requests.c launcher/link.c launcher/dynos.c launcher/dynos_adopt.c
+ * Covers: launcher/requests.c launcher/link.c:50 launcher/dynos.c launcher/dynos_adopt.c
  *          launcher/dyno_folder.c launcher/execs.c launcher/starts.c launcher/discard.c
  *          launcher/policies.c launcher/network.c:50 launcher/slots.c launcher/loop.c
  *          ipc/launch_proto.c
@@ -177,6 +177,7 @@ static void fill(Input *in, LaunchMessage *msg) {
                 break;
         case LAUNCH_FETCH:
                 msg->fetch.import = input_byte(in) % 8;
+                msg->fetch.max_bytes = 4096;
                 break;
         case LAUNCH_EXTRACT:
                 msg->extract.import = input_byte(in) % 8;
@@ -502,6 +503,10 @@ static void setup(World *w) {
                 .max_dynos = 3,
                 .pool = 1,
                 .allow_missing = UINT32_C(1) << MISSING_QUOTA,
+                .stack_max_bytes = 4096,
+                .slug_max_bytes = 4096,
+                .import_max_entries = 100,
+                .import_max_ratio = 100,
                 .network = {.s_addr = htonl(0xac1e0000)},
                 .network_prefix = 16,
         };

@@ -15,7 +15,7 @@
  *          control/methods_dynos.c control/methods_host.c control/quota.c control/relay.c
  *          control/server.c control/strings.c control/methods_network.c control/call_header.c
  *          supervisor/network.c supervisor/policy.c supervisor/policy_parse.c
- *          supervisor/policy_change.c supervisor/store_policy.c supervisor/launch_client.c
+ *          supervisor/policy_change.c:45 supervisor/store_policy.c supervisor/launch_client.c
  *          supervisor/log_client.c supervisor/manager.c supervisor/import.c
  *          supervisor/import_error.c supervisor/dyno.c supervisor/dyno_launch.c
  *          supervisor/dyno_file.c supervisor/dyno_env.c supervisor/apps.c supervisor/deploy.c
@@ -391,6 +391,32 @@ static LaunchType answer_to(const LaunchMessage *request, int result) {
         }
 }
 
+/* Of a host whose firewalls and listeners are in the way, the more the greater @how is. */
+static void fill_inspected(LaunchInspected *inspected, uint8_t how) {
+        static const char *const chains[] = {"FORWARD", "ufw-user-forward", "DOCKER-USER", "input"};
+
+        for (size_t i = 0; i < _LAYER_MAX; i++) {
+                inspected->layers[i].verdict = how % _VERDICT_MAX;
+                strcpy(inspected->layers[i].detail, how & 1 ? "is not there" : "");
+        }
+        if (inspected->header.type != LAUNCH_HOSTED || how < 0x40)
+                return;
+        inspected->module_guard = how % _MODULE_GUARD_MAX;
+        inspected->n_blockers = how / 32 % (BLOCKERS_MAX + 1);
+        for (uint8_t i = 0; i < inspected->n_blockers; i++) {
+                LaunchBlocker *blocker = &inspected->blockers[i];
+
+                blocker->hook = (uint8_t)(how + i) % _FILTER_HOOK_MAX;
+                blocker->kind = (uint8_t)(how + i) % _FILTER_KIND_MAX;
+                blocker->owner = (uint8_t)(how / 3 + i) % _FILTER_OWNER_MAX;
+                strcpy(blocker->table, how & 2 ? "filter" : "firewalld");
+                strcpy(blocker->chain, chains[(how + i) % ARRAY_SIZE(chains)]);
+        }
+        inspected->n_shadowed = how / 64;
+        for (uint8_t i = 0; i < inspected->n_shadowed; i++)
+                inspected->shadowed[i] = i == 0 ? 8080 : how;
+}
+
 static void step_answer(World *w, Input *in) {
         unsigned n = w->n_requests < REQUESTS_MAX ? w->n_requests : REQUESTS_MAX;
         const LaunchMessage *request;
@@ -422,8 +448,7 @@ static void step_answer(World *w, Input *in) {
                 break;
         case LAUNCH_INSPECTED:
         case LAUNCH_HOSTED:
-                for (size_t i = 0; i < _LAYER_MAX; i++)
-                        msg.inspected.layers[i].verdict = how % _VERDICT_MAX;
+                fill_inspected(&msg.inspected, how);
                 break;
         default:
                 msg.reply.layer = how % (_LAYER_ANY_MAX + 1U);
