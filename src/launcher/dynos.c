@@ -25,6 +25,8 @@
 #define DRAIN_FIRST_USEC (2 * USEC_PER_MSEC)
 #define DRAIN_LAST_USEC (500 * USEC_PER_MSEC)
 
+#define DRAIN_LIMIT_USEC (60 * USEC_PER_SEC) /* for watchdog = 0: its default */
+
 /* ---- objects ---- */
 
 Dyno *dyno_new(Launcher *launcher) {
@@ -56,6 +58,7 @@ Dyno *dyno_free(Dyno *dyno) {
                 }
         dyno->exit_source = source_free(dyno->exit_source);
         dyno->drain_timer = source_free(dyno->drain_timer);
+        dyno->end_timer = source_free(dyno->end_timer);
         dyno->start_source = source_free(dyno->start_source);
         dyno->start_timer = source_free(dyno->start_timer);
         dyno->start = sandbox_start_free(dyno->start);
@@ -288,6 +291,7 @@ void dyno_ended(Dyno *dyno) {
                         dyno->exit_flags |= EXITED_PIDS_MAX;
         }
         dyno->exit_source = source_free(dyno->exit_source);
+        dyno->end_timer = source_free(dyno->end_timer);
         /* Published ports lead to its siblings from now on. */
         (void)net_slot_listens(dyno->launcher->net, dyno->slot.index, false);
 
@@ -312,12 +316,57 @@ int dyno_watch_exit(Dyno *dyno) {
 
 /* ---- what dyno-init writes down ---- */
 
+/* Queues an order to dyno-init, see ipc/init_fds.h. */
+static int send_order(const Dyno *dyno, int order) {
+        siginfo_t si = {0};
+
+        si.si_signo = INIT_ORDER_SIGNAL;
+        si.si_code = SI_QUEUE;
+        si.si_pid = getpid();
+        si.si_uid = getuid();
+        si.si_value.sival_int = order;
+        /* Safe: by pidfd, so it cannot reach another process. */
+        if (syscall(SYS_pidfd_send_signal, dyno->process.pidfd, INIT_ORDER_SIGNAL, &si, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+static int on_end_timer(void *userdata, uint32_t events) {
+        Dyno *dyno = userdata;
+
+        log_warning("%s has ended, and its output is not read.", dyno->facts.start.id);
+        /* It is dyno-init's own to say that it has ended: who forges that ends itself. */
+        (void)send_order(dyno, INIT_ORDER_END);
+        return 0;
+}
+
+/*
+ * dyno-init waits until its output is read, and is told to end when no logger does, neither
+ * this one nor the next. What it leaves in the FIFOs stays there: rule 3.
+ */
+static void limit_drain(Dyno *dyno) {
+        uint64_t usec = dyno->launcher->config->watchdog_usec;
+
+        if (usec == 0)
+                usec = DRAIN_LIMIT_USEC;
+        if (!dyno->end_timer && loop_add_timer(
+                                        dyno->launcher->loop,
+                                        &dyno->end_timer,
+                                        clock_boottime_usec() + 2 * usec,
+                                        on_end_timer,
+                                        dyno) < 0)
+                log_warning("%s: no memory to limit its end.", dyno->facts.start.id);
+}
+
 void dyno_take_status(Dyno *dyno) {
         StatusRecord record;
         int r;
 
         if (!dyno_read_status(dyno, &record) || !dyno->exit_source)
                 return;
+
+        if ((record.flags & STATUS_EXITED) != 0)
+                limit_drain(dyno);
 
         if ((record.flags & STATUS_BOUND) != 0 && dyno->facts.bound == 0 &&
             dyno->facts.start.web_port != 0) {
@@ -368,21 +417,6 @@ int dynos_on_inotify(void *userdata, uint32_t events) {
 }
 
 /* ---- requests to a running dyno ---- */
-
-/* Queues an order to dyno-init, see ipc/init_fds.h. */
-static int send_order(const Dyno *dyno, int order) {
-        siginfo_t si = {0};
-
-        si.si_signo = INIT_ORDER_SIGNAL;
-        si.si_code = SI_QUEUE;
-        si.si_pid = getpid();
-        si.si_uid = getuid();
-        si.si_value.sival_int = order;
-        /* Safe: by pidfd, so it cannot reach another process. */
-        if (syscall(SYS_pidfd_send_signal, dyno->process.pidfd, INIT_ORDER_SIGNAL, &si, 0) < 0)
-                return -errno;
-        return 0;
-}
 
 int dyno_signal(Launcher *launcher, const LaunchSignal *request) {
         const Dyno *dyno = dyno_find_running(launcher, request->id);

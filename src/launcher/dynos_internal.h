@@ -23,6 +23,7 @@ struct Dyno {
         Source *start_source, *start_timer;
 
         Source *exit_source; /* process.pidfd; NULL: it has ended, or is on its way */
+        Source *end_timer;   /* while dyno-init waits for its output to be read */
         Source *drain_timer; /* while it has ended and something is left to read */
         uint32_t exit_status, exit_flags;
         uint64_t exit_usec; /* CLOCK_REALTIME; 0: runs */

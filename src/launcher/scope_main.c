@@ -44,6 +44,9 @@ static _Noreturn void keep(uid_t uid) {
         (void)prctl(PR_SET_NAME, "dynod-keeper", 0, 0, 0);
         (void)setsid();
         (void)syscall(SYS_close_range, 0, ~0U, 0);
+        /* EINVAL is the end of the kernel's list. */
+        for (unsigned cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+                ;
         /* Nothing is left to do for it but to be there; a failure to drop root ends it. */
         if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
             setresuid(uid, uid, uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

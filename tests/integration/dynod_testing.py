@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A dynod to test, and small things around it. See conftest.py."""
 
+import contextlib
 import ctypes
 import fcntl
 import http.client
@@ -284,6 +285,21 @@ class Daemon:
 
     def exec(self, app, dyno, *command, **options):
         return self.ctl("ps:exec", dyno, "-a", app, "--no-tty", "--", *command, **options)
+
+
+@contextlib.contextmanager
+def reconfigured(daemon, text):
+    """dynod with some more lines of configuration."""
+    folder = pathlib.Path("/etc/dynod/dynod.conf.d") if daemon.is_installed else daemon.folder / "dynod.conf.d"
+    folder.mkdir(exist_ok=True)
+    drop_in = folder / "91-test.conf"
+    drop_in.write_text(text)
+    try:
+        daemon.restart()
+        yield
+    finally:
+        drop_in.unlink()
+        daemon.restart()
 
 
 def remove_cgroups(root):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing depends on a dynod process staying alive."""
 
-import contextlib
 import os
 import pathlib
 import signal
@@ -9,7 +8,7 @@ import subprocess
 
 import pytest
 
-from dynod_testing import WEB_SLUG, http_get, wait_until
+from dynod_testing import WEB_SLUG, http_get, reconfigured, wait_until
 
 COUNTER = '''\
 import itertools, time
@@ -208,21 +207,6 @@ def test_started_without_standard_descriptors(daemon):
         daemon.restart()
 
 
-@contextlib.contextmanager
-def reconfigured(daemon, text):
-    """dynod with some more lines of configuration."""
-    folder = pathlib.Path("/etc/dynod/dynod.conf.d") if daemon.is_installed else daemon.folder / "dynod.conf.d"
-    folder.mkdir(exist_ok=True)
-    drop_in = folder / "91-test.conf"
-    drop_in.write_text(text)
-    try:
-        daemon.restart()
-        yield
-    finally:
-        drop_in.unlink()
-        daemon.restart()
-
-
 @pytest.mark.parametrize("name", ["dynod-supervisor", "dynod-logger"])
 def test_service_that_hangs_is_replaced(daemon, name):
     with reconfigured(daemon, "watchdog = 2s\n"):
@@ -230,18 +214,3 @@ def test_service_that_hangs_is_replaced(daemon, name):
         os.kill(before[0], signal.SIGSTOP)
         wait_until(lambda: set(daemon.pids_of(name)) - set(before), f"a new {name}", 60)
         daemon.wait_ready()
-
-
-def test_logger_that_reads_nothing_holds_no_slots(daemon, app, slug):
-    """Of an ended dyno a line of dyno-init's is always left, and waits for a logger; starts do not."""
-    daemon.ok("deploy", slug({"Procfile": "w: true\n"}), "-a", app, timeout=120)
-    running = len(daemon.json("ps", "-A"))
-    with reconfigured(daemon, f"watchdog = 0\nmax_dynos = {running + 3}\npool = 0\n"):
-        logger = wait_until(lambda: daemon.pids_of("dynod-logger"), "a logger runs")[0]
-        os.kill(logger, signal.SIGSTOP)
-        try:
-            for number in range(8):
-                done = daemon.run(app, "true", timeout=60)
-                assert done.returncode == 0, (number, done.stderr)
-        finally:
-            os.kill(logger, signal.SIGCONT)

@@ -146,7 +146,10 @@ def test_scope_that_is_gone_is_made_again(daemon, app, slug):
     wait_until(lambda: not daemon.json("ps", "-A"), "no dyno is left")
     main = daemon.main_pid()
     invocation = run("systemctl", "show", "-P", "InvocationID", "dynod-dynos.scope").stdout
+    supervisor = daemon.pids_of("dynod-supervisor")
     end_keeper(daemon)
+    wait_until(lambda: set(daemon.pids_of("dynod-supervisor")) - set(supervisor), "it knows the new group")
+    daemon.wait_ready()
     assert run("systemctl", "show", "-P", "InvocationID", "dynod-dynos.scope").stdout != invocation
     assert daemon.run(app, "true", timeout=90).returncode == 0
     assert pathlib.Path("/sys/fs/bpf/dynod-modules").exists()

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from dynod_testing import wait_until
+from dynod_testing import reconfigured, wait_until
 from taken_over import Root, end_service, forget_orders, order_logger, replaced
 
 OUTSIDE = ("/etc/passwd", "/etc/shadow")
@@ -34,6 +34,23 @@ def test_hostile_logger(daemon, app, slug, how):
     daemon.wait_log(app, "Scaled")  # of the supervisor's: the channel between the two works
     wait_until(lambda: not daemon.dynos(app), "the dyno is gone")
     root.check()
+
+
+def test_logger_that_reads_nothing_holds_no_slots(daemon, app, slug):
+    """A line of dyno-init's is left of each dyno that ends. It waits for a logger, starts do not."""
+    daemon.ok("deploy", slug({"Procfile": "w: true\n"}), "-a", app, timeout=120)
+    running = len(daemon.json("ps", "-A"))
+    with replaced(daemon, "dynod-logger"):
+        order_logger(daemon, "nothing")
+        with reconfigured(daemon, f"watchdog = 2s\nmax_dynos = {running + 2}\npool = 0\n"):
+            logger = daemon.pids_of("dynod-logger")
+            for number in range(5):
+                done = daemon.run(app, "true", timeout=60)
+                assert done.returncode == 0, (number, done.stderr)
+                wait_until(lambda: len(daemon.json("ps", "-A")) == running, "it is gone", 60)
+            assert daemon.pids_of("dynod-logger") == logger, "it answers root, and reads nothing"
+    forget_orders(daemon)
+    end_service(daemon, "dynod-logger")
 
 
 @pytest.fixture(scope="module")

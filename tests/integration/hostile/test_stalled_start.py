@@ -52,9 +52,12 @@ def test_start_that_stalls_holds_up_nobody(daemon, app, idle):
 def test_start_that_stalls_ends_with_its_supervisor(daemon, app, idle):
     """Nothing of it ran; the next supervisor starts it anew."""
     with frozen(idle) as wait_born:
-        daemon.ok("ps:scale", "w=1", "-a", app)
+        client = subprocess.Popen([str(daemon.herokuctl), "ps:scale", "w=1", "-a", app],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                  env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
         first = wait_born()
         daemon.kill_process("dynod-supervisor")
+        client.wait(60 * time_factor())
     wait_until(lambda: not any(path.exists() for path in first), "it is gone")
     wait_until(lambda: daemon.dyno(app, "w.1")["state"] == "up", "w.1 is up")
     assert pathlib.Path(f"/proc/{daemon.dyno(app, 'w.1')['pid']}").exists()
