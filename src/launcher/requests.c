@@ -154,6 +154,9 @@ static int on_policy(Launcher *launcher, const LaunchMessage *msg, const int *fd
         reply.layer = reply.result < 0 ? LAYER_NETWORK : _LAYER_ANY_MAX;
         reply.port = taken;
         link_send(launcher, &reply, sizeof(reply), NULL, 0);
+        /* A loader that hung and was killed left damage that nothing else tells of. */
+        if (reply.result < 0)
+                network_look(launcher);
         return 0;
 }
 
