@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scan from inside a dyno of the installed daemon: every TCP port of every address of the host,
+of another dyno and of the clouds' metadata, UDP, IPv6, multicast and broadcast. Nothing answers
+and nothing arrives; the same scanner outside a dyno finds all of it."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+from dynod_testing import WEB_SLUG, make_slug, time_factor  # noqa: E402
+
+pytestmark = pytest.mark.vm
+
+SCAN = pathlib.Path(os.environ.get("DYNOD_BUILD", "build")) / "tests/vm/scan"
+PATIENCE = int(50 * time_factor())  # ms; all of it happens on one host
+
+UPLINK = "198.51.100.2"  # of the guest, where its default route begins
+LAN, LAN_ALL, LAN_6 = "10.99.79.1", "10.99.79.255", "fd79::1"
+METADATA = ["169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16"]
+GROUP, GROUP_6 = "224.0.0.251", "ff02::1"
+PORTS_UDP = [53, 67, 69, 111, 123, 137, 161, 500, 514, 1194, 1900, 2049, 4500, 5353, 11211]
+OWN = 7003  # the scanning dyno's, on its loopback
+
+# Only itself can be found, and by this it is seen that it scans at all.
+PROCFILE = f"scanner: python3 -m http.server --bind 127.0.0.1 {OWN}\n"
+
+
+class Host:
+    """Listeners at all addresses of the host, and what came to them."""
+
+    def __init__(self, stack, gateway):
+        self.tcp = stack.enter_context(socket.create_server(
+            ("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1000))
+        self.port = self.tcp.getsockname()[1]
+        self.udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.udp.bind(("", self.port))
+        for link in (gateway, LAN):
+            self.udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                                socket.inet_aton(GROUP) + socket.inet_aton(link))
+        self.udp6 = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        self.udp6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.udp6.bind(("::", self.port))
+
+    def came(self):
+        """How many connections, and datagrams in both families, since it was asked last."""
+        counts = []
+        for take in (lambda: self.tcp.accept()[0].close(), lambda: self.udp.recv(64), lambda: self.udp6.recv(64)):
+            counts.append(0)
+            with contextlib.suppress(BlockingIOError):
+                for listener in (self.tcp, self.udp, self.udp6):
+                    listener.setblocking(False)
+                while True:
+                    take()
+                    counts[-1] += 1
+        return counts
+
+
+def tcp(addresses, first=1, last=65535):
+    return [f"tcp,{address},{first},{last}" for address in addresses]
+
+
+def udp(addresses, ports):
+    return [f"udp,{address},{port}" for address in addresses for port in ports]
+
+
+def read(shown):
+    """(what is open, TCP address to counts, UDP (address, port) to what became of it)"""
+    opened, counts, datagrams = set(), {}, {}
+    for line in shown.splitlines():
+        words = line.split()
+        if words[0] == "open":
+            opened.add((words[1], int(words[2])))
+        elif words[0] == "tcp":
+            counts[words[1]] = dict(zip(words[2::2], map(int, words[3::2])))
+        elif words[0] == "udp":
+            datagrams[words[1], int(words[2])] = words[3]
+    return opened, counts, datagrams
+
+
+def from_host(*targets):
+    done = subprocess.run([SCAN, str(PATIENCE), *targets], capture_output=True, text=True, check=True)
+    return read(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def dynos(daemon, stack, tmp_path_factory):
+    """The entries of ps of the dyno that scans, and of a web dyno of another app."""
+    folder = tmp_path_factory.mktemp("scan")
+    slug = make_slug(folder / "scan.tgz", {"Procfile": PROCFILE, "scan": SCAN.read_bytes()}, mode=0o755)
+    for app, path in (("scan-from", slug), ("scan-other", make_slug(folder / "web.tgz", WEB_SLUG))):
+        daemon.ok("apps:create", app, "--stack", stack)
+        daemon.ok("deploy", path, "-a", app, timeout=120)
+    daemon.ok("ps:scale", "scanner=1", "-a", "scan-from")
+    for app in ("scan-from", "scan-other"):
+        daemon.ok("ps:wait", "-a", app, timeout=150)
+    addresses = "".join(f"ip addr add {address}/32 dev lan2; " for address in METADATA)
+    subprocess.run(f"set -e; ip link add lan2 type dummy; ip link set lan2 up; ip addr add {LAN}/24 brd + dev lan2; "
+                   f"ip addr add {LAN_6}/64 dev lan2 nodad; {addresses} ip route add {GROUP}/32 dev lan2",
+                   shell=True, check=True)
+    yield daemon.dyno("scan-from", "scanner.1"), daemon.dyno("scan-other", "web.1")
+    subprocess.run(["ip", "link", "del", "lan2"], check=True)
+    for app in ("scan-from", "scan-other"):
+        daemon.ok("apps:destroy", app, "--confirm", app, timeout=90)
+
+
+def gateway_of(dyno):
+    head, last = dyno["address"].rsplit(".", 1)
+    return f"{head}.{int(last) - 1}"
+
+
+def test_a_dyno_finds_nothing_of_the_host_nor_of_another_dyno(daemon, dynos):
+    scanner, other = dynos
+    gateway = gateway_of(scanner)
+    own = [gateway, UPLINK, LAN, *METADATA]  # addresses of the host
+    with contextlib.ExitStack() as stack:
+        host = Host(stack, gateway)
+        near = (max(host.port - 20, 1), min(host.port + 20, 65535))
+
+        # Who is in no dyno finds every listener, at every address.
+        opened, _, datagrams = from_host(
+            *tcp([*own, LAN_6, f"::ffff:{gateway}"], *near), *tcp([other["address"]], 4990, 5010),
+            *udp([*own, LAN_6, GROUP, LAN_ALL], [host.port]))
+        assert opened >= {(address, host.port) for address in (*own, LAN_6, f"::ffff:{gateway}")}
+        assert (other["address"], 5000) in opened
+        came = host.came()
+        assert came[0] == len(own) + 2 and came[1] >= len(own) + 2 and came[2] == 1, (came, datagrams)
+
+        # A dyno finds itself.
+        many = [GROUP, LAN_ALL, "255.255.255.255", "224.0.0.1", "239.255.255.250"]
+        targets = [*tcp(["127.0.0.1"], OWN - 3, OWN + 3), *tcp([*own, other["address"]]),
+                   *tcp([LAN_6, "fe80::1", f"::ffff:{gateway}"], *near),
+                   *udp([*own, other["address"], LAN_6, *many, GROUP_6], [host.port, *PORTS_UDP])]
+        done = daemon.exec("scan-from", "scanner.1", "/app/scan", str(PATIENCE), *targets, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        opened, counts, datagrams = read(done.stdout)
+        assert opened == {("127.0.0.1", OWN)}
+        for address in (*own, other["address"]):
+            assert counts[address]["tried"] == counts[address]["silent"] == 65535, (address, counts[address])
+        assert counts[f"::ffff:{gateway}"]["silent"] == near[1] - near[0] + 1
+        for address in (LAN_6, "fe80::1"):
+            assert counts[address]["nowhere"] == near[1] - near[0] + 1, counts[address]
+        assert {at: what for at, what in datagrams.items() if what not in ("silent", "nowhere")} == {}
+        # They did leave the dyno's sockets, but for those that it has no way for.
+        sent = {address for (address, port), what in datagrams.items() if what == "silent" and port == host.port}
+        assert sent >= {*own, other["address"], *many}, sent
+        assert host.came() == [0, 0, 0]
