@@ -151,7 +151,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "ssa(sv)a(sa(sv))",
                         unit,
                         "fail",
-                        5,
+                        6,
                         "Description",
                         "s",
                         "Dynos of dynod",
