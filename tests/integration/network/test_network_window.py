@@ -45,7 +45,7 @@ class Monitor:
         self.process = net.host.popen(["stdbuf", "-oL", "nft", "monitor"], stdout=subprocess.PIPE, text=True)
         self.seen = []
         while not select.select([self.process.stdout], [], [], 0.05)[0]:
-            self.host.run("nft add table ip begun")  # until it listens
+            self.host.run("nft add table ip begun; nft delete table ip begun")  # until it listens
 
     def transactions(self):
         """All until now. Ends it."""
@@ -62,7 +62,7 @@ class Monitor:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
-        self.host.run("nft delete table ip begun; nft delete table ip ended")
+        self.host.run("nft delete table ip ended")
         return found
 
 
