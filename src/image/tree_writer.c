@@ -23,6 +23,7 @@
 #define MODE_PASS ((mode_t)0500) /* … and to look into it */
 
 typedef struct Folder {
+        size_t number; /* of the entry: the last one of a path holds */
         char *path;
         mode_t mode;
         struct timespec mtime;
@@ -191,6 +192,7 @@ static int remember_folder(TreeWriter *writer, const TreeEntry *entry) {
         folder->path = strdup(entry->path);
         if (!folder->path)
                 return -ENOMEM;
+        folder->number = writer->n_folders;
         folder->mode = entry->mode;
         folder->mtime = entry->mtime;
         writer->n_folders++;
@@ -342,12 +344,29 @@ static int finish_folder(int root_fd, const Folder *folder, mode_t mode) {
         return 0;
 }
 
+/* A folder comes before what is in it, and the last entry about it is the last. */
+static int compare_folders(const void *a, const void *b) {
+        const Folder *x = a, *y = b;
+        int r = strcmp(x->path, y->path);
+
+        return r != 0 ? r : x->number < y->number ? -1 : 1;
+}
+
+static bool is_last_of_its_path(const TreeWriter *writer, size_t i) {
+        return i + 1 == writer->n_folders ||
+               strcmp(writer->folders[i].path, writer->folders[i + 1].path) != 0;
+}
+
 int tree_writer_finish(TreeWriter *writer) {
         int r;
 
+        if (writer->n_folders > 1)
+                qsort(writer->folders, writer->n_folders, sizeof(Folder), compare_folders);
         for (size_t i = 0; i < writer->n_folders; i++) {
                 const Folder *folder = &writer->folders[i];
 
+                if (!is_last_of_its_path(writer, i))
+                        continue;
                 r = finish_folder(writer->root_fd, folder, folder->mode | MODE_OWNER);
                 if (r < 0)
                         return r;
@@ -357,13 +376,14 @@ int tree_writer_finish(TreeWriter *writer) {
         for (size_t i = writer->n_folders; i > 0; i--) {
                 const Folder *folder = &writer->folders[i - 1];
 
-                if ((folder->mode & MODE_OWNER) == MODE_OWNER)
+                if ((folder->mode & MODE_OWNER) == MODE_OWNER ||
+                    !is_last_of_its_path(writer, i - 1))
                         continue;
                 /* Through the top, its owner can pass in any case. */
                 if (*folder->path == '\0' && (folder->mode & MODE_PASS) != MODE_PASS)
                         continue;
                 r = finish_folder(writer->root_fd, folder, folder->mode);
-                if (r < 0 && r != -EACCES)
+                if (r < 0)
                         return r;
         }
         return 0;

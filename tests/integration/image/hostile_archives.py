@@ -199,6 +199,11 @@ refused("folder-becomes-a-file", slug(folder(b"app/d"), file(b"app/d/x"), file(b
 refused("file-as-a-folder", slug(file(b"app/f"), file(b"app/f/g")), "CORRUPT", "app/f/g")
 taken("folder-without-rights-first", slug(
     folder(b"app/d", mode=0), file(b"app/d/x"), folder(b"app/d/e", mode=0o111), file(b"app/d/e/y")))
+taken("folder-locked-first-then-open", slug(
+    folder(b"app/d", mode=0), file(b"app/d/x"), folder(b"app/d", mode=0o755), folder(b"app/e", mode=0o55),
+    folder(b"app/e", mode=0o755), folder(b"app/g", mode=0o755), folder(b"app/g", mode=0)))
+taken("folder-locked-behind-its-contents", slug(
+    file(b"app/d/e/f"), folder(b"app/d/e", mode=0o500), folder(b"app/d", mode=0o500)))
 taken("set-id-and-sticky", slug(file(b"app/su", mode=0o6755), folder(b"app/t", mode=0o1777)),
       {"mode_bits": 2})
 

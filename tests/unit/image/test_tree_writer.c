@@ -165,6 +165,24 @@ static void test_folders_get_mode_and_time_at_the_end(void **state) {
         assert_true(S_ISLNK(mode_of(fixture, "gone")));
 }
 
+static void test_last_entry_of_a_folder_holds(void **state) {
+        Fixture *fixture = *state;
+        struct stat st;
+
+        assert_int_equal(add_folder(fixture, "a", 0), 0);
+        assert_int_equal(add_folder(fixture, "a/b", 0), 0);
+        assert_int_equal(add_folder(fixture, "a/b", 0755), 0);
+        assert_int_equal(add_folder(fixture, "a/c", 0500), 0);
+        assert_int_equal(add_folder(fixture, "a", 0500), 0);
+        assert_int_equal(tree_writer_finish(fixture->writer), 0);
+        assert_int_equal(fstatat(fixture->root_fd, "a/b", &st, 0), 0);
+        assert_int_equal(st.st_mode & 0777, 0755);
+        assert_int_equal(fstatat(fixture->root_fd, "a/c", &st, 0), 0);
+        assert_int_equal(st.st_mode & 0777, 0500);
+        assert_int_equal(fstatat(fixture->root_fd, "a", &st, 0), 0);
+        assert_int_equal(st.st_mode & 0777, 0500);
+}
+
 static void test_folders_on_the_way_are_counted(void **state) {
         Fixture *fixture = *state;
 
@@ -198,6 +216,8 @@ int main(void) {
                         test_hardlink_needs_an_earlier_file, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(
                         test_folders_get_mode_and_time_at_the_end, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_last_entry_of_a_folder_holds, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(
                         test_folders_on_the_way_are_counted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(
