@@ -86,12 +86,20 @@ static bool entry_fits(const LegacyTable *table, unsigned offset) {
 
         return room >= sizeof(*entry) && entry->next_offset <= room &&
                entry->target_offset >= sizeof(*entry) &&
+               entry->target_offset % _Alignof(struct xt_entry_target) == 0 &&
                entry->next_offset >= entry->target_offset + sizeof(struct xt_entry_target) &&
                entry->next_offset % _Alignof(struct ipt_entry) == 0;
 }
 
 static bool is_target(const struct ipt_entry *entry, const char *name) {
         return strcmp(target_of(entry)->u.user.name, name) == 0;
+}
+
+static bool has_name(const struct ipt_entry *entry) {
+        const struct xt_error_target *error = (const void *)target_of(entry);
+
+        return entry->next_offset - entry->target_offset >= (int)sizeof(*error) &&
+               memchr(error->errorname, '\0', sizeof(error->errorname));
 }
 
 static int hook_at(const LegacyTable *table, unsigned offset) {
@@ -132,6 +140,8 @@ static int find_chains(Foreign *foreign, LegacyTable *table) {
                 if (!entry_fits(table, offset) || table->n == table->info.num_entries)
                         return -EBADMSG;
                 next = offset + entry->next_offset;
+                if (is_target(entry, TARGET_ERROR) && !has_name(entry))
+                        return -EBADMSG;
                 if (hook >= 0)
                         r = begin_chain(foreign, table, offset, hook, hook_chain[hook]);
                 else if (is_target(entry, TARGET_ERROR) && next < table->info.size)
