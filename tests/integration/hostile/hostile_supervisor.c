@@ -249,7 +249,7 @@ static void attack_start(void) {
         (void)close(open_spec);
 }
 
-/* Starts @n times what no dyno-init can read, with limits as absurd as root takes. */
+/* Starts @n times what no dyno-init can read. */
 static void attack_junk_specs(unsigned n) {
         int spec = make_spec(true), result = 0;
         unsigned n_results[2] = {0};
@@ -257,9 +257,6 @@ static void attack_junk_specs(unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 LaunchMessage msg = like_live(0x100 + i);
 
-                msg.start.disk_files = INT64_MAX >> 11; /* tmpfs takes no more */
-                msg.start.bandwidth = INT64_MAX;
-                msg.start.connections = msg.start.connection_rate = UINT32_MAX;
                 result = request(LAUNCH_START, &msg, &spec, 1);
                 n_results[result == 0]++;
         }

@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 
@@ -161,7 +162,8 @@ def test_answers_do_not_reach_the_successor(attacked, daemon):
     before = set(os.listdir(daemon.state_dir / "boot"))
     assert attacked.order(f"import {path}") == {"import": 0}
     path.unlink()
-    marker = wait_until(lambda: set(os.listdir(daemon.state_dir / "boot")) - before, "its tree is trusted").pop()
+    marker = wait_until(lambda: {name for name in set(os.listdir(daemon.state_dir / "boot")) - before
+                                 if re.fullmatch("slug-[0-9a-f]{64}", name)}, "its tree is trusted").pop()
     (daemon.state_dir / "boot" / marker).unlink()
     attacked.ended_for("leave-rebuild")
     wait_until(lambda: (daemon.state_dir / "boot" / marker).exists(), "it was made anew after all")
