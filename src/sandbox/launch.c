@@ -343,7 +343,7 @@ int sandbox_start_continue(SandboxStart *s, SandboxError *reterr) {
         uint32_t *phase = s->dyno.phase_usec;
         int r;
 
-        assert(s && reterr);
+        assert(reterr);
 
         r = launch_take_report(&s->pipes, &s->ready, &s->report, reterr);
         if (r == -EAGAIN)
