@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -171,27 +174,76 @@ static void signals(void) {
                         going();
 }
 
-static void timers(void) {
-        for (;;) {
-                struct sigevent event = {.sigev_notify = SIGEV_NONE};
-                struct itimerspec fast = {
-                        .it_interval = {.tv_nsec = 1000},
-                        .it_value = {.tv_nsec = 1000},
-                };
-                timer_t timer;
+/* Every process of the bomb's does the work on another processor than the one before. */
+static void next_processor(unsigned n) {
+        cpu_set_t one;
 
-                if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
+        CPU_ZERO(&one);
+        CPU_SET(n % (unsigned)sysconf(_SC_NPROCESSORS_ONLN), &one);
+        (void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+/* Of an ignored signal: up to Linux 6.12 each goes off in every tick, for nobody. */
+static void timers(void) {
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+        struct itimerspec fast = {.it_interval = {.tv_nsec = 1000}, .it_value = {.tv_nsec = 1000}};
+        timer_t timer;
+
+        (void)signal(SIGUSR1, SIG_IGN);
+        for (unsigned n = 0;; n++) {
+                next_processor(n);
+                if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) {
+                        (void)timer_settime(timer, 0, &fast, NULL);
+                } else {
                         going();
-                        continue;
+                        (void)usleep(10000);
                 }
-                (void)timer_settime(timer, 0, &fast, NULL);
         }
 }
 
-static void ptys(void) {
+#define INSTANT_SEC 2 /* all timers of all processes go off at the same instant, every so often */
+
+static void arm_for_an_instant(void) {
+        struct itimerspec at = {0};
+        int fds[10000];
+        unsigned n = 0;
+
+        while (n < sizeof(fds) / sizeof(fds[0]) &&
+               (fds[n] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)) >= 0)
+                n++;
+        for (;;) {
+                (void)clock_gettime(CLOCK_MONOTONIC, &at.it_value);
+                at.it_value.tv_sec += 2 * INSTANT_SEC - at.it_value.tv_sec % INSTANT_SEC;
+                at.it_value.tv_nsec = 0;
+                for (unsigned i = 0; i < n; i++)
+                        (void)timerfd_settime(fds[i], TFD_TIMER_ABSTIME, &at, NULL);
+                (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at.it_value, NULL);
+        }
+}
+
+/* No limit counts timers that are descriptors; as many as there is memory for. */
+static void instants(void) {
+        keep_spreading(64, arm_for_an_instant);
+}
+
+static void feed_a_terminal(void) {
+        static char block[4096];
+        struct termios settings;
+        int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+        (void)tcgetattr(fd, &settings);
+        settings.c_lflag = ICANON;
+        (void)tcsetattr(fd, TCSANOW, &settings);
+        memset(block, 'x', sizeof(block));
+        while (fd < 0)
+                (void)pause();
         for (;;)
-                if (open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC) < 0)
-                        going();
+                (void)!write(fd, block, sizeof(block));
+}
+
+/* Lines without an end: a worker of the kernel's takes each character, and throws it away. */
+static void ptys(void) {
+        keep_spreading(64, feed_a_terminal);
 }
 
 static void sysv(void) {
@@ -243,7 +295,8 @@ const Bomb bombs_kernel[] = {
         {"mqueues", "POSIX message queues", mqueues},
         {"signals", "pending signals", signals},
         {"timers", "timers, and the interrupts that they make", timers},
-        {"ptys", "pseudo terminals", ptys},
+        {"instants", "the interrupt in which timers go off", instants},
+        {"ptys", "pseudo terminals, and workers of the kernel", ptys},
         {"sysv", "System V IPC", sysv},
         {"formats", "runs of the host's modprobe", formats},
         {NULL, NULL, NULL},

@@ -101,11 +101,53 @@ static void bind_ports(void) {
         }
 }
 
+static struct sockaddr_in here(uint16_t port) {
+        return (struct sockaddr_in){
+                .sin_family = AF_INET,
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                .sin_port = htons(port),
+        };
+}
+
+#define ORPHANS 9000 /* of a process: nearly all descriptors that it may have */
+
+/* Closed with bytes that nobody takes: the kernel keeps the connection for a minute or more. */
+static void leave_orphans(void) {
+        static char block[65536];
+        const int small = 4096;
+        struct sockaddr_in at = here((uint16_t)(1024 + getpid() % 60000));
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 16) < 0)
+                return;
+        for (int n = 0; n < ORPHANS; n++) {
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+                if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+                    accept4(listener, NULL, NULL, SOCK_CLOEXEC) >= 0)
+                        while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
+                                ;
+                (void)close(fd);
+        }
+        going();
+        for (;;)
+                (void)pause();
+}
+
+static void orphans(void) {
+        spread(4, leave_orphans);
+        for (;;)
+                (void)pause();
+}
+
 const Bomb bombs_network[] = {
         {"connections", "the connection table, by TCP", connections},
         {"datagrams", "the connection table, by UDP", datagrams},
         {"bandwidth", "the uplink", bandwidth},
         {"loopback", "time of softirqs", loopback},
+        {"orphans", "the host's closed connections", orphans},
         {"ports", "ports and listening sockets", bind_ports},
         {NULL, NULL, NULL},
 };

@@ -10,6 +10,7 @@ import errno
 import os
 import pathlib
 import resource
+import socket
 
 import pytest
 
@@ -245,3 +246,34 @@ def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
         wait_until(lambda: nobody_opens_a_file() == errno.ENFILE, "nobody else opens a file")
         bomb.kill()
         wait_until(lambda: nobody_opens_a_file() == 0, "files can be opened again")
+
+
+def orphans():
+    """Of the whole host, whichever network namespace asks."""
+    words = pathlib.Path("/proc/net/sockstat").read_text().split()
+    return int(words[words.index("orphan") + 1])
+
+
+def host_close_delivers():
+    """What a service of the host has sent and not yet got rid of when it closes a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(listener.getsockname()) as client:
+        with listener.accept()[0] as service:
+            service.setblocking(False)
+            sent = service.send(bytes(1 << 20))
+        got = 0
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := client.recv(65536):
+                got += len(chunk)
+        return got == sent
+
+
+def test_orphan_bomb_takes_the_hosts_closed_connections_without_dynods_limit(gated):
+    bomb = gated("orphans")
+    bomb.going()
+    wait_until(lambda: orphans() > 20000, "there are many orphans", 120)
+    assert host_close_delivers()
+    with host_setting("/proc/sys/net/ipv4/tcp_max_orphans", 10000):
+        assert not host_close_delivers()
+        bomb.kill()
+        wait_until(host_close_delivers, "the host's services can close connections again")
