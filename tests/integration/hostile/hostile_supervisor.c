@@ -37,7 +37,7 @@ static uint32_t last_seq;
 static unsigned n_stale;                 /* answers to what we never asked */
 static int listen_fd = -EBADF;           /* the control socket */
 static int logger_fd = -EBADF;           /* our channel to the logger */
-static int given_fd = -EBADF;            /* came with the order */
+static int given_fd = -EBADF;            /* came with an order before */
 static uint8_t last_digest[DIGEST_SIZE]; /* of the last import */
 static char answer[4096];
 
@@ -749,9 +749,9 @@ static void serve(int fd) {
                channel_recv(fd, line, sizeof(line) - 1, &size, &fds) == 0) {
                 line[size] = '\0';
                 line[strcspn(line, "\r\n")] = '\0';
-                given_fd = TAKE_FD(fds.fd[0]);
+                if (fds.n > 0)
+                        given_fd = TAKE_FD(fds.fd[0]);
                 obey(line);
-                given_fd = safe_close(given_fd);
                 channel_fds_clear(&fds);
                 /* A client that takes us for the real one is left alone. */
                 if (answer[0] == '\0' || dprintf(fd, "%s\n", answer) < 0)

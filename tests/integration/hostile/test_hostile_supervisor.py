@@ -77,7 +77,8 @@ def test_socket_that_lingers_holds_nobody_up(attacked, root, daemon):
     before = dynos(daemon)
     with contextlib.ExitStack() as stack:
         for _ in range(10):
-            assert attacked.order("attached", descriptor=stack.enter_context(lingering_socket())) == {"start": 0}
+            attacked.give(stack.enter_context(lingering_socket()))
+            assert attacked.order("attached") == {"start": 0}
         wait_until(lambda: attacked.order("unknown") and dynos(daemon) == before, "their folders are gone")
 
 
@@ -86,7 +87,8 @@ def test_socket_that_lingers_in_a_message_with_too_many(attacked, daemon, monkey
     found = Root(daemon)
     with lingering_socket() as lingering:
         before = daemon.pids_of("dynod-supervisor")
-        assert attacked.order("break crowded", descriptor=lingering) is None
+        attacked.give(lingering)
+        assert attacked.order("break crowded") is None
         wait_until(lambda: set(daemon.pids_of("dynod-supervisor")) - set(before), "another supervisor", 60)
         attacked.connect()
     found.check()

@@ -11,6 +11,7 @@ import socket
 import struct
 
 import pytest
+from dynod_testing import wait_until
 from taken_over import lingering_socket
 
 CONNECTIONS_MAX = 64  # of one uid: control/quota.c
@@ -20,7 +21,7 @@ BUS_PATH, BUS_INTERFACE = "/org/dynod/Manager1", "org.dynod.Manager1"
 @pytest.fixture
 def answers(daemon):
     """Afterwards the same supervisor still answers."""
-    before = daemon.pids_of("dynod-supervisor")
+    before = wait_until(lambda: daemon.pids_of("dynod-supervisor"), "a supervisor")
     yield
     daemon.ok("host:info")
     assert daemon.pids_of("dynod-supervisor") == before
@@ -123,8 +124,7 @@ def test_unread_in_a_connection_that_is_dropped(daemon, answers):
         daemon.ok("version")
 
 
-def test_unread_in_a_connection_too_many(daemon):
-    """Of an own uid, since the supervisor counts by uid."""
+def test_unread_in_a_connection_too_many(daemon, answers):
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS_MAX):
             stack.enter_context(connect(daemon))
@@ -133,7 +133,7 @@ def test_unread_in_a_connection_too_many(daemon):
         with contextlib.suppress(ConnectionError):
             send_last_copy(last, lingering)
         assert is_closed(last)
-    daemon.ok("host:info")
+    wait_until(lambda: daemon.ctl("host:info").returncode == 0, "the others' connections have ended")
 
 
 def test_unread_in_a_socket_to_attach_to(daemon, answers):
