@@ -6,8 +6,9 @@
  *
  * close(2) of the last copy of a TCP socket waits as SO_LINGER says, which is for whoever sent
  * the socket to say; also if it only lies unread in the queue of a Unix socket that is closed,
- * or in one that lies there, or comes with a message that has room for fewer. A signal ends that wait for all of them. Between patience_begin()
- * and patience_end() one comes every PATIENCE_USEC: so it cannot come too early.
+ * or in one that lies there, or comes with a message that has room for fewer. A signal ends
+ * that wait for all of them. Between patience_begin() and patience_end() one comes every
+ * PATIENCE_USEC: so it cannot come too early.
  *
  * What no signal ends is not helped: close(2) of a file asks its file system, and one in user
  * space (FUSE) need not answer. Such files must not be received, or not be closed.
