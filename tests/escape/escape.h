@@ -26,14 +26,12 @@ enum {
 
 /* How an attempt is shown to work. */
 enum {
-        CONTROL_ROOT = 1 << 0, /* as root, in mount, net, ipc and uts namespaces to throw away */
-        CONTROL_USER = 1 << 1, /* in the same, as an ordinary user of the host */
-        CONTROL_LAYER_OFF =
-                1 << 2,          /* in a dyno, one layer of which is off: docs/escape-layers.md */
-        CONTROL_VM = 1 << 3,     /* the control only in the guest: other kernels lack the thing */
-        CONTROL_NATIVE = 1 << 4, /* the control only natively: the guest's kernel lacks it */
-        ATTEMPT_VM = 1 << 5,     /* the attempt, too, only in the guest */
-        ATTEMPT_NATIVE = 1 << 6, /* the attempt, too, only natively */
+        CONTROL_ROOT = 1 << 0,   /* as root, in mount, net, ipc and uts namespaces to throw away */
+        CONTROL_USER = 1 << 1,   /* in the same, as an ordinary user of the host */
+        CONTROL_VM = 1 << 2,     /* the control only in the guest: other kernels lack the thing */
+        CONTROL_NATIVE = 1 << 3, /* the control only natively: the guest's kernel lacks it */
+        ATTEMPT_VM = 1 << 4,     /* the attempt, too, only in the guest */
+        ATTEMPT_NATIVE = 1 << 5, /* the attempt, too, only natively */
 };
 
 typedef struct Attempt {

@@ -3,9 +3,10 @@
 /*
  * Switches one layer of a dyno off, in a build for tests alone: the linker puts the
  * functions below in front of those that set the layers up (--wrap, see CMakeLists.txt),
- * and ESCAPE_LAYER_OFF in the environment names the one that does nothing. All others are
- * what the product has; only the read-back, which would end the dyno, is told off and prints
- * what it saw.
+ * and ESCAPE_LAYER_OFF in the environment names the one that does nothing, or several with
+ * "+" between them. All others are what the product has; only the read-back, which would end
+ * the dyno, is told off and prints what it saw. "switched=LAYER" at the end says that what
+ * sets a layer up was called, and did nothing.
  *
  * A layer that is off is off for good: what would still hold by accident is undone, too,
  * as capabilities that an exec would drop, or descriptors that close themselves.
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -45,14 +47,56 @@
 static const SandboxHost *the_host;
 static uid_t the_uid;
 
-static bool is_off(const char *layer) {
-        const char *off = getenv("ESCAPE_LAYER_OFF");
+#define LAYERS_MAX 4 /* that are off at once */
 
-        return off && strcmp(off, layer) == 0;
+static pid_t driver;
+static bool *switched; /* by their order in ESCAPE_LAYER_OFF; the dyno's processes write, too */
+
+/* The place of @layer in ESCAPE_LAYER_OFF, or negative. */
+static int find_off(const char *layer) {
+        const char *off = getenv("ESCAPE_LAYER_OFF");
+        size_t len = strlen(layer);
+
+        for (int i = 0; off && i < LAYERS_MAX; i++) {
+                size_t n = strcspn(off, "+");
+
+                if (n == len && strncmp(off, layer, n) == 0)
+                        return i;
+                off = off[n] ? off + n + 1 : NULL;
+        }
+        return -1;
 }
 
-/* A key of root's, for attempts to find. */
-__attribute__((constructor)) static void keep_a_key(void) {
+static bool is_off(const char *layer) {
+        int i = find_off(layer);
+
+        if (i >= 0)
+                switched[i] = true;
+        return i >= 0;
+}
+
+static void print_switched(void) {
+        const char *off = getenv("ESCAPE_LAYER_OFF");
+
+        if (getpid() != driver)
+                return;
+        for (int i = 0; off && i < LAYERS_MAX; i++) {
+                size_t n = strcspn(off, "+");
+
+                if (switched[i])
+                        printf("switched=%.*s\n", (int)n, off);
+                off = off[n] ? off + n + 1 : NULL;
+        }
+}
+
+__attribute__((constructor)) static void begin(void) {
+        driver = getpid();
+        switched =
+                mmap(NULL, LAYERS_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (switched == MAP_FAILED || atexit(print_switched) != 0)
+                abort();
+
+        /* A key of root's, for attempts to find. */
         (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
         (void)syscall(SYS_add_key, "user", "escape", "x", 1, KEY_SPEC_SESSION_KEYRING);
 }
@@ -90,7 +134,7 @@ WRAP(int, seccomp_filter_load, const SeccompFilter *filter) {
         if (is_off("filters") || (of_dyno && is_off("seccomp")) ||
             (!of_dyno && is_off("own-filter")))
                 return 0;
-        if (of_dyno && is_off("no_new_privs"))
+        if (of_dyno && find_off("no_new_privs") >= 0)
                 return 0; /* it was loaded with the capabilities */
         return __real_seccomp_filter_load(filter);
 }
@@ -138,16 +182,24 @@ static int raise_all(void) {
         return 0;
 }
 
+long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
+
+/* By number, and past what is in front of syscall(2) below: a keyring of the dyno's own. */
+static int join_keyring(void) {
+        return __real_syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0) < 0 ? -errno
+                                                                                          : 0;
+}
+
 WRAP(int, capabilities_drop_all, void) {
         if (is_off("capabilities"))
                 return raise_all();
-        if (is_off("no_new_privs")) {
+        if (find_off("no_new_privs") >= 0) {
                 int r;
 
                 /* Without the flag a filter needs a capability, so it comes before they go. */
                 r = capabilities_raise(CAP_SYS_ADMIN);
                 if (r == 0)
-                        r = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ? -errno : 0;
+                        r = join_keyring();
                 if (r == 0)
                         r = __real_seccomp_filter_load(&the_host->filter);
                 if (r < 0)
@@ -190,7 +242,11 @@ WRAP(int, unshare, int flags) {
         return flags == CLONE_NEWCGROUP && is_off("cgroup") ? 0 : __real_unshare(flags);
 }
 
-long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
+WRAP(int, sethostname, const char *name, size_t size) {
+        /* It would be the host's. */
+        return is_off("uts") ? 0 : __real_sethostname(name, size);
+}
+
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
         struct clone_args clone;
@@ -201,8 +257,12 @@ long __wrap_syscall(long number, ...) {
         for (size_t i = 0; i < 6; i++)
                 arg[i] = va_arg(ap, long);
         va_end(ap);
-        if (number == SYS_keyctl && the_host && (is_off("keyring") || is_off("no_new_privs")))
+        if (number == SYS_keyctl && the_host &&
+            (is_off("keyring") || find_off("no_new_privs") >= 0))
                 return 0; /* of no_new_privs: done with the filter */
+        /* What a launcher without pivot_root(2) does: the host's tree stays mounted above. */
+        if (number == SYS_pivot_root && is_off("pivot"))
+                return chroot(".");
         if (number == SYS_clone3 && the_host) {
                 memcpy(&clone, (const void *)arg[0], sizeof(clone)); /* NOLINT */
                 if (is_off("pid"))
@@ -260,7 +320,10 @@ WRAP(int, mount_bind, int from_fd, const char *from, int dir_fd, const char *pat
 }
 
 WRAP(int, umount2, const char *target, int flags) {
-        return strcmp(target, ".") == 0 && is_off("old-root") ? 0 : __real_umount2(target, flags);
+        /* After a chroot(2) there is no old root on top. */
+        return strcmp(target, ".") == 0 && (is_off("old-root") || find_off("pivot") >= 0)
+                       ? 0
+                       : __real_umount2(target, flags);
 }
 
 /* ---- limits, descriptors ---- */
@@ -271,8 +334,13 @@ WRAP(int, limits_apply, uint32_t process_limit) {
 
 WRAP(int, close_range, unsigned first, unsigned last, int flags) {
         if (flags != 0 && is_off("descriptors")) {
-                for (int fd = (int)first; fd < 1024; fd++)
-                        (void)fcntl(fd, F_SETFD, 0);
+                for (int fd = (int)first; fd < 1024; fd++) {
+                        struct stat st;
+
+                        /* The launcher waits for the end of the pipe of reports. */
+                        if (fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode))
+                                (void)fcntl(fd, F_SETFD, 0);
+                }
                 return 0;
         }
         return __real_close_range(first, last, flags);

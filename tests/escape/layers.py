@@ -4,7 +4,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import struct
 import subprocess
@@ -19,6 +18,7 @@ from sandbox_lab import TREES, Lab, open_to_all  # noqa: E402
 LAYERS = {
     "none": "nothing: all layers are on",
     "seccomp": "the dyno's filter; dynod's own, which every dyno inherits, still holds",
+    "own-filter": "dynod's own filter; the dyno's still holds",
     "filters": "every filter, dynod's own too",
     "apparmor": "the profile",
     "capabilities": "capabilities: the dyno has every one of its user namespace",
@@ -32,6 +32,7 @@ LAYERS = {
     "cgroup": "the cgroup namespace",
     "net": "the network namespace",
     "old-root": "that the old root is unmounted",
+    "pivot": "pivot_root: chroot in its place, with the host's tree mounted above",
     "masks": "the masks of /proc",
     "readonly": "read-only mounts",
     "nosuid": "nosuid, nodev and noexec of mounts",
@@ -42,11 +43,21 @@ LAYERS = {
     "init-flag": "that dyno-init sets itself not dumpable",
     "init-mode": "that dyno-init is a file that its user may not read, and so not dumpable",
     "dumpable": "both: dyno-init is dumpable",
+    "filters+namespace-limits": "two at once, of which either holds alone",
+    "filters+keyring": "the same",
+    "nosuid+no_new_privs": "the same",
+    "descriptors+init-descriptors": "the same",
 }
 
+# dyno-init's own: a program without the layer, or its file's mode, and nothing to be switched.
+OF_INIT = {"none", "init-descriptors", "init-flag", "init-mode", "dumpable"}
+# What an ordinary host holds, in the namespaces that a dyno is in when it has none of its own.
+OF_THE_HOST = ["ipc/shared-memory", "ipc/messages", "ipc/semaphores", "ipc/queue", "ipc/host-name",
+               "ipc/abstract-socket", "network/listener-of-others"]
+
 # Who starts dyno-init with the layers of its own off.
-INITS = {"dumpable": "dyno-init-dumpable", "init-flag": "dyno-init-dumpable", "init-descriptors": "dyno-init-descriptors", "pid": "dyno-init-pid"}
-WITHOUT_OWN_FILTER = {"own-filter", "filters"}
+INITS = {"dumpable": "dyno-init-dumpable", "init-flag": "dyno-init-dumpable", "init-descriptors": "dyno-init-descriptors",
+         "descriptors+init-descriptors": "dyno-init-descriptors", "pid": "dyno-init-pid"}
 
 
 def file_capability(owner):
@@ -62,7 +73,14 @@ class LayerLab(Lab):
         super().__init__(work, build)
         tree, slug = work / "stack/tree", work / "slug"
         (tree / "bin").mkdir()
-        os.chown(tree / "bin", TREES, TREES)
+        (tree / "etc/debian_version").write_text("12\n", encoding="ascii")
+        for path in (tree / "bin", tree / "etc/debian_version"):
+            os.chown(path, TREES, TREES)
+        # On a disk, whose file system does what an attempt asks of it when no layer is in the way.
+        self.scratch = work / "scratch"
+        self.scratch.mkdir()
+        subprocess.run(["mount", "--bind", self.scratch, self.scratch], check=True)
+        self.config("apparmor cgroup-memory cgroup-cpu cgroup-pids cgroup-io tc quota", self.scratch)
         for path, mode, capability in (
                 (slug / "escape", 0o755, None), (slug / "setuid", 0o4755, None), (slug / "setgid", 0o2755, None),
                 (slug / "filecap", 0o755, TREES), (tree / "bin/escape-setuid", 0o6755, None),
@@ -74,7 +92,8 @@ class LayerLab(Lab):
                 os.setxattr(path, "security.capability", file_capability(capability))
 
     def attempts(self, layer):
-        """What became of each attempt with @layer off, by name; and what the read-back saw."""
+        """What became of each attempt with @layer off, by name; what the read-back saw; and
+        which layers were switched."""
         init = self.work / "libexec/dyno-init"
         init.unlink()
         shutil.copy(self.build / "tests/escape" / INITS[layer] if layer in INITS else
@@ -84,27 +103,33 @@ class LayerLab(Lab):
         for words in (["--remove", "squashfs"], ["--remove", "sctp"], ["--remove", "rxrpc"], ["tls"]):
             if shutil.which("modprobe"):
                 subprocess.run(["modprobe", "--quiet", *words], check=False)
-        env = os.environ | {"ESCAPE_LAYER_OFF": layer}
-        if layer not in WITHOUT_OWN_FILTER:
-            env["CONFINE"] = "1"
+        env = os.environ | {"ESCAPE_LAYER_OFF": layer, "CONFINE": "1"}
+        shutil.rmtree(self.scratch / "sbx", ignore_errors=True)
         # Where a namespace is off, the dyno has the driver's, which is not the machine's.
         done = subprocess.run(
             ["unshare", "--net", "--ipc", "--uts", "sh", "-c",
              'ip link set lo up && ip link add eth0 type bridge && ip link set eth0 up && exec "$@"', "-",
+             self.build / "tests/escape/escape", "hold", *OF_THE_HOST, "--",
              self.build / "tests/escape/escape_layers", self.work / "dynod.conf", self.work, self.cgroup,
              "app", "/app/escape run all"],
             capture_output=True, text=True, timeout=120 * time_factor(), check=False, env=env)
         assert done.returncode == 0, f"{layer}: {done.stdout[-1000:]}{done.stderr[-2000:]}"
         assert "exit=0" in done.stdout and "removed=0" in done.stdout, f"{layer}: {done.stdout[-1000:]}"
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        seen = [line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("readback=")]
+        seen, switched = ([line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith(key + "=")]
+                          for key in ("readback", "switched"))
         return {line["name"]: line["error"] if line["outcome"] == "refused" else line["outcome"]
-                for line in lines}, seen
+                for line in lines}, seen, switched
+
+    def close(self):
+        subprocess.run(["umount", self.scratch], check=True)
+        super().close()
 
 
 def single(table):
     """Pairs (attempt, layer): with that one layer off, nothing stops the attempt."""
-    return {(name, layer) for layer, found in table.items() for name, told in found.items() if told == "through"}
+    return {(name, layer) for layer, found in table.items() for name, told in found.items()
+            if told == "through" and "+" not in layer}
 
 
 def load_profile(name):
@@ -136,8 +161,8 @@ def read_exceptions(path):
 
 
 # The name in an attempt's "stopped_by", where another one is switched off here.
-STATED = {"filters": "seccomp", "uid": "user", "init-descriptors": "descriptors", "init-flag": "dumpable",
-          "init-mode": "dumpable"}
+STATED = {"filters": "seccomp", "pivot": "apparmor", "uid": "user", "init-descriptors": "descriptors",
+          "init-flag": "dumpable", "init-mode": "dumpable"}
 
 
 def unstated(attempts, table):
@@ -146,27 +171,44 @@ def unstated(attempts, table):
             if STATED.get(layer, layer) not in attempts[name]["stopped_by"].split()}
 
 
-def network_attempts():
-    """What tests/integration/network tries with either half of the firewall off, and with both."""
-    text = (pathlib.Path(__file__).resolve().parents[1] / "integration/network/test_network_isolation.py").read_text()
-    found = re.findall(r'"layers", LAYERS\)\n(?:@.*\n)*def test_(\w+)\(', text)
-    assert found
-    return [name.replace("_", " ") for name in found]
+# What tests/integration/network leaves on, by the columns of the table.
+HALVES = {"nft": "tc off", "tc": "nft off", "none": "both off"}
+FIREWALL_HEAD = f"| attempt | {' | '.join(HALVES.values())} |\n|---|---|---|---|\n"
 
 
-def document(attempts, table, seen, exceptions):
+def firewall_rows(results):
+    """Lines of the firewall's table, of {test: {what was on: whether it ended as it must}}."""
+    rows = []
+    for test, found in results.items():
+        if not HALVES.keys() <= found.keys():
+            continue  # about one half alone
+        # With both off the attempt must get through, or it proves nothing.
+        cells = ["**through**" if found[on] == (on == "none") else "holds" for on in HALVES]
+        rows.append(f"| {test.removeprefix('test_').replace('_', ' ')} | {' | '.join(cells)} |")
+    return rows
+
+
+def firewall_rows_of(text):
+    """The same of a document."""
+    table = text.partition(FIREWALL_HEAD)[2]
+    return [line for line in table.splitlines() if line.startswith("| ")]
+
+
+def document(attempts, table, seen, exceptions, firewall):
     """docs/escape-layers.md."""
     lines = ["""\
 # What stops an escape
 
 Made by `tests/escape/test_layers.py` in the guest of the VM tests; do not edit. To make it anew:
-`tests/vm/run … -k test_layers --show-layer-table`, see docs/HACKING.md.
+`tests/vm/run … --show-layer-table`, see docs/HACKING.md; a stale one fails there.
 
 Each attempt of `tests/escape` was made in a dyno with all layers and in dynos with one layer
 off each. An answer is an errno, "killed" (by the filter), "nothing" (the call worked and
 reached nothing of anybody else), "absent" (what to attack is not in there) or **through**.
 The archives' own layer, the unpacker, is off in all of them: set-id bits and file
-capabilities are in the trees.
+capabilities are in the trees. Where a namespace is off, the dyno is in one in which others have
+System V objects, queues, abstract sockets, a listener on the loopback and a host name. The mount
+namespace has no column: without it the dyno's root would become the host's; `pivot` is nearest.
 
 ## Layers
 
@@ -185,21 +227,20 @@ It saw what was off as the last column says.
     for (reason, layer), names in reasons.items():
         lines.append(f"* `{layer}`: {reason}. {', '.join(f'`{name}`' for name in sorted(names))}")
     lines += ["", "## All attempts", "",
-              "Layers whose absence changes no answer are not named.", "",
+              "Layers whose absence changes no answer are not named; of two at once, what neither changes alone.", "",
               "| attempt | tries to | answer | with one layer off |", "|---|---|---|---|"]
     for name, attempt in attempts.items():
         if name not in table["none"]:
-            continue
+            continue  # not for the guest's kernel
         base = table["none"][name]
         groups = {}
         for layer, found in table.items():
-            if found[name] != base:
+            halves = {table[half][name] for half in layer.split("+")[:-1] + layer.split("+")[1:] if "+" in layer}
+            if found[name] != base and found[name] not in halves:
                 groups.setdefault("**through**" if found[name] == "through" else found[name], []).append(layer)
         cell = "; ".join(f"{', '.join(layers)}: {told}" for told, layers in groups.items()) or "same"
         lines.append(f"| `{name}` | {attempt['tries']} | {base} | {cell} |")
     lines += ["", "## The two halves of the firewall", "",
               "`tests/integration/network` makes each of these attempts with both halves, with either one off, and",
-              "with neither, when it must get through.", "",
-              "| attempt | tc off | nft off | both off |", "|---|---|---|---|"]
-    lines += [f"| {name} | holds | holds | **through** |" for name in network_attempts()]
+              "with neither, when it must get through.", "", FIREWALL_HEAD.rstrip("\n"), *firewall]
     return "\n".join(lines) + "\n"

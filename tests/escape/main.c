@@ -4,6 +4,7 @@
  *      escape list                     every attempt, as JSON lines
  *      escape run NAME...|all          makes attempts here: in a dyno
  *      escape control NAME...|all      makes attempts as their controls say: outside, as root
+ *      escape hold NAME... -- PROGRAM...   makes what these attempts look for, and executes PROGRAM
  *      escape calls [user]             every system call by number; as an ordinary user
  *      escape watch|lock FILE...       see watch.h
  *      escape identity CAPABILITIES    ends with ESCAPE_GAINED if its file gave it further ones
@@ -213,7 +214,7 @@ static const char *error_name(int error) {
 
 static int print_attempt(const Attempt *a, int *unused) {
         static const char *const flags[] = {
-                "root", "user", "layer-off", "control-vm", "control-native", "vm", "native"};
+                "root", "user", "control-vm", "control-native", "vm", "native"};
         const char *comma = "";
 
         (void)unused;
@@ -275,6 +276,27 @@ static int identity(const char *callers) {
                        : ESCAPE_GAINED_NOT;
 }
 
+static int set_up_one(const Attempt *a, int *unused) {
+        (void)unused;
+        return a->set_up ? a->set_up() : 0;
+}
+
+/* What is held are names in our namespaces, and descriptors that stay open. */
+static int hold(char **names) {
+        char **program = names;
+
+        while (*program && strcmp(*program, "--") != 0)
+                program++;
+        if (!*program)
+                return 2;
+        *program++ = NULL;
+        if (for_each(set_up_one, names, 0) != 0)
+                return 1;
+        (void)execv(program[0], program);
+        perror(program[0]);
+        return 1;
+}
+
 int main(int argc, char **argv) {
         char all[] = "all";
         char *const everything[] = {all, NULL};
@@ -287,6 +309,8 @@ int main(int argc, char **argv) {
                 return enter_throw_away() < 0 || become_user() < 0 ? 1 : calls_print();
         if (argc == 3 && strcmp(argv[1], "identity") == 0)
                 return identity(argv[2]);
+        if (argc >= 5 && strcmp(argv[1], "hold") == 0)
+                return hold(argv + 2);
         if (argc >= 3 && strcmp(argv[1], "watch") == 0)
                 return watch_files(argv + 2);
         if (argc >= 3 && strcmp(argv[1], "lock") == 0)

@@ -3,22 +3,31 @@
 /* The control groups: limits are only limits while the dyno cannot write them. */
 
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "escape.h"
 
 #define LINE_SIZE 4096
 
-/* Where cgroup2 is mounted: its place differs among hosts. */
+/* Where cgroup2 is mounted: its place differs among hosts, not among dynos. */
 static int find_cgroup2(char *ret, size_t size) {
-        FILE *f = fopen("/proc/self/mounts", "re");
         char line[LINE_SIZE], where[1024], type[64];
         int r = -ENOENT;
+        FILE *f;
 
+        if (!escape_is_control) {
+                (void)snprintf(ret, size, "/sys/fs/cgroup");
+                return 0;
+        }
+        f = fopen("/proc/self/mounts", "re");
         if (!f)
                 return -errno;
         while (r < 0 && fgets(line, sizeof(line), f))
@@ -31,16 +40,38 @@ static int find_cgroup2(char *ret, size_t size) {
         return r;
 }
 
+/* The name of the own group, "/" in a dyno: more where its cgroup namespace is missing. */
+static int group_name(char *ret, size_t size) {
+        FILE *f = fopen("/proc/self/cgroup", "re");
+        char line[LINE_SIZE];
+        int r = -ENOENT;
+
+        if (!f)
+                return -errno;
+        while (r < 0 && fgets(line, sizeof(line), f))
+                if (strncmp(line, "0::/", 4) == 0) {
+                        line[strcspn(line, "\n")] = '\0';
+                        (void)snprintf(ret, size, "%s", line + 3);
+                        r = 0;
+                }
+        (void)fclose(f);
+        return r;
+}
+
 /*
  * In a control the root of the groups has none of the limits' files: a child stands in for
  * the dyno's own group.
  */
 static int own_group(char *ret, size_t size) {
         int r = find_cgroup2(ret, size);
+        size_t n;
 
-        if (r < 0 || !escape_is_control)
+        if (r < 0)
                 return r;
-        (void)strncat(ret, "/escape-control", size - strlen(ret) - 1);
+        n = strlen(ret);
+        if (!escape_is_control)
+                return group_name(ret + n, size - n);
+        (void)strncat(ret, "/escape-control", size - n - 1);
         return mkdir(ret, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
@@ -115,6 +146,26 @@ static int groups_above_set_up(void) {
         return attempt_write(path, "0");
 }
 
+/* A child that begins in a group of the caller's choice. */
+static int clone_into(void) {
+        struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+        char path[LINE_SIZE];
+        int fd = find_cgroup2(path, sizeof(path)) < 0
+                         ? -1
+                         : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        long pid;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        args.cgroup = (uint64_t)fd;
+        pid = syscall(SYS_clone3, &args, sizeof(args));
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                _exit(0);
+        return attempt_wait((pid_t)pid);
+}
+
 /* The classic: a program that the host runs as root when a group of version 1 empties. */
 static int release_agent(void) {
         static const char *const files[] = {
@@ -168,6 +219,14 @@ const Attempt attempts_cgroup[] = {
                 .error = EROFS,
                 .control = CONTROL_ROOT,
                 .run = make_child,
+        },
+        {
+                .name = "cgroup/clone-into",
+                .tries = "have a child begin in another group",
+                .stopped_by = "seccomp user",
+                .error = ENOSYS,
+                .control = CONTROL_ROOT,
+                .run = clone_into,
         },
         {
                 .name = "cgroup/above",

@@ -47,6 +47,16 @@ static int leak(void) {
         return open("/etc", O_RDONLY | O_DIRECTORY) < 0 ? -errno : 0;
 }
 
+/* What leads on: dyno-init has none, and dynod many. */
+static int leaked_folder(void) {
+        struct stat st;
+
+        for (int fd = 0; fd < FDS_MAX; fd++)
+                if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+                        return 0;
+        return ATTEMPT_NOTHING;
+}
+
 /* CVE-2024-21626: a working folder outside of the root, by /proc/self/fd. */
 static int working_folder(void) {
         char cwd[4096];
@@ -213,6 +223,18 @@ static int whiteout(void) {
         return attempt_result(mknod(path, S_IFCHR | 0600, makedev(0, 0)));
 }
 
+/* In /tmp anybody may make one: it is no device. Moved into /app it would hide a file. */
+static int whiteout_by_rename(void) {
+        const char *path = escape_is_control ? "/tmp/hidden" : "/app/hidden";
+        int r;
+
+        if (mknod("/tmp/whiteout", S_IFCHR | 0600, makedev(0, 0)) < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(rename("/tmp/whiteout", path));
+        (void)unlink("/tmp/whiteout");
+        return r;
+}
+
 #define WALK(name_, tries_, stopped_by_, run_, set_up_)                                            \
         {                                                                                          \
                 .name = "descriptor/" name_, .tries = tries_, .stopped_by = stopped_by_,           \
@@ -221,6 +243,11 @@ static int whiteout(void) {
 
 const Attempt attempts_descriptor[] = {
         WALK("leaked", "find a descriptor that dynod left open", "descriptors", leaked, leak),
+        WALK("leaked-folder",
+             "find a folder that dynod left open",
+             "descriptors",
+             leaked_folder,
+             leak),
         WALK("working-folder",
              "find a working folder outside of its root",
              "descriptors root",
@@ -288,6 +315,14 @@ const Attempt attempts_descriptor[] = {
                 .error = EPERM,
                 .control = CONTROL_USER,
                 .run = whiteout,
+        },
+        {
+                .name = "descriptor/whiteout-by-rename",
+                .tries = "move such a device from /tmp to where overlayfs finds it",
+                .stopped_by = "kernel",
+                .error = EXDEV,
+                .control = CONTROL_USER,
+                .run = whiteout_by_rename,
         },
         {.name = NULL},
 };

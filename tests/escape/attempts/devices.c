@@ -3,6 +3,8 @@
 /* Devices: making nodes of them, and programs of another system-call table. */
 
 #include <fcntl.h>
+#include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -65,6 +67,64 @@ static int node_disk(void) {
         return make_and_open(S_IFBLK, major, minor);
 }
 
+/* ---- devices that are there ---- */
+
+/* Open to every user where a host has them, and each a large part of its kernel. */
+static int named_devices(void) {
+        static const char *const paths[] = {
+                "/dev/kvm",
+                "/dev/vhost-net",
+                "/dev/vhost-vsock",
+                "/dev/vhost-vdpa-0",
+                "/dev/userfaultfd",
+                "/dev/fuse",
+                "/dev/net/tun",
+                "/dev/vfio/vfio",
+                "/dev/dri/renderD128",
+                "/dev/nvidia0",
+                "/dev/udmabuf",
+                "/dev/sgx_enclave",
+                "/dev/ntsync",
+                "/dev/loop-control",
+                "/dev/mem",
+        };
+        int r = ATTEMPT_ABSENT;
+
+        for (size_t i = 0; r == ATTEMPT_ABSENT && i < sizeof(paths) / sizeof(paths[0]); i++) {
+                r = attempt_open(paths[i], O_RDONLY);
+                if (r == -ENOENT || r == -ENOTDIR)
+                        r = ATTEMPT_ABSENT;
+        }
+        return r;
+}
+
+static bool is_pseudo(dev_t device) {
+        const unsigned minor_number = minor(device);
+
+        switch (major(device)) {
+        case 1: /* null zero full random urandom */
+                return minor_number == 3 || minor_number == 5 ||
+                       (minor_number >= 7 && minor_number <= 9);
+        case 5: /* tty ptmx */
+                return minor_number == 0 || minor_number == 2;
+        default:
+                return major(device) >= 136 && major(device) <= 143; /* terminals of its own */
+        }
+}
+
+static int find_device(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
+        (void)path;
+        (void)kind;
+        (void)ftw;
+        return (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)) && !is_pseudo(st->st_rdev);
+}
+
+static int any_device(void) {
+        int r = nftw("/dev", find_device, 16, FTW_PHYS);
+
+        return r < 0 ? -errno : r > 0 ? 0 : ATTEMPT_NOTHING;
+}
+
 /* ---- other system-call tables ---- */
 
 /* getpid(2) of a 32-bit program. Its registers are 32 bits wide, so no pointer is passed. */
@@ -119,6 +179,22 @@ const Attempt attempts_devices[] = {
              "attach a file as a disk",
              CONTROL_ROOT | CONTROL_VM,
              node_loop_control),
+        {
+                .name = "devices/named",
+                .tries = "reach KVM, vhost, userfaultfd, a graphics card",
+                .stopped_by = "root",
+                .error = ATTEMPT_ABSENT,
+                .control = CONTROL_ROOT,
+                .run = named_devices,
+        },
+        {
+                .name = "devices/any",
+                .tries = "find any device in /dev that is none of nothing, chance and terminals",
+                .stopped_by = "root",
+                .error = ATTEMPT_NOTHING,
+                .control = CONTROL_USER,
+                .run = any_device,
+        },
         {
                 .name = "devices/int80",
                 .tries = "make a call by the table of 32-bit programs",

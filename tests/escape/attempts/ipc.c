@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "escape.h"
@@ -25,6 +26,7 @@
 #define QUEUE "/escape-queue"
 #define ABSTRACT "escape-abstract"
 #define SOCKET_PATH "/tmp/escape.sock"
+#define HOST_NAME "escape-host"
 
 /* ---- System V ---- */
 
@@ -74,6 +76,20 @@ static int queue(void) {
 
 static int queue_set_up(void) {
         return attempt_result(mq_open(QUEUE, O_RDWR | O_CREAT | O_CLOEXEC, 0666, NULL));
+}
+
+/* ---- the name ---- */
+
+static int host_name(void) {
+        struct utsname uts;
+
+        if (uname(&uts) < 0)
+                return -errno;
+        return strcmp(uts.nodename, HOST_NAME) == 0 ? 0 : ATTEMPT_NOTHING;
+}
+
+static int host_name_set_up(void) {
+        return attempt_result(sethostname(HOST_NAME, strlen(HOST_NAME)));
 }
 
 /* ---- Unix sockets ---- */
@@ -232,6 +248,15 @@ const Attempt attempts_ipc[] = {
                 .set_up = shared_memory_set_up,
         },
         OBJECT("queue", "read a POSIX queue of others", queue, queue_set_up),
+        {
+                .name = "ipc/host-name",
+                .tries = "learn the name of the host",
+                .stopped_by = "uts",
+                .error = ATTEMPT_NOTHING,
+                .control = CONTROL_USER,
+                .run = host_name,
+                .set_up = host_name_set_up,
+        },
         {
                 .name = "ipc/abstract-socket",
                 .tries = "connect to an abstract socket of others",

@@ -311,14 +311,16 @@ static int huge_memfd(void) {
 
 /* ---- files by handle: shocker.c, CVE-2014-3519 ---- */
 
-static int handle_of_root(void) {
+/* Of any file; overlayfs gives none. */
+static int handle_of_file(void) {
         struct {
                 struct file_handle handle;
                 unsigned char bytes[MAX_HANDLE_SZ];
         } h = {.handle = {.handle_bytes = MAX_HANDLE_SZ}};
         int mount_id;
 
-        return attempt_result(name_to_handle_at(AT_FDCWD, "/etc", &h.handle, &mount_id, 0));
+        return attempt_result(name_to_handle_at(
+                AT_FDCWD, escape_is_control ? "/etc" : "/tmp", &h.handle, &mount_id, 0));
 }
 
 static int open_by_handle(void) {
@@ -528,7 +530,7 @@ const Attempt attempts_kernel[] = {
                 set_up_huge_pages),
         ATTEMPT("huge-memfd",
                 "the same by a memfd",
-                "seccomp",
+                "seccomp apparmor",
                 EINVAL,
                 CONTROL_ROOT | CONTROL_VM,
                 huge_memfd,
@@ -538,7 +540,7 @@ const Attempt attempts_kernel[] = {
                 "seccomp",
                 EPERM,
                 CONTROL_USER,
-                handle_of_root,
+                handle_of_file,
                 NULL),
         ATTEMPT("open-by-handle",
                 "open the host's root by its inode (shocker)",

@@ -55,6 +55,29 @@ static int by_setns(const char *kind) {
         return fd < 0 ? -errno : attempt_result(setns(fd, 0));
 }
 
+/* In a control, where the own one is nothing to join: one of a child's. */
+static int by_setns_of_child(void) {
+        char path[48];
+        int ready[2], fd;
+        pid_t pid;
+
+        if (pipe2(ready, O_CLOEXEC) < 0)
+                return ATTEMPT_BROKEN;
+        pid = fork();
+        if (pid == 0) {
+                if (unshare(CLONE_NEWUSER) < 0 || write(ready[1], "", 1) != 1)
+                        _exit(1);
+                for (;;)
+                        (void)pause();
+        }
+        (void)close(ready[1]);
+        if (pid < 0 || read(ready[0], path, 1) != 1)
+                return ATTEMPT_BROKEN;
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : attempt_result(setns(fd, CLONE_NEWUSER));
+}
+
 #define KIND(lower, flag)                                                                          \
         static int unshare_##lower(void) {                                                         \
                 return by_unshare(flag);                                                           \
@@ -77,6 +100,11 @@ KIND(ipc, CLONE_NEWIPC)
 KIND(uts, CLONE_NEWUTS)
 KIND(cgroup, CLONE_NEWCGROUP)
 KIND(user, CLONE_NEWUSER)
+
+static int setns_any_user(void) {
+        return escape_is_control ? by_setns_of_child() : setns_user();
+}
+
 KIND(time, CLONE_NEWTIME)
 /* A time namespace has no flag of clone(2): its bit is part of the signal there. */
 KIND_CLONE(mnt, CLONE_NEWNS)
@@ -177,8 +205,8 @@ const Attempt attempts_namespaces[] = {
                 .tries = "join a user namespace again, to have all capabilities in it",
                 .stopped_by = BY_ALL,
                 .error = EPERM,
-                .control = CONTROL_LAYER_OFF,
-                .run = setns_user,
+                .control = CONTROL_ROOT,
+                .run = setns_any_user,
         },
         THREE(time, "a time namespace"),
         {

@@ -251,9 +251,9 @@ static int filter_that_allows(void) {
                 .error = error_, .control = control_, .run = run_,                                 \
         }
 
-#define NAMESPACE(name_, tries_, run_, set_up_)                                                    \
+#define NAMESPACE(name_, tries_, layers_, run_, set_up_)                                           \
         {                                                                                          \
-                .name = "others/" name_, .tries = tries_, .stopped_by = "user", .error = EPERM,    \
+                .name = "others/" name_, .tries = tries_, .stopped_by = layers_, .error = EPERM,   \
                 .control = CONTROL_ROOT, .run = run_, .set_up = set_up_,                           \
         }
 
@@ -301,7 +301,7 @@ const Attempt attempts_others[] = {
         {
                 .name = "init/kill",
                 .tries = "kill dyno-init",
-                .stopped_by = "pid",
+                .stopped_by = "pid user",
                 .error = ATTEMPT_NOTHING,
                 .control = CONTROL_USER,
                 .run = init_kill,
@@ -309,7 +309,7 @@ const Attempt attempts_others[] = {
         {
                 .name = "init/stop",
                 .tries = "stop dyno-init",
-                .stopped_by = "pid",
+                .stopped_by = "pid user",
                 .error = ATTEMPT_NOTHING,
                 .control = CONTROL_USER,
                 .run = init_stop,
@@ -317,7 +317,7 @@ const Attempt attempts_others[] = {
         {
                 .name = "init/segv",
                 .tries = "crash dyno-init",
-                .stopped_by = "pid",
+                .stopped_by = "pid user",
                 .error = ATTEMPT_NOTHING,
                 .control = CONTROL_USER,
                 .run = init_segv,
@@ -333,21 +333,25 @@ const Attempt attempts_others[] = {
         NAMESPACE(
                 "owner-of-network",
                 "get the user namespace that owns the network",
+                "user",
                 owner_of_network,
                 NULL),
         NAMESPACE(
                 "owner-of-mounts",
                 "get the user namespace that owns the mounts",
+                "user",
                 owner_of_mounts,
                 NULL),
         NAMESPACE(
                 "parent-of-users",
                 "get the host's user namespace",
+                "user kernel",
                 parent_of_users,
                 parent_of_users_set_up),
         NAMESPACE(
                 "parent-of-pids",
                 "get the host's pid namespace",
+                "kernel",
                 parent_of_pids,
                 parent_of_pids_set_up),
         {

@@ -210,7 +210,7 @@ const Attempt attempts_terminal[] = {
         {
                 .name = "terminal/line-discipline",
                 .tries = "reach a driver of serial lines through its terminal",
-                .stopped_by = "seccomp",
+                .stopped_by = "seccomp kernel",
                 .error = EPERM,
                 .control = CONTROL_ROOT,
                 .run = line_discipline,

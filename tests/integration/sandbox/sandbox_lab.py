@@ -64,12 +64,12 @@ class Lab:
         subprocess.run(["unshare", f"--net={work}/net", "sh", "-c",
                         "ip link set lo up && ip link add eth0 type bridge"], check=True)
 
-    def config(self, allow_missing):
+    def config(self, allow_missing, scratch="tmpfs"):
         (self.work / "dynod.conf").write_text(
             f"state_dir = {self.work}\nrun_dir = {self.work}/run\n"
             f"libexec_dir = {self.work}/libexec\ndata_dir = {SOURCE}/profiles\n"
             "supervisor_user = 1000\nlogger_user = 1001\ncontrol_group = 1000\n"
-            f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nscratch = tmpfs\nresolvers = 9.9.9.9\n",
+            f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nscratch = {scratch}\nresolvers = 9.9.9.9\n",
             encoding="ascii")
 
     def drive(self, command, argument="-", timeout=60, **env):
