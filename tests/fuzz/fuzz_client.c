@@ -5,7 +5,7 @@
  * a terminal, on which no control character may arrive. An odd one: a dyno-init that was
  * taken over at the other end of an attach socket.
  *
- * Covers: cli/render.c cli/ps.c cli/layers.c cli/table.c cli/json.c cli/text.c
+ * Covers: cli/render.c cli/ps.c cli/layers.c cli/table.c cli/json.c cli/text.c:50
  *          cli/attach.c ipc/channel.c
  */
 

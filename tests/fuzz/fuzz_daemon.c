@@ -6,7 +6,7 @@
  * records of any content and order. No command may crash, hang or leave a descriptor open, and
  * no control character arrives on a terminal.
  *
- * Covers: cli/client.c cli/cmd_logs.c cli/log_filter.c cli/json.c
+ * Covers: cli/client.c cli/cmd_logs.c cli/log_filter.c:50 cli/json.c
  * Options: -max_len=4096
  */
 

@@ -7,7 +7,7 @@
  * Whatever happens: what comes from within the dyno has no effect, a signal reaches no process
  * but the command, its group or those of the dyno, and an order to end always ends it.
  *
- * Covers: init/init.c
+ * Covers: init/init.c:55
  */
 
 #include <assert.h>
