@@ -10,6 +10,7 @@
  * Covers: image/extract.c image/archive_source.c image/tar_watch.c image/tree_writer.c
  *          image/entry_name.c image/slug_finish.c image/stack_finish.c image/gzip_stream.c
  *          image/procfile.c image/fetch.c image/unpack_report.c image/tree_remove.c
+ *          image/tar_records.c image/tar_sparse.c image/path_set.c
  * Options: -max_len=32768
  */
 
