@@ -79,7 +79,6 @@ int rollout_open(Rollout *rollout, const char *path, int *ret_fd, Failure *reter
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
 
-        /* O_NONBLOCK: a FIFO without a writer must not stop us here; undone below */
         fd = standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                             : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0) {
