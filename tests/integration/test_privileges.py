@@ -311,12 +311,12 @@ DESCRIPTORS = {
         **SERVICE, "CGROUP r": 1, "RUN/supervisor r": 1, "STATE/supervisor/dynod.db rw": 1,
         "STATE/supervisor/dynod.db-shm rw": 1, "STATE/supervisor/dynod.db-wal rw": 1,
         "anon_inode:[eventpoll] rw": 1, "anon_inode:[signalfd] rw": 1, "anon_inode:[timerfd] rw": 2,
-        "anon_inode:[eventfd] rw": 1, "socket rw": 3},
+        "pipe r": 1, "socket rw": 3},
     "dynod-logger": {
         **SERVICE, "RUN/dynos r": 1, f"{FIFO_APP} r": 1, f"{FIFO_LOG} r": 1, "STATE/logs r": 1,
         "STATE/logs/pinned r": 1, "STATE/logs/pinned/history.1 rw": 1, "STATE/logs/pinned/DYNO.app rw": 1,
         "STATE/logs/pinned/DYNO.log rw": 1, "anon_inode:[eventpoll] rw": 1, "anon_inode:[signalfd] rw": 1,
-        "anon_inode:[eventfd] rw": 1, "anon_inode:inotify r": 1, "socket rw": 1},
+        "pipe r": 1, "anon_inode:inotify r": 1, "socket rw": 1},
     "dynod-unpacker": {
         "stdin /dev/null rw": 1, "stdout /dev/null rw": 1, "stderr /dev/null rw": 1,
         "STATE/tmp/IMPORT/archive w": 1, "pipe r": 1, "pipe w": 1, "socket rw": 1},
@@ -340,7 +340,7 @@ def descriptors_of_root(daemon):
         "STATE/lock rw": 1, "STATE/slugs r": 1, "STATE/stacks r": 1, "STATE/tmp r": 1,
         "anon_inode:bpf-map rw": 2, "anon_inode:bpf-prog rw": 2, "anon_inode:inotify r": 1,
         "anon_inode:[eventpoll] rw": 3, "anon_inode:[signalfd] rw": 1,
-        "anon_inode:[eventfd] rw": 2, "anon_inode:[pidfd] rw": 3, "socket rw": 11,
+        "pipe r": 2, "pipe w": 2, "anon_inode:[pidfd] rw": 3, "socket rw": 11,
         "net r": slots + 1, "user r": 2 * slots + 1}
     if daemon.is_installed:
         held |= {"CGROUP/keeper/cgroup.events r": 1, "STATE/scratch/fs/dynod r": 1,
