@@ -149,10 +149,10 @@ def test_the_kernel_has_what_the_size_says(daemon, dynos, name):
     for shown in queues(dyno):
         assert shown.startswith("qdisc tbf") and f" rate {rate} " in shown, shown
     table = {kind: output("nft", "list", kind.split()[0], "inet", daemon.instance, kind.split()[1])
-             for kind in ("set rates", "map counts_from", "map counts_to")}
+             for kind in ("set rates_from", "set rates_to", "map counts_from", "map counts_to")}
     link = dyno["link"]
-    assert re.search(rf'"{link}" limit rate over {new}/second', table["set rates"]), table
     for way in ("from", "to"):
+        assert re.search(rf'"{link}" limit rate over {new}/second', table[f"set rates_{way}"]), table
         assert re.search(rf'"{link}" : goto count-{connections}-{way}\b', table[f"map counts_{way}"]), table
 
 
