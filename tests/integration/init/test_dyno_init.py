@@ -176,15 +176,13 @@ def test_what_the_command_left_running_is_killed(start):
 
 def test_order_reaches_all_or_the_command_alone(start):
     code = """
-import os, signal, sys, time
+import os, signal
+awaited = (signal.SIGTERM, signal.SIGUSR2)
+signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
 name = "child" if os.fork() == 0 else "main"
-def on_signal(signo, frame):
-    os.write(1, f"{name} {signo}\\n".encode())
-signal.signal(signal.SIGTERM, on_signal)
-signal.signal(signal.SIGUSR2, on_signal)
 os.write(1, f"{name} ready\\n".encode())
 while True:
-    time.sleep(100)
+    os.write(1, f"{name} {signal.sigwait(awaited)}\\n".encode())
 """
     dyno = start(python(code))
     dyno.app.until("main ready")
