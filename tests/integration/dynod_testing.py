@@ -291,6 +291,7 @@ class Daemon:
 def reconfigured(daemon, text):
     """dynod with some more lines of configuration."""
     folder = pathlib.Path("/etc/dynod/dynod.conf.d") if daemon.is_installed else daemon.folder / "dynod.conf.d"
+    made = not folder.exists()
     folder.mkdir(exist_ok=True)
     drop_in = folder / "91-test.conf"
     drop_in.write_text(text)
@@ -299,6 +300,8 @@ def reconfigured(daemon, text):
         yield
     finally:
         drop_in.unlink()
+        if made:
+            folder.rmdir()
         daemon.restart()
 
 
