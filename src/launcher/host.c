@@ -31,7 +31,7 @@
 
 /* ---- cgroup root ---- */
 
-/* dynod-scope asks systemd for the same. */
+/* Where there is a scope, dynod-scope asks systemd for the same. */
 static int bound_processes(const Launcher *launcher) {
         uint64_t most = sizes_all_dynos(sizes_host_tasks());
         char text[32];

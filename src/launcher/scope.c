@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "launcher/child.h"
 #include "launcher/scope.h"
+#include "launcher/sizes.h"
 #include "sandbox/cgroup.h"
 
 /* systemd has seen the end of the old one by then, or it is tried again. */
@@ -19,8 +20,9 @@
 int scope_ask(const Launcher *launcher, char *ret, size_t size) {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF, pidfd = -EBADF;
-        char program[] = "dynod-scope", instance[INSTANCE_NAME_SIZE], timeout[24], keeper[24];
-        char *argv[] = {program, instance, timeout, keeper, NULL};
+        char program[] = "dynod-scope", instance[INSTANCE_NAME_SIZE], timeout[24], keeper[24],
+             tasks[24];
+        char *argv[] = {program, instance, timeout, keeper, tasks, NULL};
         ChildSpec child = {.argv = argv, .fds = &write_fd, .n_fds = 1, .outlives_us = true};
         int pipe_fds[2], r;
         ssize_t n;
@@ -43,6 +45,7 @@ int scope_ask(const Launcher *launcher, char *ret, size_t size) {
                 launcher->config->stop_grace_usec / USEC_PER_SEC + 30);
         (void)snprintf(
                 keeper, sizeof(keeper), "%" PRIu32, launcher->config->uid_base + CONFIG_UID_KEEPER);
+        (void)snprintf(tasks, sizeof(tasks), "%" PRIu64, sizes_all_dynos(sizes_host_tasks()));
         child.path = path;
         r = child_spawn(&child, &pid, &pidfd);
         if (r < 0)

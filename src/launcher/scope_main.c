@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * dynod-scope INSTANCE GRACE_SECONDS UID: makes INSTANCE-dynos.scope if it is missing and
- * writes the path of its cgroup to descriptor 3. Short-lived, so that the launcher needs
- * no D-Bus library.
+ * dynod-scope INSTANCE GRACE_SECONDS UID TASKS: makes INSTANCE-dynos.scope if it is missing,
+ * sets its limits and writes the path of its cgroup to descriptor 3. Short-lived, so that the
+ * launcher needs no D-Bus library.
  *
  * Dynos live in a scope of their own, never below dynod.service, because systemd 252
  * cannot restart a service whose cgroup has delegated children. A scope ends with its
@@ -151,7 +151,7 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "ssa(sv)a(sa(sv))",
                         unit,
                         "fail",
-                        6,
+                        4,
                         "Description",
                         "s",
                         "Dynos of dynod",
@@ -162,16 +162,9 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
                         "Delegate",
                         "b",
                         1,
-                        "CPUWeight",
-                        "t",
-                        CPU_WEIGHT,
                         "TimeoutStopUSec",
                         "t",
                         stop_usec,
-                        /* As launcher/sizes.h has it where there is no systemd. */
-                        "TasksMaxScale",
-                        "u",
-                        UINT32_MAX / 4 * 3,
                         0);
         if (r < 0) {
                 log_error(
@@ -192,6 +185,40 @@ static int make_scope(sd_bus *bus, const char *unit, pid_t keeper, uint64_t stop
         }
 
         return wanted.done ? 0 : -ETIMEDOUT;
+}
+
+/*
+ * Also for a scope that an earlier dynod made. TasksMax and not TasksMaxScale: of the latter
+ * systemd 252 writes down a tenth, which holds from the next daemon-reload on.
+ */
+static int set_limits(sd_bus *bus, const char *unit, uint64_t tasks) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call_method(
+                bus,
+                SYSTEMD,
+                SYSTEMD_PATH,
+                SYSTEMD ".Manager",
+                "SetUnitProperties",
+                &error,
+                NULL,
+                "sba(sv)",
+                unit,
+                1,
+                2,
+                "CPUWeight",
+                "t",
+                CPU_WEIGHT,
+                "TasksMax",
+                "t",
+                tasks == 0 ? UINT64_MAX : tasks); /* UINT64_MAX: infinity */
+        if (r < 0)
+                log_error(
+                        "systemd refuses the limits of %s: %s",
+                        unit,
+                        error.message ? error.message : strerror(-r));
+        return r < 0 ? r : 0;
 }
 
 static int
@@ -220,13 +247,14 @@ get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, uid_t uid, char *gr
 
 int main(int argc, char **argv) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        uint64_t grace_sec, uid;
+        uint64_t grace_sec, uid, tasks;
         char unit[64], group[512];
         int r;
 
         log_open("dynod-scope", false);
-        if (argc != 4 || !instance_name_is_valid(argv[1]) || parse_u64(argv[2], &grace_sec) < 0 ||
-            parse_u64(argv[3], &uid) < 0 || uid == 0 || uid >= UINT32_MAX) {
+        if (argc != 5 || !instance_name_is_valid(argv[1]) || parse_u64(argv[2], &grace_sec) < 0 ||
+            parse_u64(argv[3], &uid) < 0 || uid == 0 || uid >= UINT32_MAX ||
+            parse_u64(argv[4], &tasks) < 0) {
                 log_error("Started by dynod only.");
                 return 2;
         }
@@ -241,6 +269,8 @@ int main(int argc, char **argv) {
         if (r >= 0)
                 r = get_scope(
                         bus, unit, grace_sec * USEC_PER_SEC, (uid_t)uid, group, sizeof(group));
+        if (r == 0)
+                r = set_limits(bus, unit, tasks);
         if (r < 0) {
                 (void)log_error_errno(r, "Cannot get %s: %m", unit);
                 return 1;

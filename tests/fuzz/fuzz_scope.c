@@ -218,14 +218,15 @@ int scope_main(int argc, char **argv);
 #undef main
 
 static void run(void) {
-        char name[] = "dynod-scope", instance[] = "fuzz", grace[] = "30", uid[] = "61000";
-        char *argv[] = {name, instance, grace, uid, NULL};
+        char name[] = "dynod-scope", instance[] = "fuzz", grace[] = "30", uid[] = "61000",
+             tasks[] = "1000";
+        char *argv[] = {name, instance, grace, uid, tasks, NULL};
         int status;
 
         lives = placed = false;
         written[0] = '\0';
         now_usec = USEC_PER_SEC;
-        status = scope_main(4, argv);
+        status = scope_main(5, argv);
         assert(status == 0 || status == 1);
         assert((status == 0) == (written[0] != '\0'));
         if (status == 0)
