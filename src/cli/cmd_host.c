@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/render.h"
+#include "cli/text.h"
 #include "dynod/bus.h"
 #include "dynod/exit_status.h"
 
@@ -118,11 +119,13 @@ static char *host_line(Invocation *invocation) {
 }
 
 int cmd_help(Invocation *invocation, Failure *reterr) {
-        _cleanup_free_ char *line = NULL;
+        _cleanup_free_ char *line = NULL, *clean = NULL;
 
         if (invocation->n_args > 0)
                 return help_print(invocation->output, invocation->args[0], NULL, reterr);
         if (!invocation->client)
                 line = host_line(invocation);
-        return help_print(invocation->output, NULL, line ?: "", reterr);
+        if (line)
+                clean = text_clean(line, strlen(line));
+        return help_print(invocation->output, NULL, clean ?: "", reterr);
 }

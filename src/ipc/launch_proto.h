@@ -42,7 +42,7 @@ typedef enum LaunchType {
         /* replies and events, launcher to supervisor */
         LAUNCH_HELLO, /* LaunchHello; fds: config memfd, listening socket, cgroup root, run folder */
         LAUNCH_LOGGER,    /* LaunchHeader; fds: a fresh channel to the logger */
-        LAUNCH_DYNO,      /* LaunchDynoFacts: one living dyno, after HELLO: adopted */
+        LAUNCH_DYNO,      /* LaunchDynoFacts: one living dyno, between HELLO and READY: adopted */
         LAUNCH_READY,     /* LaunchHeader: all living dynos were told */
         LAUNCH_REPLY,     /* LaunchReply: to all requests but the two below and START */
         LAUNCH_STARTED,   /* LaunchStarted: to START */

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "logs/spool.h"
 
+#define OFFSET_MAX (UINT64_MAX / 2)         /* bytes; no dyno writes so much, and sums stay sums */
 #define SPOOL_MAGIC UINT32_C(0x44594c53)    /* "DYLS" */
 #define EMPTY_BYTES ((size_t)64 * 1024)     /* a file that is all done is emptied from here on */
 #define REPLACE_BYTES ((size_t)1024 * 1024) /* one that is not is replaced from here on … */
@@ -81,7 +82,8 @@ static int read_head(Spool *spool) {
         n = pread(spool->fd, &head, sizeof(head), 0);
         if (n < 0)
                 return -errno;
-        if (n != sizeof(head) || head.magic != SPOOL_MAGIC || head.done < head.base)
+        if (n != sizeof(head) || head.magic != SPOOL_MAGIC || head.done < head.base ||
+            head.done > OFFSET_MAX)
                 return -EBADMSG;
 
         size = (uint64_t)st.st_size - sizeof(head);
@@ -261,6 +263,8 @@ int spool_redo(Spool *spool, uint64_t done) {
                 return 0;
         if (done <= spool->end)
                 return spool_commit(spool, done);
+        if (done > OFFSET_MAX)
+                return -EBADMSG;
 
         /*
          * The history knows more than the file: a dyno that was over was found again, or

@@ -385,7 +385,9 @@ static int on_launch_event(const LaunchMessage *msg, ChannelFds *fds, void *user
         case LAUNCH_LOGGER:
                 return log_client_connect(manager->log, TAKE_FD(fds->fd[0]));
         case LAUNCH_DYNO:
-                return manager->config ? on_dyno(manager, &msg->facts) : -EBADMSG;
+                /* Later, nothing would ask whether its app still wants it. */
+                return manager->config && !manager->ready ? on_dyno(manager, &msg->facts)
+                                                          : -EBADMSG;
         case LAUNCH_READY:
                 return on_ready(manager);
         case LAUNCH_RELOADED:

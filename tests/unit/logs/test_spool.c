@@ -239,6 +239,25 @@ static void test_foreign_file_is_refused(void **state) {
         assert_int_equal(spool_open(&spool, temp->fd, "link"), -ELOOP);
 }
 
+/* By a damaged disk: what is added to it must not begin at zero again. */
+static void test_offset_near_the_end_of_numbers_is_refused(void **state) {
+        const struct {
+                uint32_t magic, reserved;
+                uint64_t base, done;
+                char text[8];
+        } damaged = {UINT32_C(0x44594c53), 0, UINT64_MAX - 3, UINT64_MAX - 3, "one\ntw\n"};
+        _cleanup_(spool_freep) Spool *spool = NULL;
+        TempDir *temp = *state;
+        int fd = openat(temp->fd, NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_int_equal(write(fd, &damaged, sizeof(damaged)), sizeof(damaged));
+        (void)close(fd);
+        assert_int_equal(spool_open(&spool, temp->fd, NAME), -EBADMSG);
+        assert_int_equal(unlinkat(temp->fd, NAME, 0), 0);
+        assert_int_equal(spool_open(&spool, temp->fd, NAME), 0);
+        assert_int_equal(spool_redo(spool, UINT64_MAX - 3), -EBADMSG);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void) {
@@ -253,6 +272,7 @@ int main(void) {
                 CASE(test_full_spool_takes_no_more),
                 CASE(test_file_without_a_whole_head_is_new),
                 CASE(test_foreign_file_is_refused),
+                CASE(test_offset_near_the_end_of_numbers_is_refused),
         };
 
         return cmocka_run_group_tests_name("logs/spool", tests, NULL, NULL);
