@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -490,8 +491,10 @@ static void setup(World *w) {
         static unsigned n;
         static char base[FUZZ_PATH_SIZE];
 
-        if (base[0] == '\0')
+        if (base[0] == '\0') {
+                (void)signal(SIGPIPE, SIG_IGN); /* our children's ends of pipes are ours, too */
                 fuzz_folder(base);
+        }
         (void)snprintf(w->folder, sizeof(w->folder), "%.60s/%u", base, n++);
         (void)mkdir(w->folder, 0700);
         fuzz_mkdir(w->folder, "dynos");

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from arena import (DEADLY, HOPELESS_USEC, RATIO, THROUGH_THE_LOGGER, TRASH, WARM_UP, Figures, Thrown,
-                   bomb_names)
+                   Verdict, bomb_names)
 from dynod_testing import wait_until
 
 pytestmark = pytest.mark.vm
@@ -61,6 +61,15 @@ def test_lost_requests_are_not_outvoted():
     fine, lost = ([9] * (WARM_UP + 200), 1), ([None] + [9] * (WARM_UP + 199), 1)
     assert Figures([fine, fine]).failed == 0 and Figures([fine, lost, fine]).failed == 1
     assert Figures([([9] * (WARM_UP + 90) + [None] * 10, 1)]).quantile(99) == HOPELESS_USEC
+
+
+def test_one_round_that_stood_still_is_noise_and_most_are_not():
+    fine, still = [([9] * (WARM_UP + 150), 1)] * 2, [([9] * (WARM_UP + 100) + [900] * 50, 1)] * 2
+    benign = Figures(fine)
+    assert Verdict([fine] * 3 + [still] * 2, benign).good()
+    assert Verdict([fine] * 3 + [still] * 2, benign).ratio > RATIO
+    assert not Verdict([fine] * 2 + [still] * 3, benign).good()
+    assert not Verdict([still], benign).good()
 
 
 STARTS = 4
