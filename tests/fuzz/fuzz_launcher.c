@@ -310,6 +310,8 @@ static void on_store_event(void *userdata, const StoreEvent *event) {
                 .layer = LAYER_STORE,
         };
 
+        if (event->seq == 0) /* who asked is gone: as launcher/main.c has it */
+                return;
         if (event->type == STORE_FETCHED)
                 link_send(launcher, &fetched, sizeof(fetched), NULL, 0);
         else if (event->type == STORE_EXTRACTED)

@@ -7,6 +7,8 @@ supervisor closes.
 
 import contextlib
 import os
+import pathlib
+import signal
 import socket
 import struct
 
@@ -31,6 +33,19 @@ def connect(daemon):
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.connect(str(daemon.socket))
     return client
+
+
+@contextlib.contextmanager
+def stopped_supervisor(daemon):
+    """Else it may be done with a socket before we are, and ours is the copy that waits."""
+    pid = daemon.pids_of("dynod-supervisor")[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T",
+                   "it is stopped")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def send_last_copy(carrier, descriptor):
@@ -117,8 +132,8 @@ def read_until(client, text):
 
 def test_unread_in_a_connection_that_is_dropped(daemon, answers):
     with lingering_socket() as lingering, connect(daemon) as client:
-        client.sendall(b"x" * 4096)  # no line of D-Bus is as long
-        with contextlib.suppress(ConnectionError):
+        with stopped_supervisor(daemon):
+            client.sendall(b"x" * 4096)  # no line of D-Bus is as long
             send_last_copy(client, lingering)
         assert is_closed(client)
         daemon.ok("version")
@@ -129,8 +144,8 @@ def test_unread_in_a_connection_too_many(daemon, answers):
         for _ in range(CONNECTIONS_MAX):
             stack.enter_context(connect(daemon))
         lingering = stack.enter_context(lingering_socket())
-        last = stack.enter_context(connect(daemon))
-        with contextlib.suppress(ConnectionError):
+        with stopped_supervisor(daemon):
+            last = stack.enter_context(connect(daemon))
             send_last_copy(last, lingering)
         assert is_closed(last)
     wait_until(lambda: daemon.ctl("host:info").returncode == 0, "the others' connections have ended")
@@ -142,7 +157,7 @@ def test_unread_in_a_socket_to_attach_to(daemon, answers):
         client.sendall(b"\0AUTH ANONYMOUS\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n")
         read_until(client, b"AGREE_UNIX_FD\r\n")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
+        with stopped_supervisor(daemon), ours, theirs:
             send_last_copy(ours, lingering)
             socket.send_fds(client, [exec_call()], [theirs.fileno()])
         read_until(client, b"no-such-app")
