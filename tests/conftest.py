@@ -35,6 +35,7 @@ def pytest_configure(config):
     config.firewall_results = {}
     config.addinivalue_line("markers", "vm: needs AppArmor, cgroup controllers or systemd")
     config.addinivalue_line("markers", "native: about an instance of its own; not for the VM")
+    config.addinivalue_line("markers", "alone: measures; nothing else may run on the machine meanwhile")
     config.addinivalue_line("markers", "soak: long; only ./run-tests soak runs it")
 
 

@@ -22,7 +22,7 @@ from dynod_testing import make_slug, time_factor, wait_until
 
 COUNT, RATE = 170, 100  # requests of a window, and requests a second
 WARM_UP = 20            # of them are not counted: caches are still the other neighbour's
-WINDOWS = 2             # of a round, beside the bomb and beside the benign dyno each
+WINDOWS = 2             # of a round beside the bomb, with one beside the benign dyno after each round
 ROUNDS = 5
 RATIO = 3.0             # p99 beside a bomb against p99 beside a benign neighbour
 # What ends a check early, after that many rounds.
@@ -263,10 +263,10 @@ class Arena:
         return any(dyno["state"] == "up" for dyno in self.one_offs())
 
     def measure_benign(self):
-        """Windows beside the benign dyno; kept for the next check, which comes just after."""
+        """A window beside the benign dyno; kept for the next check, which comes just after."""
         wait_until(lambda: not any(TRASH.iterdir()), "nothing of a bomb is left to remove", 60)
         with self.beside_benign():
-            self.recent = [self.load() for _ in range(WINDOWS)]
+            self.recent = [self.load()]
         return self.recent
 
     def check(self, name, *command, attached=True, deadly=False):

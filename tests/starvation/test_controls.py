@@ -17,7 +17,7 @@ import pytest
 from arena import RATIO
 from dynod_testing import set_quota, wait_until
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.alone]
 
 MB = 1 << 20
 SCRATCH = pathlib.Path("/var/lib/dynod/scratch/fs")

@@ -18,7 +18,7 @@ from arena import (DEADLY, HOPELESS_USEC, RATIO, THROUGH_THE_LOGGER, TRASH, WARM
                    Verdict, bomb_names)
 from dynod_testing import wait_until
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.alone]
 
 STRESS_NG = ("sh", "-c", "LD_LIBRARY_PATH=/app/lib exec ./stress-ng --temp-path /tmp $0")
 
