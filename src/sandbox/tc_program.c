@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * The programs are written down as instructions, because a compiler for BPF would be a
- * build dependency, for 150 instructions. The tests send real packets through them.
- */
+/* The tests send real packets through the programs. */
 
 #include <assert.h>
 #include <errno.h>
@@ -16,9 +13,8 @@
 #include "config/config.h"
 #include "ipc/launch_proto.h"
 #include "sandbox/bpf_call.h"
+#include "sandbox/bpf_code.h"
 #include "sandbox/tc_program.h"
-
-#define PROGRAM_MAX 256 /* instructions */
 
 /* Open ports of all dynos together: 1024 with all the services that a policy can have. */
 #define PORTS_MAX (1024 * NETWORK_SERVICES_MAX)
@@ -38,8 +34,7 @@ typedef struct PortKey {
 } PortKey;
 
 typedef enum Label {
-        LABEL_NONE,
-        LABEL_DROP,
+        LABEL_DROP = BPF_LABEL_FIRST,
         LABEL_FORWARD,
         LABEL_LOCAL,
         LABEL_PASS,
@@ -48,94 +43,7 @@ typedef enum Label {
         LABEL_PORT,
         LABEL_CLASSIFIED,
         LABEL_HOST_PORT,
-        _LABEL_MAX,
 } Label;
-
-typedef struct Assembler {
-        struct bpf_insn code[PROGRAM_MAX];
-        Label jump_to[PROGRAM_MAX]; /* of instructions whose target is not known yet */
-        size_t n;
-        size_t place[_LABEL_MAX];
-} Assembler;
-
-static void emit(Assembler *a, uint8_t code, uint8_t dst, uint8_t src, int off, int32_t imm) {
-        assert(a->n < PROGRAM_MAX);
-
-        a->code[a->n++] = (struct bpf_insn){
-                .code = code,
-                .dst_reg = dst & 0xf,
-                .src_reg = src & 0xf,
-                .off = (int16_t)off,
-                .imm = imm,
-        };
-}
-
-static void move(Assembler *a, uint8_t dst, uint8_t src) {
-        emit(a, BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0);
-}
-
-static void set(Assembler *a, uint8_t dst, int32_t value) {
-        emit(a, BPF_ALU64 | BPF_MOV | BPF_K, dst, 0, 0, value);
-}
-
-static void alu(Assembler *a, uint8_t operation, uint8_t dst, int32_t value) {
-        emit(a, BPF_ALU64 | operation | BPF_K, dst, 0, 0, value);
-}
-
-/* @size: BPF_B, BPF_H, BPF_W */
-static void load(Assembler *a, uint8_t size, uint8_t dst, uint8_t base, int off) {
-        emit(a, BPF_LDX | BPF_MEM | size, dst, base, off, 0);
-}
-
-static void store(Assembler *a, uint8_t size, uint8_t base, int off, uint8_t src) {
-        emit(a, BPF_STX | BPF_MEM | size, base, src, off, 0);
-}
-
-static void store_value(Assembler *a, uint8_t size, uint8_t base, int off, int32_t value) {
-        emit(a, BPF_ST | BPF_MEM | size, base, 0, off, value);
-}
-
-static void call(Assembler *a, int32_t function) {
-        emit(a, BPF_JMP | BPF_CALL, 0, 0, 0, function);
-}
-
-static void stack_address(Assembler *a, uint8_t dst, int off) {
-        move(a, dst, BPF_REG_10);
-        alu(a, BPF_ADD, dst, off);
-}
-
-static void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t value, Label to) {
-        a->jump_to[a->n] = to;
-        emit(a, BPF_JMP | condition | BPF_K, reg, 0, 0, value);
-}
-
-/* 32 bits: an immediate with the top bit set would be sign-extended in a 64-bit compare. */
-static void jump_if_word(Assembler *a, uint8_t condition, uint8_t reg, uint32_t value, Label to) {
-        a->jump_to[a->n] = to;
-        emit(a, BPF_JMP32 | condition | BPF_K, reg, 0, 0, (int32_t)value);
-}
-
-static void jump_if_reg(Assembler *a, uint8_t condition, uint8_t reg, uint8_t other, Label to) {
-        a->jump_to[a->n] = to;
-        emit(a, BPF_JMP | condition | BPF_X, reg, other, 0, 0);
-}
-
-static void jump(Assembler *a, Label to) {
-        a->jump_to[a->n] = to;
-        emit(a, BPF_JMP | BPF_JA, 0, 0, 0, 0);
-}
-
-static void place(Assembler *a, Label label) {
-        a->place[label] = a->n;
-}
-
-static void link_labels(Assembler *a) {
-        for (size_t i = 0; i < a->n; i++)
-                if (a->jump_to[i] != LABEL_NONE) {
-                        assert(a->place[a->jump_to[i]] > i);
-                        a->code[i].off = (int16_t)(a->place[a->jump_to[i]] - i - 1);
-                }
-}
 
 /*
  * Registers and stack of both programs. r6: the packet's context, r7: the link's entry,
@@ -173,10 +81,7 @@ enum {
 
 /* r0 = the map's element of the link whose index is on the stack, or NULL. */
 static void look_up_link(Assembler *a, int map_fd) {
-        /* BPF_LD and BPF_IMM are both 0, and written down nevertheless. */
-        /* NOLINTNEXTLINE(misc-redundant-expression) */
-        emit(a, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_fd);
-        emit(a, 0, 0, 0, 0, 0);
+        map_address(a, BPF_REG_1, map_fd);
         stack_address(a, BPF_REG_2, STACK_KEY);
         call(a, BPF_FUNC_map_lookup_elem);
 }
@@ -204,11 +109,9 @@ static void begin(Assembler *a, int map_fd) {
 }
 
 static void end(Assembler *a) {
-        set(a, BPF_REG_0, TC_ACT_OK);
-        emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+        leave(a, TC_ACT_OK);
         place(a, LABEL_DROP);
-        set(a, BPF_REG_0, TC_ACT_SHOT);
-        emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+        leave(a, TC_ACT_SHOT);
         link_labels(a);
 }
 
