@@ -227,8 +227,10 @@ static bool check_inspected(const LaunchMessage *msg) {
                     !is_line(inspected->layers[i].detail, sizeof(inspected->layers[i].detail)))
                         return false;
 
-        if (inspected->n_blockers > BLOCKERS_MAX || inspected->n_shadowed > SHADOWED_MAX ||
-            inspected->module_guard >= _MODULE_GUARD_MAX)
+        for (size_t i = 0; i < _GUARD_MAX; i++)
+                if (inspected->guards[i] >= _GUARD_STATE_MAX)
+                        return false;
+        if (inspected->n_blockers > BLOCKERS_MAX || inspected->n_shadowed > SHADOWED_MAX)
                 return false;
         for (size_t i = 0; i < inspected->n_blockers; i++)
                 if (!check_blocker(&inspected->blockers[i]))

@@ -328,14 +328,20 @@ typedef struct LaunchBlocker {
         char table[FILTER_NAME_SIZE], chain[FILTER_NAME_SIZE];
 } LaunchBlocker;
 
-/* Can a dyno have the host start modprobe? sandbox/module_guard.h */
-typedef enum ModuleGuard {
-        MODULES_REFUSED,
-        MODULES_NO_MODPROBE, /* kernel.modprobe is empty, or the kernel has no modules at all */
-        MODULES_NO_LSM,      /* bpf is none of the kernel's security modules */
-        MODULES_NO_PIN,      /* it could not be made, or others removed it */
-        _MODULE_GUARD_MAX,
-} ModuleGuard;
+/* What BPF programs keep from dynos: sandbox/guards.h */
+typedef enum Guard {
+        GUARD_MODULES, /* having the host start modprobe */
+        GUARD_LOCKS,   /* more record locks than they may have */
+        _GUARD_MAX,
+} Guard;
+
+typedef enum GuardState {
+        GUARD_HOLDS,
+        GUARD_NOT_NEEDED, /* kernel.modprobe is empty, or the kernel has no modules at all */
+        GUARD_NO_LSM,     /* bpf is none of the kernel's security modules */
+        GUARD_NO_PIN,     /* it could not be made, or others removed it */
+        _GUARD_STATE_MAX,
+} GuardState;
 
 typedef struct LaunchInspected {
         LaunchHeader header;
@@ -349,7 +355,7 @@ typedef struct LaunchInspected {
         uint8_t n_blockers, n_shadowed;
         uint16_t shadowed[SHADOWED_MAX];
         LaunchBlocker blockers[BLOCKERS_MAX];
-        uint8_t module_guard; /* ModuleGuard; HOSTED alone */
+        uint8_t guards[_GUARD_MAX]; /* GuardState; HOSTED alone */
         /* HOSTED alone: public addresses of the host that public_ports are not open at, 255: or more */
         uint8_t public_left_out;
 } LaunchInspected;

@@ -26,7 +26,7 @@ static const unsigned kept[] = {
         CAP_SYS_RESOURCE, /* limits above the host's, oom_score_adj of dyno-init */
         CAP_SYS_CHROOT,   /* setns(2) to a mount namespace, for ps:exec */
         CAP_BPF,          /* the tc program on kernels that ask for this instead of SYS_ADMIN */
-        CAP_PERFMON,      /* the same, for its pointer arithmetic; the program of dynod-modules */
+        CAP_PERFMON,      /* the same, for its pointer arithmetic; the programs of dynod-guards */
 };
 /* clang-format on */
 

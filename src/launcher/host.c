@@ -20,7 +20,7 @@
 #include "launcher/scope.h"
 #include "launcher/sweep.h"
 #include "sandbox/cgroup.h"
-#include "sandbox/module_guard.h"
+#include "sandbox/guards.h"
 #include "sandbox/socket_pools.h"
 
 /* What the host keeps for itself when memory_overcommit does not say otherwise. */
@@ -161,22 +161,23 @@ int host_prepare(Launcher *launcher) {
         return 0;
 }
 
-/* ---- modules ---- */
+/* ---- guards ---- */
 
-static int run_modules_child(const Launcher *launcher) {
+static int run_guards_child(const Launcher *launcher) {
         _cleanup_free_ char *program = NULL;
         _cleanup_close_ int pidfd = -EBADF;
-        char name[] = "dynod-modules", path[MODULE_GUARD_PATH_SIZE];
-        char *argv[] = {name, path, NULL};
+        char name[] = "dynod-guards", instance[INSTANCE_NAME_SIZE], dynos[16];
+        char *argv[] = {name, instance, dynos, NULL};
         ChildSpec child = {.argv = argv, .fds = &launcher->cgroup_fd, .n_fds = 1};
         pid_t pid;
         int r;
 
-        if (asprintf(&program, "%s/dynod-modules", launcher->config->libexec_dir) < 0) {
+        if (asprintf(&program, "%s/dynod-guards", launcher->config->libexec_dir) < 0) {
                 program = NULL;
                 return -ENOMEM;
         }
-        module_guard_path(path, launcher->config->instance);
+        (void)snprintf(instance, sizeof(instance), "%s", launcher->config->instance);
+        (void)snprintf(dynos, sizeof(dynos), "%" PRIu32, launcher->config->max_dynos);
         child.path = program;
         r = child_spawn(&child, &pid, &pidfd);
         if (r < 0)
@@ -186,15 +187,16 @@ static int run_modules_child(const Launcher *launcher) {
 }
 
 /* No layer that a start depends on: most hosts have it, and doctor says so where not. */
-void host_refuse_modules(Launcher *launcher) {
-        int r = module_guard_check();
+void host_guard(Launcher *launcher) {
+        int r = guards_check();
 
         if (r == 0)
-                r = run_modules_child(launcher);
+                r = run_guards_child(launcher);
         if (r == -ENOPROTOOPT)
                 log_info("The kernel runs without the security module bpf, see herokuctl doctor.");
         else if (r < 0)
-                (void)log_warning_errno(r, "Cannot refuse kernel modules to dynos, ignoring: %m");
+                (void)log_warning_errno(
+                        r, "Cannot refuse modules and locks without end to dynos, ignoring: %m");
 }
 
 /* ---- what is missing ---- */
@@ -245,7 +247,7 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
         memcpy(ret->shadowed, report.shadowed, sizeof(ret->shadowed));
         ret->public_left_out =
                 (uint8_t)(report.n_public_left_out < UINT8_MAX ? report.n_public_left_out : UINT8_MAX);
-        ret->module_guard = module_guard_look(launcher->config->instance);
+        guards_look(launcher->config->instance, ret->guards);
         ret->duration_usec = (uint32_t)(clock_boottime_usec() - begin_usec);
 }
 
@@ -299,7 +301,7 @@ int host_purge(Launcher *launcher) {
         if (launcher->config->cgroup_root)
                 (void)rmdir(launcher->config->cgroup_root);
 
-        module_guard_remove(launcher->config->instance);
+        guards_remove(launcher->config->instance);
         q = sweep_purge(launcher);
         if (q < 0)
                 (void)log_error_errno(q, "Cannot empty scratch: %m");

@@ -130,8 +130,8 @@ void network_make_whole(Launcher *launcher);
 int host_prepare(Launcher *launcher) _must_check_;
 /* Makes the control socket, in place of any that is there. Return: 0 or a negative errno. */
 int host_listen(Launcher *launcher) _must_check_;
-/* From here on no dyno has the host load modules, where the kernel lets that be said. */
-void host_refuse_modules(Launcher *launcher);
+/* From here on the programs of sandbox/guards.h hold dynos, where the kernel lets them. */
+void host_guard(Launcher *launcher);
 /* As sandbox/socket_pools.h has it, where memory cgroups bound dynos instead. */
 void host_raise_socket_pools(const Launcher *launcher);
 uint32_t host_missing(const Launcher *launcher);

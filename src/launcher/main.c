@@ -355,7 +355,7 @@ static int run(Launcher *launcher) {
                 return log_error_errno(r, "Cannot set up the event loop: %m");
         r = open_store(launcher, &store_source);
         if (r == 0) {
-                host_refuse_modules(launcher);
+                host_guard(launcher);
                 host_raise_socket_pools(launcher);
                 r = take_over(launcher);
         }

@@ -119,7 +119,7 @@ static int renew(Launcher *launcher) {
                 r = sandbox_host_regroup(launcher->host);
                 if (r < 0)
                         return r;
-                host_refuse_modules(launcher);
+                host_guard(launcher);
                 services_restart_supervisor(launcher); /* it has the old one */
         }
         return watch_keeper(launcher);

@@ -23,7 +23,8 @@ typedef struct Assembler {
         size_t place[BPF_LABELS_MAX];
 } Assembler;
 
-static inline void emit(Assembler *a, uint8_t code, uint8_t dst, uint8_t src, int off, int32_t imm) {
+static inline void
+emit(Assembler *a, uint8_t code, uint8_t dst, uint8_t src, int off, int32_t imm) {
         assert(a->n < BPF_CODE_MAX);
 
         a->code[a->n++] = (struct bpf_insn){
@@ -88,12 +89,14 @@ static inline void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t
 }
 
 /* 32 bits: an immediate with the top bit set would be sign-extended in a 64-bit compare. */
-static inline void jump_if_word(Assembler *a, uint8_t condition, uint8_t reg, uint32_t value, int to) {
+static inline void
+jump_if_word(Assembler *a, uint8_t condition, uint8_t reg, uint32_t value, int to) {
         a->jump_to[a->n] = to;
         emit(a, BPF_JMP32 | condition | BPF_K, reg, 0, 0, (int32_t)value);
 }
 
-static inline void jump_if_reg(Assembler *a, uint8_t condition, uint8_t reg, uint8_t other, int to) {
+static inline void
+jump_if_reg(Assembler *a, uint8_t condition, uint8_t reg, uint8_t other, int to) {
         a->jump_to[a->n] = to;
         emit(a, BPF_JMP | condition | BPF_X, reg, other, 0, 0);
 }
@@ -112,6 +115,7 @@ static inline void link_labels(Assembler *a) {
         for (size_t i = 0; i < a->n; i++)
                 if (a->jump_to[i] != 0) {
                         assert(a->place[a->jump_to[i]] != 0);
-                        a->code[i].off = (int16_t)((ptrdiff_t)a->place[a->jump_to[i]] - (ptrdiff_t)i - 1);
+                        a->code[i].off =
+                                (int16_t)((ptrdiff_t)a->place[a->jump_to[i]] - (ptrdiff_t)i - 1);
                 }
 }

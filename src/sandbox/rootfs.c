@@ -106,7 +106,7 @@ take_scratch(const SandboxHost *host, const LaunchStart *start, int *ret_fd, San
         return 0;
 }
 
-/* It may be a module, and nobody below the dynos' cgroup gets one: see module_guard.h. */
+/* It may be a module, and nobody below the dynos' cgroup gets one: see guards.h. */
 static int have_overlay(void) {
         _cleanup_close_ int fd = fsopen("overlay", FSOPEN_CLOEXEC);
 

@@ -247,31 +247,65 @@ static void check_kernel(DoctorInfo *info, char *text, size_t size) {
 #define QUIET_KERNEL_MAJOR 6
 #define QUIET_KERNEL_MINOR 14
 
-static void check_modules(ModuleGuard guard, DoctorInfo *info) {
+static void check_guard(Guard guard, GuardState state, DoctorInfo *info) {
+        static const char *const names[_GUARD_MAX] = {
+                [GUARD_MODULES] = "modules",
+                [GUARD_LOCKS] = "file locks",
+        };
         static const struct {
                 const char *detail, *fix;
-        } texts[_MODULE_GUARD_MAX] = {
-                [MODULES_REFUSED] = {"no dyno has the host start modprobe", ""},
-                [MODULES_NO_MODPROBE] = {"this host starts no modprobe", ""},
-                [MODULES_NO_LSM] =
-                        {"the kernel runs without the security module bpf: dynos can have the host "
-                         "start modprobe, again and again",
-                         "Boot with bpf added to the kernel's option lsm=, or, if the host needs "
-                         "no more modules: sudo sysctl kernel.modprobe="},
-                [MODULES_NO_PIN] =
-                        {"the program that refuses modules to dynos is not in /sys/fs/bpf: dynos "
-                         "can have the host start modprobe, again and again",
-                         "sudo systemctl restart dynod; its log says what is in the way"},
+        } texts[_GUARD_MAX][_GUARD_STATE_MAX] = {
+                [GUARD_MODULES] =
+                        {
+                                [GUARD_HOLDS] = {"no dyno has the host start modprobe", ""},
+                                [GUARD_NOT_NEEDED] = {"this host starts no modprobe", ""},
+                                [GUARD_NO_LSM] =
+                                        {"the kernel runs without the security module bpf: dynos "
+                                         "can have "
+                                         "the host start modprobe, again and again",
+                                         "Boot with bpf added to the kernel's option lsm=, or, if "
+                                         "the host "
+                                         "needs no more modules: sudo sysctl kernel.modprobe="},
+                                [GUARD_NO_PIN] =
+                                        {"the program that refuses modules to dynos is not in "
+                                         "/sys/fs/bpf: "
+                                         "dynos can have the host start modprobe, again and again",
+                                         "sudo systemctl restart dynod; its log says what is in "
+                                         "the way"},
+                        },
+                [GUARD_LOCKS] =
+                        {
+                                [GUARD_HOLDS] =
+                                        {"no dyno fills the host's memory with file locks", ""},
+                                [GUARD_NOT_NEEDED] = {"file locks are charged", ""},
+                                [GUARD_NO_LSM] =
+                                        {"the kernel runs without the security module bpf: a dyno "
+                                         "can fill "
+                                         "the host's memory with file locks",
+                                         "Boot with bpf added to the kernel's option lsm="},
+                                [GUARD_NO_PIN] =
+                                        {"the programs that count dynos' file locks are not in "
+                                         "/sys/fs/bpf: "
+                                         "a dyno can fill the host's memory with them",
+                                         "sudo systemctl restart dynod; its log says what is in "
+                                         "the way"},
+                        },
         };
         unsigned major, minor;
-        bool ok = texts[guard].fix[0] == '\0';
+        bool ok = texts[guard][state].fix[0] == '\0';
 
-        if (!ok && kernel_is(QUIET_KERNEL_MAJOR, QUIET_KERNEL_MINOR, &major, &minor)) {
-                add_check(info, "modules", true, "warning", "this kernel looks for none for dynos");
+        if (!ok && guard == GUARD_MODULES &&
+            kernel_is(QUIET_KERNEL_MAJOR, QUIET_KERNEL_MINOR, &major, &minor)) {
+                add_check(
+                        info,
+                        names[guard],
+                        true,
+                        "warning",
+                        "this kernel looks for none for dynos");
                 return;
         }
-        add_check(info, "modules", ok, "warning", texts[guard].detail);
-        info->checks[info->n_checks - 1].fix = texts[guard].fix;
+        add_check(info, names[guard], ok, "warning", texts[guard][state].detail);
+        info->checks[info->n_checks - 1].fix = texts[guard][state].fix;
 }
 
 /* The first policy that root does not have is the one to be named. */
@@ -370,7 +404,8 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
                 info.gaps = info.gaps || msg->inspected.layers[i].verdict == VERDICT_ALLOWED;
         }
         check_kernel(&info, kernel, sizeof(kernel));
-        check_modules((ModuleGuard)msg->inspected.module_guard, &info);
+        for (unsigned i = 0; i < _GUARD_MAX; i++)
+                check_guard((Guard)i, (GuardState)msg->inspected.guards[i], &info);
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
         doctor_check_network(manager, &msg->inspected, &info, &network);

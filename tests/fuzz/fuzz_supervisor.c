@@ -401,7 +401,8 @@ static void fill_inspected(LaunchInspected *inspected, uint8_t how) {
         }
         if (inspected->header.type != LAUNCH_HOSTED || how < 0x40)
                 return;
-        inspected->module_guard = how % _MODULE_GUARD_MAX;
+        for (size_t i = 0; i < _GUARD_MAX; i++)
+                inspected->guards[i] = how % _GUARD_STATE_MAX;
         inspected->n_blockers = how / 32 % (BLOCKERS_MAX + 1);
         for (uint8_t i = 0; i < inspected->n_blockers; i++) {
                 LaunchBlocker *blocker = &inspected->blockers[i];

@@ -31,7 +31,7 @@ LIBRARIES = {
         {"libacl", "libbz2", "libgcc_s", "libicudata", "libicuuc", "liblz4", "liblzma", "libm", "libstdc++",
          "libxml2", "libz", "libzstd"}),
     "libexec/dynod/dynod-firewall": ({"libnftables"}, {"libgmp", "libjansson", "libmnl", "libnftnl", "libxtables"}),
-    "libexec/dynod/dynod-modules": ({"libbpf"}, {"libelf", "libz"}),
+    "libexec/dynod/dynod-guards": ({"libbpf"}, {"libelf", "libz"}),
     "libexec/dynod/dynod-scope": ({"libsystemd"}, SYSTEMD),
     "libexec/dynod/dyno-init": (set(), set()),
     "bin/herokuctl": ({"libsystemd", "libjson-c"}, SYSTEMD),

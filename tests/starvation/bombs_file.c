@@ -145,13 +145,24 @@ static void renames(void) {
         keep_spreading(4, rename_here);
 }
 
+/* Many files with few locks each: their lists are short, so that nothing slows it down. */
 static void take_locks(void) {
-        int fd = open("/tmp/locks", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        char name[32];
 
-        for (long n = 0;; n++) {
-                struct flock lock = {.l_type = F_WRLCK, .l_start = n * 2, .l_len = 1};
+        for (unsigned file = 0;; file++) {
+                int fd;
 
-                if (fcntl(fd, F_SETLK, &lock) < 0 || n == 3000)
+                (void)snprintf(name, sizeof(name), "/tmp/locks-%u", file % 8000);
+                fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+                if (fd < 0)
+                        going();
+                for (long n = 0; n < 300; n++) {
+                        struct flock lock = {.l_type = F_WRLCK, .l_start = n * 2, .l_len = 1};
+
+                        if (fcntl(fd, F_SETLK, &lock) < 0)
+                                break;
+                }
+                if (file == 100)
                         going();
         }
 }
@@ -229,7 +240,7 @@ const Bomb bombs_file[] = {
         {"trees", "the time of whoever removes them", trees},
         {"preallocations", "processors, where the quota ends", preallocations},
         {"renames", "the lock of renames", renames},
-        {"locks", "file locks", take_locks},
+        {"locks", "file locks, for which nobody is charged", take_locks},
         {"accounts", "locks of the kernel's accounts", accounts},
         {"log", "the logger, by volume", log_flood},
         {"log-lines", "the logger, by lines", short_lines},

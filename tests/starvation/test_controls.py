@@ -11,6 +11,7 @@ import os
 import pathlib
 import resource
 import socket
+import subprocess
 
 import pytest
 
@@ -246,6 +247,36 @@ def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
         wait_until(lambda: nobody_opens_a_file() == errno.ENFILE, "nobody else opens a file")
         bomb.kill()
         wait_until(lambda: nobody_opens_a_file() == 0, "files can be opened again")
+
+
+def locks_of_the_host():
+    """From the allocator: to read /proc/locks takes the square of their number."""
+    for line in pathlib.Path("/proc/slabinfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("file_lock_cache"):
+            return int(line.split()[1])
+    raise AssertionError("the kernel names no locks")
+
+
+def test_lock_bomb_takes_the_hosts_memory_without_dynods_programs(arena, gated):
+    """Nobody is charged for them: not even the dyno's own memory.max ends it."""
+    bomb = gated("locks")
+    bomb.going()
+    assert locks_of_the_host() < 10000
+    bomb.kill()
+    pathlib.Path("/sys/fs/bpf/dynod-locks").unlink()
+    try:
+        bomb = gated("locks")
+        bomb.going()
+        wait_until(lambda: locks_of_the_host() > 50000, "there are many locks", 120)
+        bomb.kill()
+        wait_until(lambda: locks_of_the_host() < 10000, "they are gone")
+    finally:
+        # As dynod does it, which goes on meanwhile.
+        subprocess.run(["sh", "-c", f"exec /usr/libexec/dynod/dynod-guards dynod 1000 3<{arena.cgroup(arena.web).parent}"],
+                       check=True)
+    bomb = gated("locks")
+    bomb.going()
+    assert locks_of_the_host() < 10000
 
 
 def orphans():

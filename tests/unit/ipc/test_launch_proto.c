@@ -358,18 +358,21 @@ static void test_reply_names_a_port_or_none(void **state) {
 }
 
 /* The supervisor has a text for each. */
-static void test_module_guard_is_one_of_those_there_are(void **state) {
+static void test_state_of_a_guard_is_one_of_those_there_are(void **state) {
         LaunchMessage msg;
 
-        memset(&msg, 0, sizeof(msg));
-        msg.inspected.header.type = LAUNCH_HOSTED;
-        msg.inspected.module_guard = _MODULE_GUARD_MAX - 1;
-        assert_int_equal(
-                launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER), 0);
-        msg.inspected.module_guard = _MODULE_GUARD_MAX;
-        assert_int_equal(
-                launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER),
-                -EBADMSG);
+        for (size_t i = 0; i < _GUARD_MAX; i++) {
+                memset(&msg, 0, sizeof(msg));
+                msg.inspected.header.type = LAUNCH_HOSTED;
+                msg.inspected.guards[i] = _GUARD_STATE_MAX - 1;
+                assert_int_equal(
+                        launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER),
+                        0);
+                msg.inspected.guards[i] = _GUARD_STATE_MAX;
+                assert_int_equal(
+                        launch_message_check(&msg, sizeof(msg.inspected), 0, LAUNCH_FROM_LAUNCHER),
+                        -EBADMSG);
+        }
 }
 
 int main(void) {
@@ -382,7 +385,7 @@ int main(void) {
                 cmocka_unit_test(test_every_type_has_a_size),
                 cmocka_unit_test(test_details_are_one_printable_line),
                 cmocka_unit_test(test_reply_names_a_port_or_none),
-                cmocka_unit_test(test_module_guard_is_one_of_those_there_are),
+                cmocka_unit_test(test_state_of_a_guard_is_one_of_those_there_are),
         };
 
         return cmocka_run_group_tests_name("ipc/launch_proto", tests, NULL, NULL);

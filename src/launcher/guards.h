@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Within dynod-guards: what the programs of sandbox/guards.h share. */
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "sandbox/bpf_code.h"
+#include "sandbox/guards.h"
+
+typedef struct GuardProgram {
+        GuardPin pin;
+        const char *name; /* up to 15 characters: how bpftool(8) lists it */
+        const char *hook; /* of the security modules, or the kernel function after which it runs */
+        bool is_lsm;
+} GuardProgram;
+
+/* Makes a map of @key_size and 8-byte words. Return: a descriptor or a negative errno. */
+int guard_make_map(
+        const char *name,
+        uint32_t type,
+        uint32_t flags,
+        uint32_t key_size,
+        uint32_t value_size,
+        uint32_t entries) _must_check_;
+
+/**
+ * guard_install() - load, attach and pin @code. Links its labels.
+ *
+ * Return: 0 or a negative errno.
+ */
+int guard_install(const GuardProgram *program, Assembler *code, const char *instance) _must_check_;
+
+/* goes to @unless_below, if the process is not below the cgroup of map @dynos_fd. Uses r0 to r5. */
+void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);
+
+/**
+ * guard_locks() - no dyno has more record locks than 2048, less 8 for each file that they are in.
+ * @dynos_fd: map whose element 0 is the cgroup of all dynos
+ * @max_dynos: how many dynos there can be
+ *
+ * Return: 0 or a negative errno, -ENOENT if this kernel has no such functions or fields.
+ */
+int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Counts the record locks of each dyno. Linux has no limit of its own: RLIMIT_LOCKS counts
+ * nothing since 2.4, and no cgroup is charged (CVE-2022-0480 was taken back).
+ *
+ * Whatever makes or ends locks of a file is followed by a count of all that the file has now
+ * (inode->i_flctx->flc_posix, which the kernel itself walks as well, for each lock). Locks end
+ * by F_UNLCK, by close(2) of any descriptor of the file, and by the end of a description. The
+ * difference to the count before goes to the dyno's sum, and the sum is what the hook before a
+ * lock looks at. No inode is in two dynos. A flock(2) is one for each description, which is
+ * charged, and is not counted.
+ *
+ * Programs run on all processors at once. A file's count is exchanged, never read and then
+ * written, so that the sum is always that of the counts; who finds the mark of a count that is
+ * being removed leaves it alone, and the next lock or close of that file counts it anew. So does
+ * the next one after dynod-guards put an empty map in place of another.
+ */
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "launcher/guards.h"
+
+/*
+ * A dyno's locks and eight for each file that has some: 400 KB of the host's memory, and at
+ * most 227 files. What locks most, SQLite, has up to three for each process and database.
+ */
+#define LOCKS_MAX 2048
+#define FILE_WEIGHT 8
+#define FILES_MAX 256 /* of a dyno: LOCKS_MAX / (FILE_WEIGHT + 1), and what races past */
+/* F_UNLCK in the middle of a range makes a lock more. It ends later, so that who is at the
+ * limit can unlock. */
+#define UNLOCKS_MAX (LOCKS_MAX + 1024)
+/* Of one file: more than the limits let there be, for as many threads as a dyno has. The
+ * kernel's verifier takes 8192 turns. */
+#define WALK_MAX (UNLOCKS_MAX + 1024)
+
+#define BEING_REMOVED (-1)
+
+/* For each file with locks. The key is its inode's address. */
+typedef struct FileEntry {
+        int64_t count;
+        uint64_t dyno;
+} FileEntry;
+
+/* Offsets in the kernel's own types, in bytes. */
+typedef struct Fields {
+        int file_inode, inode_context, context_list;
+} Fields;
+
+typedef struct Maps {
+        int dynos_fd; /* the cgroup of all */
+        int files_fd; /* inode -> FileEntry */
+        int sums_fd;  /* id of a dyno's cgroup -> int64_t */
+} Maps;
+
+enum {
+        FILE_ = BPF_REG_6,
+        INODE = BPF_REG_7,
+        LIST = BPF_REG_8,
+        COUNT = BPF_REG_9,
+
+        STACK_INODE = -8,
+        STACK_ENTRY = -24, /* FileEntry */
+        STACK_DYNO = -32,
+        STACK_SUM = -40,
+        STACK_COUNT = -48,
+        STACK_READ = -56,
+};
+
+enum {
+        LABEL_OUT = BPF_LABEL_FIRST,
+        LABEL_WALK,
+        LABEL_COUNTED,
+        LABEL_FOUND,
+        LABEL_NONE_LEFT,
+        LABEL_EXCHANGE,
+        LABEL_NOT_REMOVED,
+        LABEL_SUM_DONE,
+        LABEL_IS_THERE,
+        LABEL_REFUSE,
+};
+
+#define ENTRY(field) ((int)offsetof(FileEntry, field))
+
+static int field_offset(const struct btf *btf, const char *type, const char *field) {
+        const struct btf_type *t;
+        const struct btf_member *member;
+        int id;
+
+        id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+        if (id < 0)
+                return -ENOENT;
+        t = btf__type_by_id(btf, (uint32_t)id);
+        member = btf_members(t);
+        for (unsigned i = 0; i < btf_vlen(t); i++) {
+                const char *name = btf__name_by_offset(btf, member[i].name_off);
+
+                if (name && strcmp(name, field) == 0)
+                        return (int)(btf_member_bit_offset(t, i) / 8);
+        }
+        return -ENOENT;
+}
+
+static int find_fields(Fields *ret) {
+        struct btf *btf = btf__load_vmlinux_btf();
+
+        if (!btf)
+                return -errno;
+        *ret = (Fields){
+                .file_inode = field_offset(btf, "file", "f_inode"),
+                .inode_context = field_offset(btf, "inode", "i_flctx"),
+                .context_list = field_offset(btf, "file_lock_context", "flc_posix"),
+        };
+        btf__free(btf);
+        return ret->file_inode < 0 || ret->inode_context < 0 || ret->context_list < 0 ? -ENOENT : 0;
+}
+
+static void look_up(Assembler *a, int map_fd, int stack_key) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        call(a, BPF_FUNC_map_lookup_elem);
+}
+
+static void add_new(Assembler *a, int map_fd, int stack_key, int stack_value) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        stack_address(a, BPF_REG_3, stack_value);
+        set(a, BPF_REG_4, BPF_NOEXIST);
+        call(a, BPF_FUNC_map_update_elem);
+}
+
+/* COUNT = how many locks the file has; out, where it never had any. */
+static void count_locks(Assembler *a, const Fields *fields, int argument) {
+        load(a, BPF_DW, FILE_, BPF_REG_1, argument * (int)sizeof(uint64_t));
+        load(a, BPF_DW, INODE, FILE_, fields->file_inode);
+        load(a, BPF_DW, LIST, INODE, fields->inode_context);
+        jump_if(a, BPF_JEQ, LIST, 0, LABEL_OUT);
+        /* The list changes meanwhile. Safe: the kernel makes a load of a bad address a zero. */
+        load(a, BPF_DW, BPF_REG_1, LIST, fields->context_list);
+        alu(a, BPF_ADD, LIST, fields->context_list);
+        set(a, COUNT, 0);
+        place(a, LABEL_WALK);
+        jump_if_reg(a, BPF_JEQ, BPF_REG_1, LIST, LABEL_COUNTED);
+        /* It leads in a circle: whoever removed what we stood on counts next. */
+        jump_if(a, BPF_JGE, COUNT, WALK_MAX, LABEL_OUT);
+        alu(a, BPF_ADD, COUNT, 1);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, 0); /* list_head.next */
+        jump(a, LABEL_WALK);
+        place(a, LABEL_COUNTED);
+        /* By way of a helper, after which the verifier knows the number no more: it would look
+         * at all that follows once for each turn. */
+        store(a, BPF_DW, BPF_REG_10, STACK_COUNT, COUNT);
+        stack_address(a, BPF_REG_1, STACK_READ);
+        set(a, BPF_REG_2, sizeof(uint64_t));
+        stack_address(a, BPF_REG_3, STACK_COUNT);
+        call(a, BPF_FUNC_probe_read_kernel);
+        load(a, BPF_DW, COUNT, BPF_REG_10, STACK_READ);
+}
+
+/* r0 = the file's entry, made if @makes and there is none and the process is a dyno's. */
+static void find_entry(Assembler *a, const Maps *maps, bool makes) {
+        store(a, BPF_DW, BPF_REG_10, STACK_INODE, INODE);
+        look_up(a, maps->files_fd, STACK_INODE);
+        if (!makes) {
+                jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+                return;
+        }
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_FOUND);
+        jump_if(a, BPF_JEQ, COUNT, 0, LABEL_OUT);
+        guard_only_dynos(a, maps->dynos_fd, LABEL_OUT);
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(dyno), BPF_REG_0);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(count), 0);
+        add_new(a, maps->files_fd, STACK_INODE, STACK_ENTRY);
+        look_up(a, maps->files_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        place(a, LABEL_FOUND);
+}
+
+/* The file's new count in place of the old one, and the difference to the dyno's sum. */
+static void exchange_count(Assembler *a, const Maps *maps) {
+        move(a, BPF_REG_6, BPF_REG_0); /* the entry; the file is not needed any more */
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_6, ENTRY(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        move(a, BPF_REG_7, COUNT);
+        set(a, BPF_REG_1, BEING_REMOVED);
+        jump_if(a, BPF_JEQ, COUNT, 0, LABEL_EXCHANGE);
+        alu(a, BPF_ADD, BPF_REG_7, FILE_WEIGHT);
+        move(a, BPF_REG_1, BPF_REG_7);
+        place(a, LABEL_EXCHANGE);
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_6, BPF_REG_1, ENTRY(count), BPF_XCHG);
+        jump_if(a, BPF_JNE, BPF_REG_1, BEING_REMOVED, LABEL_NOT_REMOVED);
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_6, BPF_REG_1, ENTRY(count), BPF_XCHG);
+        jump(a, LABEL_OUT);
+        place(a, LABEL_NOT_REMOVED);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);
+        look_up(a, maps->sums_fd, STACK_DYNO);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SUM_DONE);
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_7, 0, BPF_ADD);
+        place(a, LABEL_SUM_DONE);
+        jump_if(a, BPF_JNE, COUNT, 0, LABEL_OUT);
+        map_address(a, BPF_REG_1, maps->files_fd);
+        stack_address(a, BPF_REG_2, STACK_INODE);
+        call(a, BPF_FUNC_map_delete_elem);
+}
+
+/* @argument: which argument of the function is the struct file. */
+static Assembler counting(const Maps *maps, const Fields *fields, int argument, bool makes) {
+        Assembler a = {.n = 0};
+
+        count_locks(&a, fields, argument);
+        find_entry(&a, maps, makes);
+        exchange_count(&a, maps);
+        place(&a, LABEL_OUT);
+        leave(&a, 0);
+        return a;
+}
+
+/* Before any lock. security_file_lock(file, type) */
+static Assembler refusing(const Maps *maps) {
+        Assembler a = {.n = 0};
+
+        load(&a, BPF_DW, BPF_REG_6, BPF_REG_1, sizeof(uint64_t)); /* its type */
+        guard_only_dynos(&a, maps->dynos_fd, LABEL_OUT);
+        call(&a, BPF_FUNC_get_current_cgroup_id);
+        store(&a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        look_up(&a, maps->sums_fd, STACK_DYNO);
+        jump_if(&a, BPF_JNE, BPF_REG_0, 0, LABEL_IS_THERE);
+        store_value(&a, BPF_DW, BPF_REG_10, STACK_SUM, 0);
+        add_new(&a, maps->sums_fd, STACK_DYNO, STACK_SUM);
+        jump(&a, LABEL_OUT);
+        place(&a, LABEL_IS_THERE);
+        load(&a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        jump_if(&a, BPF_JSLT, BPF_REG_1, LOCKS_MAX, LABEL_OUT);
+        jump_if_word(&a, BPF_JNE, BPF_REG_6, F_UNLCK, LABEL_REFUSE);
+        jump_if(&a, BPF_JSLT, BPF_REG_1, UNLOCKS_MAX, LABEL_OUT);
+        place(&a, LABEL_REFUSE);
+        leave(&a, -ENOLCK);
+        place(&a, LABEL_OUT);
+        leave(&a, 0);
+        return a;
+}
+
+static int install(const char *instance, const Maps *maps, const Fields *fields) {
+        static const GuardProgram
+                refuse = {PIN_LOCKS, "dynod_locks", "file_lock", true},
+                taken = {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", false},
+                closed = {PIN_LOCKS_CLOSED, "dynod_locks_c", "locks_remove_posix", false},
+                released = {PIN_LOCKS_RELEASED, "dynod_locks_r", "locks_remove_file", false};
+        Assembler code;
+        int r;
+
+        /* What only takes off comes first: nothing is left counted. */
+        code = counting(maps, fields, 0, false);
+        r = guard_install(&closed, &code, instance);
+        if (r < 0)
+                return r;
+        code = counting(maps, fields, 0, false);
+        r = guard_install(&released, &code, instance);
+        if (r < 0)
+                return r;
+        code = counting(maps, fields, 1, true);
+        r = guard_install(&taken, &code, instance);
+        if (r < 0)
+                return r;
+        code = refusing(maps);
+        return guard_install(&refuse, &code, instance);
+}
+
+int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) {
+        _cleanup_close_ int files_fd = -EBADF, sums_fd = -EBADF;
+        Fields fields;
+        int r;
+
+        r = find_fields(&fields);
+        if (r < 0)
+                return r;
+        files_fd = guard_make_map(
+                "dynod_lock_file",
+                BPF_MAP_TYPE_HASH,
+                BPF_F_NO_PREALLOC,
+                sizeof(uint64_t),
+                sizeof(FileEntry),
+                max_dynos * FILES_MAX);
+        if (files_fd < 0)
+                return files_fd;
+        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
+        sums_fd = guard_make_map(
+                "dynod_lock_sums",
+                BPF_MAP_TYPE_LRU_HASH,
+                0,
+                sizeof(uint64_t),
+                sizeof(int64_t),
+                2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus());
+        if (sums_fd < 0)
+                return sums_fd;
+        return install(
+                instance,
+                &(Maps){.dynos_fd = dynos_fd, .files_fd = files_fd, .sums_fd = sums_fd},
+                &fields);
+}

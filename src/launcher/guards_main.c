@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * dynod-guards INSTANCE MAX_DYNOS: loads the programs of sandbox/guards.h, for all processes
+ * below the cgroup whose folder is descriptor 3, and pins them. Those of an earlier dynod are
+ * replaced, and there is no moment without.
+ *
+ * Short-lived, so that the launcher needs no library that reads the kernel's types.
+ */
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "config/config.h"
+#include "launcher/guards.h"
+#include "sandbox/bpf_call.h"
+
+#define CGROUP_FD 3
+
+int guard_make_map(
+        const char *name,
+        uint32_t type,
+        uint32_t flags,
+        uint32_t key_size,
+        uint32_t value_size,
+        uint32_t entries) {
+        union bpf_attr attr = {
+                .map_type = type,
+                .map_flags = flags,
+                .key_size = key_size,
+                .value_size = value_size,
+                .max_entries = entries,
+        };
+
+        (void)snprintf(attr.map_name, sizeof(attr.map_name), "%s", name);
+        return bpf_call(BPF_MAP_CREATE, &attr);
+}
+
+/* Its only element is the cgroup: an id would need the depth of its folder, too. */
+static int make_dynos_map(void) {
+        const uint32_t key = 0, value = CGROUP_FD;
+        union bpf_attr update = {.key = bpf_pointer(&key), .value = bpf_pointer(&value)};
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = guard_make_map(
+                "dynod_dynos", BPF_MAP_TYPE_CGROUP_ARRAY, 0, sizeof(key), sizeof(value), 1);
+        if (fd < 0)
+                return fd;
+        update.map_fd = (uint32_t)fd;
+        r = bpf_call(BPF_MAP_UPDATE_ELEM, &update);
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below) {
+        map_address(a, BPF_REG_1, dynos_fd);
+        set(a, BPF_REG_2, 0);
+        call(a, BPF_FUNC_current_task_under_cgroup);
+        jump_if(a, BPF_JNE, BPF_REG_0, 1, unless_below);
+}
+
+static int load_program(const GuardProgram *program, const Assembler *code) {
+        enum bpf_attach_type attach = program->is_lsm ? BPF_LSM_MAC : BPF_TRACE_FEXIT;
+        union bpf_attr attr = {
+                .prog_type = program->is_lsm ? BPF_PROG_TYPE_LSM : BPF_PROG_TYPE_TRACING,
+                .expected_attach_type = attach,
+                .insn_cnt = (uint32_t)code->n,
+                .insns = bpf_pointer(code->code),
+                .license = bpf_pointer("Dual MIT/GPL"), /* no other is taken here */
+        };
+        int id;
+
+        (void)snprintf(attr.prog_name, sizeof(attr.prog_name), "%s", program->name);
+        id = libbpf_find_vmlinux_btf_id(program->hook, attach);
+        if (id < 0)
+                return id;
+        attr.attach_btf_id = (uint32_t)id;
+        return bpf_call(BPF_PROG_LOAD, &attr);
+}
+
+static int pin(int link_fd, const char *instance, GuardPin pin) {
+        union bpf_attr attr = {.bpf_fd = (uint32_t)link_fd};
+        char path[GUARD_PATH_SIZE], fresh[GUARD_PATH_SIZE];
+        int r;
+
+        guard_path(path, instance, pin);
+        guard_fresh_path(fresh, instance, pin);
+        (void)unlink(fresh);
+        attr.pathname = bpf_pointer(fresh);
+        r = bpf_call(BPF_OBJ_PIN, &attr);
+        if (r < 0)
+                return r;
+        /* From the old one to the new: both are attached until then. */
+        if (rename(fresh, path) < 0) {
+                r = -errno;
+                (void)unlink(fresh);
+        }
+        return r;
+}
+
+int guard_install(const GuardProgram *program, Assembler *code, const char *instance) {
+        _cleanup_close_ int program_fd = -EBADF, link_fd = -EBADF;
+        union bpf_attr attach = {.raw_tracepoint = {.name = 0}}; /* the program says to what */
+
+        link_labels(code);
+        program_fd = load_program(program, code);
+        if (program_fd < 0)
+                return program_fd;
+        attach.raw_tracepoint.prog_fd = (uint32_t)program_fd;
+        /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
+        link_fd = bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attach);
+        return link_fd < 0 ? link_fd : pin(link_fd, instance, program->pin);
+}
+
+static int guard_modules(const char *instance, int dynos_fd) {
+        static const GuardProgram program = {
+                PIN_MODULES, "dynod_modules", "kernel_module_request", true};
+        enum { LABEL_NO_DYNO = BPF_LABEL_FIRST };
+        Assembler a = {.n = 0};
+
+        guard_only_dynos(&a, dynos_fd, LABEL_NO_DYNO);
+        leave(&a, -EPERM);
+        place(&a, LABEL_NO_DYNO);
+        leave(&a, 0);
+        return guard_install(&program, &a, instance);
+}
+
+static int install(const char *instance, uint32_t max_dynos) {
+        _cleanup_close_ int dynos_fd = make_dynos_map();
+        int q, r;
+
+        if (dynos_fd < 0)
+                return log_error_errno(
+                        dynos_fd, "Cannot name the dynos' cgroup to BPF programs: %m");
+        q = guard_modules(instance, dynos_fd);
+        if (q < 0)
+                (void)log_warning_errno(q, "Cannot refuse kernel modules to dynos, ignoring: %m");
+        r = guard_locks(instance, dynos_fd, max_dynos);
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot limit the file locks of dynos, ignoring: %m");
+        return q < 0 ? q : r;
+}
+
+int main(int argc, char **argv) {
+        uint32_t max_dynos;
+
+        log_open("dynod-guards", false);
+        if (argc != 3 || !instance_name_is_valid(argv[1]) || parse_u32(argv[2], &max_dynos) < 0 ||
+            max_dynos > CONFIG_DYNOS_MAX) {
+                log_error("Started by dynod only.");
+                return 2;
+        }
+        (void)libbpf_set_print(NULL); /* it would tell stderr by itself */
+        return install(argv[1], max_dynos) < 0;
+}

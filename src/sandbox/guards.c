@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "sandbox/guards.h"
+
+#define LSM_TEXT_SIZE 1024 /* bytes: the kernel has about 15 names of up to 11 */
+
+static const char *const pins[_PIN_MAX] = {
+        [PIN_MODULES] = "modules",
+        [PIN_LOCKS] = "locks",
+        [PIN_LOCKS_TAKEN] = "locks-taken",
+        [PIN_LOCKS_CLOSED] = "locks-closed",
+        [PIN_LOCKS_RELEASED] = "locks-released",
+};
+
+void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
+        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s-%s", instance, pins[pin]);
+}
+
+void guard_fresh_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
+        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s-%s-new", instance, pins[pin]);
+}
+
+/* A program can be attached where the kernel never asks: its boot options say. */
+static bool kernel_asks_bpf(void) {
+        char text[LSM_TEXT_SIZE], *save = NULL;
+
+        if (read_text_at(AT_FDCWD, "/sys/kernel/security/lsm", text, sizeof(text)) < 0)
+                return false;
+        for (char *name = strtok_r(text, ",\n", &save); name; name = strtok_r(NULL, ",\n", &save))
+                if (strcmp(name, "bpf") == 0)
+                        return true;
+
+        return false;
+}
+
+static bool host_starts_modprobe(void) {
+        char text[512];
+
+        /* A kernel without modules has no such file. */
+        return read_text_at(AT_FDCWD, "/proc/sys/kernel/modprobe", text, sizeof(text)) > 0 &&
+               text[0] != '\n';
+}
+
+int guards_check(void) {
+        struct statfs fs;
+
+        if (!kernel_asks_bpf())
+                return -ENOPROTOOPT;
+        if (statfs(GUARD_FOLDER, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
+                return -ENODEV;
+        return 0;
+}
+
+static bool all_pinned(const char *instance, GuardPin first, GuardPin last) {
+        char path[GUARD_PATH_SIZE];
+
+        for (GuardPin pin = first; pin <= last; pin++) {
+                guard_path(path, instance, pin);
+                if (access(path, F_OK) < 0)
+                        return false;
+        }
+        return true;
+}
+
+void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {
+        bool asked = kernel_asks_bpf();
+
+        ret[GUARD_MODULES] =
+                all_pinned(instance, PIN_MODULES, PIN_MODULES) ? GUARD_HOLDS : GUARD_NO_PIN;
+        ret[GUARD_LOCKS] =
+                all_pinned(instance, PIN_LOCKS, PIN_LOCKS_RELEASED) ? GUARD_HOLDS : GUARD_NO_PIN;
+        for (unsigned i = 0; i < _GUARD_MAX; i++)
+                if (!asked)
+                        ret[i] = GUARD_NO_LSM;
+        if (!host_starts_modprobe())
+                ret[GUARD_MODULES] = GUARD_NOT_NEEDED;
+}
+
+void guards_remove(const char *instance) {
+        char path[GUARD_PATH_SIZE];
+
+        for (GuardPin pin = 0; pin < _PIN_MAX; pin++) {
+                guard_fresh_path(path, instance, pin); /* of a dynod-guards that was killed */
+                (void)unlink(path);
+                guard_path(path, instance, pin);
+                (void)unlink(path);
+        }
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What no limit, filter or profile of Linux can refuse to dynos: BPF programs that the kernel
+ * asks, about processes below the cgroup of all dynos and no others.
+ *
+ * Modules: the kernel starts modprobe(8) as root and in no dyno's cgroup, for instance when a
+ * program has a format that it does not know (binfmt-XXXX, Linux up to 6.13).
+ *
+ * Locks: record locks (fcntl(2): F_SETLK, F_OFD_SETLK) are charged to nobody, 200 bytes each,
+ * as many as there are ranges in files.
+ *
+ * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
+ * child dynod-guards (launcher/guards_main.c) loads them.
+ */
+
+#include "base/cleanup.h"
+#include "base/names.h"
+#include "ipc/launch_proto.h"
+
+#define GUARD_FOLDER "/sys/fs/bpf"
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "/-locks-released-new") + INSTANCE_NAME_SIZE)
+
+typedef enum GuardPin {
+        PIN_MODULES,
+        PIN_LOCKS,
+        PIN_LOCKS_TAKEN,    /* F_SETLK and its like return */
+        PIN_LOCKS_CLOSED,   /* close(2): the process's locks on that file are gone */
+        PIN_LOCKS_RELEASED, /* nobody has the file description any more */
+        _PIN_MAX,
+} GuardPin;
+
+/* Where the program @pin of @instance is pinned. */
+void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin);
+
+/* The same as they are while they are put in place of others. */
+void guard_fresh_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin);
+
+/**
+ * guards_check() - can they be had on this host?
+ *
+ * Return: 0; -ENOPROTOOPT if bpf is none of this kernel's security modules, -ENODEV if there
+ * is no BPF file system.
+ */
+int guards_check(void) _must_check_;
+
+/* What there is of them now. */
+void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]);
+
+void guards_remove(const char *instance);
