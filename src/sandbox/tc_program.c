@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/icmp.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
@@ -35,6 +36,7 @@ typedef struct PortKey {
 
 typedef enum Label {
         LABEL_DROP = BPF_LABEL_FIRST,
+        LABEL_SPOKEN,
         LABEL_FORWARD,
         LABEL_LOCAL,
         LABEL_PASS,
@@ -46,20 +48,21 @@ typedef enum Label {
 } Label;
 
 /*
- * Registers and stack of both programs. r6: the packet's context, r7: the link's entry,
- * r8: length of the IP header. The helpers keep r6 to r9.
+ * Registers and stack of both programs. r6: the packet's context, r7: the link's entry.
+ * The helpers keep r6 to r9.
  */
 enum {
         CTX = BPF_REG_6,
         LINK = BPF_REG_7,
-        HEADER_LENGTH = BPF_REG_8,
 
         STACK_KEY = -8,
         STACK_IP = -32,    /* 20 bytes */
-        STACK_TCP = -48,   /* 14 bytes */
+        STACK_TCP = -48,   /* 14 bytes, also of UDP or ICMP */
         STACK_FIB = -112,  /* struct bpf_fib_lookup, 64 bytes */
         STACK_PORT = -128, /* PortKey */
 
+        IP_SIZE = 20,
+        IP_PLAIN = 0x45, /* version 4, and nothing behind these 20 bytes */
         IP_FRAGMENT = STACK_IP + 6,
         IP_PROTOCOL = STACK_IP + 9,
         IP_SOURCE = STACK_IP + 12,
@@ -103,7 +106,7 @@ static void begin(Assembler *a, int map_fd) {
         move(a, BPF_REG_1, CTX);
         set(a, BPF_REG_2, ETH_HLEN);
         stack_address(a, BPF_REG_3, STACK_IP);
-        set(a, BPF_REG_4, 20);
+        set(a, BPF_REG_4, IP_SIZE);
         call(a, BPF_FUNC_skb_load_bytes);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
 }
@@ -129,12 +132,29 @@ static void refuse_fragments(Assembler *a) {
 /* The first @size bytes behind the IP header. */
 static void load_transport(Assembler *a, int size) {
         move(a, BPF_REG_1, CTX);
-        move(a, BPF_REG_2, HEADER_LENGTH);
-        alu(a, BPF_ADD, BPF_REG_2, ETH_HLEN);
+        set(a, BPF_REG_2, ETH_HLEN + IP_SIZE);
         stack_address(a, BPF_REG_3, STACK_TCP);
         set(a, BPF_REG_4, size);
         call(a, BPF_FUNC_skb_load_bytes);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+}
+
+/*
+ * What a dyno's programs can send. Any other protocol, message or option is its kernel's: an
+ * error about what others have open, a tunnel of the host's to the same machine, the address
+ * that a router writes into an option.
+ */
+static void refuse_unspoken(Assembler *a) {
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, STACK_IP);
+        jump_if(a, BPF_JNE, BPF_REG_0, IP_PLAIN, LABEL_DROP);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_PROTOCOL);
+        jump_if(a, BPF_JEQ, BPF_REG_0, IPPROTO_TCP, LABEL_SPOKEN);
+        jump_if(a, BPF_JEQ, BPF_REG_0, IPPROTO_UDP, LABEL_SPOKEN);
+        jump_if(a, BPF_JNE, BPF_REG_0, IPPROTO_ICMP, LABEL_DROP);
+        load_transport(a, 1);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, STACK_TCP);
+        jump_if(a, BPF_JNE, BPF_REG_0, ICMP_ECHO, LABEL_DROP);
+        place(a, LABEL_SPOKEN);
 }
 
 /* Metadata of clouds that put it elsewhere than at a link-local address; in the ruleset, too. */
@@ -176,13 +196,6 @@ static void check_guarded(Assembler *a, const struct in_addr *resolvers, size_t 
 }
 
 static void check_addresses(Assembler *a, const struct in_addr *resolvers, size_t n) {
-        load(a, BPF_B, HEADER_LENGTH, BPF_REG_10, STACK_IP);
-        move(a, BPF_REG_0, HEADER_LENGTH);
-        alu(a, BPF_RSH, BPF_REG_0, 4);
-        jump_if(a, BPF_JNE, BPF_REG_0, 4, LABEL_DROP);
-        alu(a, BPF_AND, HEADER_LENGTH, 0xf);
-        alu(a, BPF_LSH, HEADER_LENGTH, 2);
-
         load(a, BPF_W, BPF_REG_1, BPF_REG_10, IP_SOURCE);
         load(a, BPF_W, BPF_REG_2, LINK, offsetof(LinkEntry, dyno));
         jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_2, LABEL_DROP);
@@ -296,6 +309,7 @@ static void assemble_ingress(
         size_t n) {
         begin(a, maps->map_fd);
         refuse_fragments(a);
+        refuse_unspoken(a);
         check_addresses(a, resolvers, n);
         look_up_route(a);
         check_host_port(a, maps->ports_fd);

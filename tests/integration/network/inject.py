@@ -114,6 +114,9 @@ for name, protocol in (("igmp", 2), ("ipip", 4), ("egp", 8), ("dccp", 33), ("6in
         c, ip(c["dyno"], c["host"], protocol, inner(c))))
     frame(REFUSED, f"{name} to a dyno")(lambda c, protocol=protocol, inner=inner: ether(
         c, ip(c["dyno"], c["victim"], protocol, inner(c))))
+    # Without ports, what the host itself has with that machine would be the dyno's.
+    frame(REFUSED, f"{name} to outside")(lambda c, protocol=protocol, inner=inner: ether(
+        c, ip(c["dyno"], c["outside"], protocol, inner(c))))
 
 for name, kind, code in (("redirect", 5, 1), ("unreachable", 3, 1), ("too big", 3, 4), ("quench", 4, 0),
                          ("timestamp", 13, 0), ("mask", 17, 0), ("router", 9, 0), ("solicitation", 10, 0),
@@ -121,6 +124,10 @@ for name, kind, code in (("redirect", 5, 1), ("unreachable", 3, 1), ("too big", 
     frame(REFUSED, f"icmp {name} to the host")(lambda c, kind=kind, code=code: ether(c, ip(
         c["dyno"], c["host"], 1, icmp(kind, code, socket.inet_aton(c["dyno"]), ip(
             c["host"], c["outside"], 17, udp(c["host"], c["outside"]))[:28]))))
+    for who in ("host", "victim", "dyno"):
+        frame(REFUSED, f"icmp {name} to outside, about the {who}")(lambda c, kind=kind, code=code, who=who: ether(
+            c, ip(c["dyno"], c["outside"], 1, icmp(kind, code, socket.inet_aton(c["dyno"]), ip(
+                c["outside"], c[who], 17, udp(c["outside"], c[who]))[:28]))))
 
 
 @frame(REFUSED)
@@ -160,9 +167,16 @@ for name, offset, size in (("first", SEGMENT, 24), ("tiny first", SEGMENT, 8), (
         c["dyno"], c["victim"], 17, udp(c["dyno"], c["victim"], payload=TAG * 3)[:size], fragment=offset)))
 
 
-# ---- options: source routes through the host ----
+# ---- options: source routes through the host, and what routers write down ----
 
+for name, options in (("record route", b"\x07\x27\x04" + bytes(37)), ("timestamp", b"\x44\x24\x05\x01" + bytes(32)),
+                      ("router alert", b"\x94\x04\0\0"), ("security", b"\x82\x0b" + bytes(10)),
+                      ("nothing", b"\x01" * 4)):
+    frame(REFUSED, f"option {name} to outside")(
+        lambda c, options=options: ip_udp(c, c["dyno"], c["outside"], options=options))
 for name, kind in (("loose", 0x83), ("strict", 0x89)):
+    frame(REFUSED, f"{name} source route from outside to the host")(lambda c, kind=kind: ip_udp(
+        c, c["dyno"], c["outside"], options=struct.pack("!BBB4sB", kind, 7, 4, socket.inet_aton(c["host_lan"]), 0)))
     for whither in ("victim", "outside", "host_lan"):
         frame(REFUSED, f"{name} source route to {whither}")(lambda c, kind=kind, whither=whither: ether(
             c, ip(c["dyno"], c["host"], 17, udp(c["dyno"], c["host"]),
@@ -282,8 +296,13 @@ def from_another_mac(c):
 
 
 @frame(PASSED)
-def gre_to_outside(c):
-    return ether(c, ip(c["dyno"], c["outside"], 47, b"\0\0\x08\0" + TAG))
+def syn_to_outside(c):
+    return ether(c, ip(c["dyno"], c["outside"], 6, tcp(c["dyno"], c["outside"], 2)))
+
+
+@frame(PASSED)
+def echo_to_outside(c):
+    return ether(c, ip(c["dyno"], c["outside"], 1, icmp(8, 0)))
 
 
 GROUPS = {"refused": REFUSED, "by tc": REFUSED_BY_TC, "by table": REFUSED_BY_TABLE, "by kernel": REFUSED_BY_KERNEL, "passed": PASSED}
