@@ -264,6 +264,7 @@ static int render(Net *net, const char *template, FILE *out) {
                 {.name = "UIDS", .text = uids},
                 {.name = "MARK", .text = mark},
                 {.name = "CLOSED_SEC", .text = closed},
+                {.name = "SOURCE_PORTS", .text = POLICY_SOURCE_PORTS},
                 {.name = "LINKS", .write = write_links},
                 {.name = "WEB", .write = write_web},
                 {.name = "UPLINKS", .write = write_uplinks},

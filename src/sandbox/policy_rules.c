@@ -133,7 +133,12 @@ static void write_source(FILE *out, const LaunchPolicy *policy) {
         begin(out, policy, POLICY_SOURCE);
         if (policy->fixed_source != 0) {
                 (void)inet_ntop(AF_INET, &policy->fixed_source, address, sizeof(address));
-                (void)fprintf(out, "snat ip to %s\n", address);
+                (void)fprintf(
+                        out,
+                        "meta l4proto { tcp, udp } snat ip to %s:" POLICY_SOURCE_PORTS
+                        " fully-random\nsnat ip to %s\n",
+                        address,
+                        address);
         }
         end(out);
 }

@@ -27,6 +27,9 @@
 
 #define POLICY_NAME_SIZE 32 /* "app-4294967295-publish" */
 
+/* From which of them a dyno's connection leaves is not for the dyno to say: see the ruleset. */
+#define POLICY_SOURCE_PORTS "32768-65535"
+
 typedef enum PolicyPart {
         POLICY_OUT,
         POLICY_HOST,

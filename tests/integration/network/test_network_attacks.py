@@ -236,6 +236,56 @@ def test_the_host_may_call_from_a_port_that_is_published(net):
         assert net.host.run(f'{sys.executable} -c "{call}"').strip() == HOST
 
 
+# ---- the address that is shared with the host and with all other dynos ----
+
+TAKE = """
+import socket
+s = socket.socket(2, {kind}); s.setblocking(False); s.bind(("", {port})); s.settimeout(1)
+print("ready", flush=True); input()
+try: s.connect(("{far}", {far_port})); s.send(b"mine")
+except OSError: pass
+print("sent", flush=True); input()
+try: print(s.recv(99), flush=True)
+except OSError: print("nothing", flush=True)
+"""
+CALL = ("import socket\ns = socket.socket(2, {kind}); s.settimeout(1); s.bind(('{far}', {far_port}))\n"
+        "try: s.connect(('{host}', {port})); s.send(b'secret'); print(s.recv(64).decode())\n"
+        "except OSError as e: print(e)")
+def only_new_ones_out(net):
+    """The client has a firewall, so that what it has not asked for is not refused either."""
+    net.outside.run("nft 'add table ip fw; add chain ip fw i { type filter hook input priority 0; }; "
+                    f"add rule ip fw i iifname {UPLINK} ct state new drop'")
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("fixed", ["", "10.77.0.50"])
+@pytest.mark.parametrize("kind, port, far_port", [(1, 8080, 20000), (1, 22222, 40000), (2, 4500, 4500)])
+def test_no_dyno_takes_the_place_of_who_listens_on_the_host(net, kind, port, far_port, fixed):
+    """From that port the dyno speaks to who will call it: it must be seen with another one."""
+    if fixed:
+        net.host.run(f"ip addr add {fixed}/24 dev {UPLINK}")
+    net.driver.ok(f"policy 1 1 source={fixed}" if fixed else "policy 2 1 publish=8080")
+    dyno, web = dyno_of(net, 0, 1), dyno_of(net, 1, 2, web=WEB)
+    only_new_ones_out(net)
+    take = TAKE.format(kind=kind, port=port, far=OUTSIDE, far_port=far_port)
+    call = CALL.format(kind=kind, port=port, far=OUTSIDE, far_port=far_port, host=fixed or HOST)
+    served = ("tcp" if kind == 1 else "udp", fixed or HOST, port)
+    with web.serve("tcp", "0.0.0.0", WEB), net.host.serve(*served), speaker(dyno, take) as taker:
+        assert taker("go") == "sent"
+        assert net.outside.run(f'{sys.executable} -c "{call}"').strip() == OUTSIDE
+        assert taker("heard?") in ("nothing", "b\'\'"), "the dyno has it"
+
+
+def test_no_dyno_is_seen_with_a_published_port(net):
+    dyno, far = dyno_of(net, 0, 1), ("tcp", OUTSIDE, PORT)
+    with net.outside.serve("tcp", "0.0.0.0", PORT):
+        # All that there are, as if they were published.
+        net.host.run('echo "add element inet t1 published_ports { $(seq -s, 32768 65535) }" | nft -f -')
+        assert dyno.ask(*far) == "timeout"
+        net.driver.ok("reload")
+        assert dyno.ask(*far) == f"ok {HOST}"
+
+
 # ---- the fixed source ----
 
 FIXED = "10.77.0.50"

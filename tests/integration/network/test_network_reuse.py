@@ -73,7 +73,7 @@ def prepare(net, proto):
     net.driver.ok(f"web 0 {WEB_PORT}")
     talker = child(first, FIRST, proto)
     assert talker.stdout.readline() == "said\n"
-    assert accomplice.stdout.readline().split() == [HOST, str(WEB_PORT)]
+    assert accomplice.stdout.readline().split()[0] == HOST
     return first, accomplice, talker
 
 

@@ -86,7 +86,10 @@ static void test_a_source_that_is_gone_closes_before_all_rules(void **state) {
 
         p.fixed_source = inet_addr("192.0.2.9");
         p.rules[0] = rule("0.0.0.0", 0, 0, 0, 0, true);
-        assert_has(&p, "chain app-7-source {;snat ip to 192.0.2.9;}");
+        assert_has(
+                &p,
+                "chain app-7-source {;meta l4proto { tcp, udp } snat ip to 192.0.2.9:32768-65535 "
+                "fully-random;snat ip to 192.0.2.9;}");
         assert_has(&p, "chain app-7-seen {;ct direction reply return;ip saddr != 192.0.2.9 drop;}");
         assert_has(&p, "chain app-7-out {;accept;");
         text = text_of(&p, true);
