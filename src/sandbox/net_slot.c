@@ -135,7 +135,7 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
         if (r >= 0)
                 r = tc_shaper_set(dyno, ifindex, net->slots[slot].dyno.bandwidth);
         if (r >= 0)
-                r = net_link_up(dyno, ifindex);
+                r = net_link_up_without_arp(dyno, ifindex);
         if (r < 0)
                 return r;
 

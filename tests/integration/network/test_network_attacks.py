@@ -359,6 +359,29 @@ def test_the_host_routes_nothing_for_its_neighbours_that_belongs_to_no_connectio
     assert routed() == 2, "the attempt itself does not work"
 
 
+NEIGHBOURS = """
+import socket, struct
+by_link = (0, 8, struct.pack("iII", socket.if_nametoindex("eth0"), 0, 0))  # IP_PKTINFO
+s = socket.socket(2, 2)
+for n in range(1, 20):
+    s.sendmsg([b"x"], [by_link], 4, ("10.9.8.%d" % n, 9))  # MSG_DONTROUTE
+"""
+
+
+@pytest.mark.two_kernels
+def test_a_dyno_takes_none_of_the_hosts_table_of_neighbours(net):
+    """It is one for all namespaces, and full when a thousand do not answer: then the host does
+    not find its gateway any more."""
+    dyno = dyno_of(net, 0, 1)
+    subprocess.run(["nsenter", f"--net={dyno.path}", "setpriv", "--reuid", "65534", "--clear-groups",
+                    "--bounding-set=-all", sys.executable, "-c", NEIGHBOURS], check=True)
+    assert dyno.run("ip neigh show nud incomplete; ip neigh show nud failed") == ""
+    # The control: the same on a link that asks for its neighbours.
+    dyno.run("ip link set eth0 arp on")
+    subprocess.run(["nsenter", f"--net={dyno.path}", sys.executable, "-c", NEIGHBOURS], check=True)
+    assert dyno.run("ip neigh show nud incomplete").count("INCOMPLETE") == 19, "the attempt itself does not work"
+
+
 FRAGMENTS = """
 import socket, struct
 s = socket.socket(2, 3, 255)
