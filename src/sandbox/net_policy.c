@@ -106,11 +106,23 @@ static int check_published(Net *net, const LaunchPolicy *policy, uint16_t *ret_t
         return 0;
 }
 
+/* Nobody outside can answer to those that are only within the host. */
+static bool is_inner_address(const Net *net, struct in_addr address) {
+        uint32_t slot;
+
+        return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET ||
+               address.s_addr == net->service_address.s_addr ||
+               (net_plan_slot_of(net->network, address, &slot) >= 0 && slot < net->n_slots &&
+                !net->slots[slot].overlaps);
+}
+
 static int has_source(Net *net, const LaunchPolicy *policy, bool *ret) {
-        *ret = true;
-        if (policy->fixed_source == 0)
+        struct in_addr source = {.s_addr = policy->fixed_source};
+
+        *ret = policy->fixed_source == 0;
+        if (*ret || is_inner_address(net, source))
                 return 0;
-        return net_host_is_local(net->host, (struct in_addr){.s_addr = policy->fixed_source}, ret);
+        return net_host_is_local(net->host, source, ret);
 }
 
 int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {

@@ -29,7 +29,8 @@ size_t net_policy_count(const Net *net);
  * @ret_taken:  with -EADDRINUSE the port
  *
  * Return: 0; -EADDRINUSE: a published port is another app's or something listens on it;
- * -EADDRNOTAVAIL: the fixed source is no address of the host; or a negative errno.
+ * -EADDRNOTAVAIL: the fixed source is no address of the host, or one within it only; or a
+ * negative errno.
  */
 int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) _must_check_;
 

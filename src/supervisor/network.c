@@ -77,7 +77,10 @@ static void explain(const Policy *policy, int result, uint32_t port, char *buf, 
         case -EADDRNOTAVAIL:
                 (void)inet_ntop(AF_INET, &policy->source, source, sizeof(source));
                 (void)snprintf(
-                        buf, size, "%s, its fixed source, is no address of this host", source);
+                        buf,
+                        size,
+                        "%s, its fixed source, is no address at which others reach this host",
+                        source);
                 return;
         case -EADDRINUSE:
                 (void)snprintf(

@@ -574,6 +574,15 @@ def test_a_fixed_source_is_the_only_one(net):
         assert dyno.ask("udp", OUTSIDE, PORT) == "ok 10.77.0.50"
 
 
+def test_a_fixed_source_is_an_address_that_others_can_answer(net):
+    """Not the loopback's, and none of dynod's own."""
+    net.driver.ok("policy 2 1 service=tcp:5432")
+    dyno_of(net, 0, 1)
+    for source in ("127.0.0.1", "127.8.9.1", SERVICE, address(0)[0], "10.77.0.99"):
+        assert net.driver.say(f"policy 1 1 source={source}") == "error Cannot assign requested address", source
+    net.driver.ok(f"policy 1 1 source={HOST}")
+
+
 def syns(namespace, target, n, port=7001):
     """@n connection attempts at once, which nobody answers."""
     namespace.run(f"{sys.executable} -c \"import socket\nk = []\nfor i in range({n}):\n"
