@@ -38,6 +38,7 @@ typedef enum Label {
         LABEL_DROP = BPF_LABEL_FIRST,
         LABEL_SPOKEN,
         LABEL_FORWARD,
+        LABEL_STRANGER,
         LABEL_LOCAL,
         LABEL_PASS,
         LABEL_GUARDED,
@@ -244,7 +245,7 @@ static void look_up_route(Assembler *a) {
 
         /* Too big is for the kernel to say, and neighbours for it to find. */
         jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_SUCCESS, LABEL_FORWARD);
-        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_NO_NEIGH, LABEL_FORWARD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_NO_NEIGH, LABEL_STRANGER);
         jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_FRAG_NEEDED, LABEL_FORWARD);
         jump_if(a, BPF_JEQ, BPF_REG_0, BPF_FIB_LKUP_RET_NOT_FWDED, LABEL_LOCAL);
         jump(a, LABEL_DROP);
@@ -314,6 +315,11 @@ static void assemble_ingress(
         look_up_route(a);
         check_host_port(a, maps->ports_fd);
         check_web_answer(a);
+
+        /* Whom the host has to ask for first: the table lets few of them through. */
+        place(a, LABEL_STRANGER);
+        set(a, BPF_REG_0, TC_PRIORITY_STRANGER);
+        store(a, BPF_W, CTX, CONTEXT(priority), BPF_REG_0);
 
         /* To somebody else: not over another link of ours. */
         place(a, LABEL_FORWARD);

@@ -31,6 +31,9 @@ typedef struct TcProgram {
 #define TC_PROGRAM_EMPTY                                                                           \
         { .map_fd = -EBADF, .ports_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF }
 
+/* Priority, up to the table's first chains, of what goes to a neighbour that is not known. */
+#define TC_PRIORITY_STRANGER 1
+
 /* Firewall marks of an instance. They never leave the host. */
 typedef struct TcMarks {
         uint32_t from_dyno; /* on from the filter to the table's first chain */

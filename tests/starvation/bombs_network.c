@@ -69,6 +69,25 @@ static void bandwidth(void) {
         keep_spreading(2, send_large);
 }
 
+/* Past the routes: every address is a neighbour, of which the host has one table for all. */
+static void send_to_neighbours(void) {
+        const int yes = 1;
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth0", sizeof("eth0"));
+        (void)setsockopt(fd, SOL_SOCKET, SO_DONTROUTE, &yes, sizeof(yes));
+        for (uint32_t n = (uint32_t)getpid() * 7919;; n++) {
+                struct sockaddr_in to = somewhere(n);
+
+                to.sin_addr.s_addr = htonl(0x0a000000U | (n & 0xffffff));
+                (void)sendto(fd, &n, sizeof(n), 0, (struct sockaddr *)&to, sizeof(to));
+        }
+}
+
+static void neighbours(void) {
+        keep_spreading(2, send_to_neighbours);
+}
+
 /* Its own loopback: softirqs are nobody's time unless they are counted. */
 static void loop(void) {
         struct sockaddr_in to = {
@@ -146,6 +165,7 @@ const Bomb bombs_network[] = {
         {"connections", "the connection table, by TCP", connections},
         {"datagrams", "the connection table, by UDP", datagrams},
         {"bandwidth", "the uplink", bandwidth},
+        {"neighbours", "the table of neighbours", neighbours},
         {"loopback", "time of softirqs", loopback},
         {"orphans", "the host's closed connections", orphans},
         {"ports", "ports and listening sockets", bind_ports},

@@ -382,6 +382,33 @@ def test_a_dyno_takes_none_of_the_hosts_table_of_neighbours(net):
     assert dyno.run("ip neigh show nud incomplete").count("INCOMPLETE") == 19, "the attempt itself does not work"
 
 
+STRANGERS = """
+import socket
+s = socket.socket(2, 2)
+for n in range(10, 110):
+    s.sendto(b"x", ("10.78.0.%d" % n, 9))
+"""
+
+
+@pytest.mark.two_kernels
+def test_a_dyno_has_the_host_ask_for_few_neighbours_that_are_not_there(net):
+    """Each has a place in that table, and what is sent to it waits in the host's memory."""
+    dyno = dyno_of(net, 0, 1)
+    net.host.ask("udp", OUTSIDE, 9)  # so that the host knows its gateway
+    far = counter(net, "udp dport 9 ip daddr 203.0.113.0/24")
+    many = [sys.executable, "-c", STRANGERS]
+    subprocess.run(["nsenter", f"--net={dyno.path}", *many], check=True)
+    asked = net.host.run("ip neigh show dev lan0").count("10.78.0.")
+    assert 0 < asked <= 20
+    # It is for neighbours that are not known: behind the gateway everything is reached.
+    subprocess.run(["nsenter", f"--net={dyno.path}", sys.executable, "-c",
+                    STRANGERS.replace("10.78.0", "203.0.113")], check=True)
+    assert far() == 100
+    # And for dynos alone.
+    subprocess.run(["nsenter", f"--net={net.host.path}", *many], check=True)
+    assert net.host.run("ip neigh show dev lan0").count("10.78.0.") >= 100, "the attempt itself does not work"
+
+
 FRAGMENTS = """
 import socket, struct
 s = socket.socket(2, 3, 255)
