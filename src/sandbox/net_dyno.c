@@ -20,6 +20,7 @@
 #include "sandbox/net_internal.h"
 #include "sandbox/net_link.h"
 #include "sandbox/net_policy.h"
+#include "sandbox/tc_filter.h"
 #include "sandbox/tc_shaper.h"
 
 static void
@@ -287,6 +288,29 @@ static int shape(Net *net, uint32_t slot, int netns_fd) {
         return r < 0 ? r : tc_shaper_set(inside, ifindex, bandwidth);
 }
 
+/* ---- groups ---- */
+
+int net_filter_inside(Net *net, NetRtnl *inside, int ifindex) {
+        int r;
+
+        if (net->tc_error < 0)
+                return 0; /* as on the host's end */
+
+        r = tc_filter_attach_inside(inside, ifindex, &net->tc);
+        return r < 0 ? r : tc_filter_attach_inside(inside, LOOPBACK_INDEX, &net->tc);
+}
+
+/* 0 or -ENOENT. */
+static int check_filter_inside(Net *net, NetRtnl *inside, int ifindex) {
+        int r;
+
+        if (net->tc_error < 0)
+                return 0;
+
+        r = tc_filter_check_inside(inside, ifindex, &net->tc);
+        return r < 0 ? r : tc_filter_check_inside(inside, LOOPBACK_INDEX, &net->tc);
+}
+
 /* ---- published ports ---- */
 
 size_t net_spread_elements(const Net *net, uint32_t app_number, FirewallElement *ret) {
@@ -385,11 +409,16 @@ int net_slot_begin(Net *net, uint32_t slot, int netns_fd, const NetDyno *dyno) {
 
 int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) {
         const LaunchPolicy *policy = net_policy_find(net, net->slots[slot].dyno.app_number);
-        int r = 0;
+        _cleanup_(net_rtnl_freep) NetRtnl *inside = NULL;
+        int ifindex, r = 0;
 
         if (policy)
                 r = net_open_services(net, slot, policy);
-        return r < 0 ? r : shape(net, slot, netns_fd);
+        if (r >= 0)
+                r = shape(net, slot, netns_fd);
+        if (r >= 0)
+                r = find_inside(net, netns_fd, &inside, &ifindex);
+        return r < 0 ? r : net_filter_inside(net, inside, ifindex);
 }
 
 int net_dyno_end(Net *net, uint32_t slot) {
@@ -468,18 +497,23 @@ static int check_shape(NetRtnl *rtnl, int ifindex, const NetDyno *dyno) {
 
 int net_check_inside(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
         _cleanup_(net_rtnl_freep) NetRtnl *inside = NULL;
+        const char *fault = "the dyno's end of the link cannot be read";
         int ifindex, r;
 
         r = find_inside(net, netns_fd, &inside, &ifindex);
-        if (r >= 0)
+        if (r >= 0) {
                 r = check_shape(inside, ifindex, &net->slots[slot].dyno);
+                if (r == -ENOENT)
+                        fault = "bandwidth is not limited as it must be at the dyno's end";
+        }
+        if (r >= 0) {
+                r = check_filter_inside(net, inside, ifindex);
+                if (r == -ENOENT)
+                        fault = "tc filter is gone at the dyno's end";
+        }
         if (r >= 0)
                 return 0;
-        (void)snprintf(
-                detail,
-                size,
-                r == -ENOENT ? "bandwidth is not limited as it must be at the dyno's end"
-                             : "the dyno's end of the link cannot be read");
+        (void)snprintf(detail, size, "%s", fault);
         return r == -ENOENT ? NET_E_MISSING : r;
 }
 

@@ -177,6 +177,11 @@ void net_take_dyno(NetSlot *slot, const NetDyno *dyno);
 int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) _must_check_;
 /* The slot is nobody's any more; its elements are removed already. 0 or the first negative errno. */
 int net_dyno_end(Net *net, uint32_t slot);
+#define LOOPBACK_INDEX 1 /* of lo, in every namespace */
+
+/* Has nothing that is for a group come in, on both links of a dyno's namespace. */
+int net_filter_inside(Net *net, NetRtnl *inside, int ifindex) _must_check_;
+
 /* net_check_slot() of the dyno's own end, @detail only filled if something is wrong with it. */
 int net_check_inside(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) _must_check_;
 /* What is missing of what a dyno has, or NULL; a negative errno in *@r if that is not known. */

@@ -25,8 +25,6 @@
 /* Between walks that can wait: a hundredth of the time at most goes into them. */
 #define FORGET_PAUSE 100
 
-#define LOOPBACK_INDEX 1 /* of lo, in every namespace */
-
 /*
  * Opens a dyno's network namespace (a new one if *@netns_fd is negative) and prepares
  * what can only be done from within: IPv6 stays off on what will be made there, but lo
@@ -134,6 +132,8 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
                 r = net_link_add_address(dyno, ifindex, a.dyno, NET_DYNO_PREFIX);
         if (r >= 0)
                 r = tc_shaper_set(dyno, ifindex, net->slots[slot].dyno.bandwidth);
+        if (r >= 0)
+                r = net_filter_inside(net, dyno, ifindex);
         if (r >= 0)
                 r = net_link_up_without_arp(dyno, ifindex);
         if (r < 0)

@@ -94,6 +94,19 @@ int tc_filter_attach(NetRtnl *rtnl, int ifindex, const TcProgram *program) {
         return put_program(rtnl, ifindex, TC_H_MIN_EGRESS, program->egress_fd, "dynod_to");
 }
 
+int tc_filter_attach_inside(NetRtnl *rtnl, int ifindex, const TcProgram *program) {
+        int r;
+
+        assert(rtnl);
+        assert(ifindex > 0);
+        assert(program);
+
+        r = add_clsact(rtnl, ifindex);
+        return r < 0 ? r
+                     : put_program(
+                               rtnl, ifindex, TC_H_MIN_INGRESS, program->inside_fd, "dynod_inside");
+}
+
 /* Looks for the program @id in the list of filters of one direction. */
 typedef struct FilterSearch {
         uint32_t id;
@@ -145,4 +158,11 @@ int tc_filter_check(NetRtnl *rtnl, int ifindex, const TcProgram *program) {
                 return r;
 
         return find_program(rtnl, ifindex, TC_H_MIN_EGRESS, program->egress_id);
+}
+
+int tc_filter_check_inside(NetRtnl *rtnl, int ifindex, const TcProgram *program) {
+        assert(rtnl);
+        assert(program);
+
+        return find_program(rtnl, ifindex, TC_H_MIN_INGRESS, program->inside_id);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The clsact queueing discipline of a link and the two programs on it. */
+/* The clsact queueing discipline of a link and the programs on it. */
 
 #include "base/cleanup.h"
 #include "sandbox/net_rtnl.h"
@@ -21,3 +21,7 @@ int tc_filter_attach(NetRtnl *rtnl, int ifindex, const TcProgram *program) _must
 
 /* 0 if both programs of @program are on the link, -ENOENT if not, or a negative errno. */
 int tc_filter_check(NetRtnl *rtnl, int ifindex, const TcProgram *program) _must_check_;
+
+/* The same for a link in a dyno's namespace, lo too, and the one program that is for these. */
+int tc_filter_attach_inside(NetRtnl *rtnl, int ifindex, const TcProgram *program) _must_check_;
+int tc_filter_check_inside(NetRtnl *rtnl, int ifindex, const TcProgram *program) _must_check_;

@@ -344,6 +344,29 @@ static void assemble_egress(Assembler *a, int map_fd, uint32_t mark) {
         end(a);
 }
 
+/*
+ * Inside a dyno, for what it sends itself. The kernel copies a datagram for a group to every
+ * socket that has the port, without a pause for anybody else on that processor: as many as there
+ * is memory for. Every link is in the group of all hosts, and no dyno hears of any other.
+ */
+static void assemble_inside(Assembler *a) {
+        enum { DESTINATION = 16, GROUPS = 224 };
+
+        move(a, CTX, BPF_REG_1);
+        load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(protocol));
+        jump_if(a, BPF_JNE, BPF_REG_0, htons(ETH_P_IP), LABEL_PASS); /* IPv6 has no route there */
+        set(a, BPF_REG_2, DESTINATION);
+        stack_address(a, BPF_REG_3, STACK_IP);
+        set(a, BPF_REG_4, 1);
+        set(a, BPF_REG_5, BPF_HDR_START_NET); /* the kernel's own copies have no Ethernet header */
+        call(a, BPF_FUNC_skb_load_bytes_relative);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, STACK_IP);
+        jump_if(a, BPF_JGE, BPF_REG_0, GROUPS, LABEL_DROP); /* all above, too, as 255.255.255.255 */
+        place(a, LABEL_PASS);
+        end(a);
+}
+
 static int make_map(const char *name, uint32_t key_size, uint32_t value_size, uint32_t entries) {
         union bpf_attr attr = {
                 .map_type = BPF_MAP_TYPE_HASH,
@@ -388,7 +411,7 @@ static int load_program(const Assembler *a, const char *name, uint32_t *ret_id) 
 
 int tc_program_load(
         TcProgram *ret, TcMarks marks, const struct in_addr *resolvers, size_t n_resolvers) {
-        Assembler ingress = {0}, egress = {0};
+        Assembler ingress = {0}, egress = {0}, inside = {0};
         TcProgram p = TC_PROGRAM_EMPTY;
         int r;
 
@@ -409,6 +432,10 @@ int tc_program_load(
                 assemble_egress(&egress, p.map_fd, marks.to_dyno);
                 r = p.egress_fd = load_program(&egress, "dynod_to", &p.egress_id);
         }
+        if (r >= 0) {
+                assemble_inside(&inside);
+                r = p.inside_fd = load_program(&inside, "dynod_inside", &p.inside_id);
+        }
         if (r < 0) {
                 tc_program_close(&p);
                 return r;
@@ -425,6 +452,7 @@ void tc_program_close(TcProgram *program) {
         program->ports_fd = safe_close(program->ports_fd);
         program->ingress_fd = safe_close(program->ingress_fd);
         program->egress_fd = safe_close(program->egress_fd);
+        program->inside_fd = safe_close(program->inside_fd);
 }
 
 int tc_program_set(const TcProgram *program, int ifindex, struct in_addr dyno, uint32_t web_port) {

@@ -15,6 +15,8 @@
  * Two programs and two maps serve all links: a dyno costs map elements. The filters hold
  * the programs and these the maps, so nothing is pinned anywhere and nothing depends on a
  * living process; a restarted dynod makes new maps and replaces the programs.
+ *
+ * A third one is for what comes in within a dyno, from itself: nothing that is for a group.
  */
 
 #include <netinet/in.h>
@@ -24,12 +26,15 @@
 
 typedef struct TcProgram {
         int map_fd, ports_fd;
-        int ingress_fd, egress_fd;
-        uint32_t ingress_id, egress_id; /* the kernel's, to recognise them on a link */
+        int ingress_fd, egress_fd, inside_fd;
+        uint32_t ingress_id, egress_id, inside_id; /* the kernel's, to recognise them on a link */
 } TcProgram;
 
 #define TC_PROGRAM_EMPTY                                                                           \
-        { .map_fd = -EBADF, .ports_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF }
+        {                                                                                          \
+                .map_fd = -EBADF, .ports_fd = -EBADF, .ingress_fd = -EBADF, .egress_fd = -EBADF,   \
+                .inside_fd = -EBADF                                                                \
+        }
 
 /* Priority, up to the table's first chains, of what goes to a neighbour that is not known. */
 #define TC_PRIORITY_STRANGER 1

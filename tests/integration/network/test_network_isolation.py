@@ -179,6 +179,43 @@ def test_multicast_does_not_leave_the_dyno(net, layers):
     expect(layers, got)
 
 
+# A dyno's own datagrams for a group that every link is in, and for everybody.
+TO_GROUP = """
+import socket, sys
+group, link = sys.argv[1:]
+receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+receiver.bind(("", 7003))
+receiver.settimeout(1)
+sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
+sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+sender.sendto(b"x", (group, 7003))
+try:
+    print("copied", receiver.recv(9))
+except TimeoutError:
+    print("nothing")
+"""
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("group, link", [
+    ("224.0.0.1", "eth0"), ("224.0.0.1", "lo"), ("255.255.255.255", "eth0")])
+def test_nothing_for_a_group_comes_in_inside_a_dyno(net, group, link):
+    """The kernel copies it to every socket of the port in one go, for as many as there are."""
+    dyno = net.driver.create(0)
+    program = f"{sys.executable} -c '{TO_GROUP}' {group} {link}"
+    assert dyno.run(program).strip() == "nothing"
+    dyno.run("tc filter del dev lo ingress; tc filter del dev eth0 ingress")
+    assert dyno.run(program).startswith("copied")
+
+
+def test_a_filter_that_is_gone_inside_a_dyno_is_noticed(net):
+    dyno = net.driver.create(0)
+    assert net.driver.check(0)[0] == 0
+    dyno.run("tc filter del dev lo ingress")
+    result, detail = net.driver.check(0)
+    assert result != 0 and "tc filter is gone at the dyno's end" in detail
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_forged_source_address_does_not_leave(net, layers):
     dyno = net.driver.create(0)

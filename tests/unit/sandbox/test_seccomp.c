@@ -149,6 +149,8 @@ static void test_arguments_of_a_dyno(void **state) {
         assert_int_equal(ask("setsockopt", 3, 6, 31), ENOENT); /* TCP_ULP */
         assert_int_equal(ask("setsockopt", 3, 6, 1), 0);       /* TCP_NODELAY */
         assert_int_equal(ask("setsockopt", 3, 1, 31), 0);
+        assert_int_equal(ask("setsockopt", 3, 1, 6), PRETENDED); /* SO_BROADCAST */
+        assert_int_equal(ask("setsockopt", 3, 6, 6), 0);
 
         assert_int_equal(ask("prlimit64", 0, 0, 0), 0);
         assert_int_equal(ask("prlimit64", 1, 0, 0), EPERM);
