@@ -52,7 +52,11 @@ int net_link_index(NetRtnl *rtnl, const char *name, int *ret) _must_check_;
 int net_link_configure(NetRtnl *host, int ifindex, bool ipv6) _must_check_;
 
 int net_link_up(NetRtnl *rtnl, int ifindex) _must_check_;
-/* As net_link_up(), and deaf to ARP: nobody learns addresses of the host, or teaches it any. */
+/*
+ * As net_link_up(), and deaf to ARP: nobody learns addresses of the host, or teaches it any. Nor
+ * does it ask: who sends to addresses on a link that are not there fills a table that all
+ * namespaces share, with entries that the kernel keeps as long as there may be an answer.
+ */
 int net_link_up_without_arp(NetRtnl *rtnl, int ifindex) _must_check_;
 int net_link_add_address(NetRtnl *rtnl, int ifindex, struct in_addr address, uint8_t prefix)
         _must_check_;

@@ -17,6 +17,13 @@ PORT = 7000
 LAYERS = ["both", "nft", "tc", "none"]
 
 
+def listen_to_arp(net, slot):
+    """The dyno's end is deaf as well, and the change has the host forget its only neighbour."""
+    link = f"t1-{slot}"
+    dyno, _, mac, *_ = net.host.run(f"ip neigh show dev {link} nud permanent").split()
+    net.host.run(f"ip link set {link} arp on; ip neigh replace {dyno} lladdr {mac} dev {link}")
+
+
 def take_away(net, layers, slots=(0,)):
     if layers in ("tc", "none"):
         net.nft_off()
@@ -27,7 +34,7 @@ def take_away(net, layers, slots=(0,)):
         # The rule would drop nothing, for nothing is marked; but it is part of the layer.
         net.rule_off()
         for slot in slots:
-            net.host.run(f"ip link set t1-{slot} arp on")
+            listen_to_arp(net, slot)
 
 
 def expect(layers, answer):
@@ -216,6 +223,28 @@ def test_a_filter_that_is_gone_inside_a_dyno_is_noticed(net):
     assert result != 0 and "tc filter is gone at the dyno's end" in detail
 
 
+# To addresses that are on the link, if one believes the sender.
+TO_NEIGHBOURS = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+for i in range(8):
+    s.sendto(b"x", socket.MSG_DONTROUTE, ("203.0.113.%d" % i, 9))
+"""
+
+
+@pytest.mark.two_kernels
+def test_no_neighbour_is_asked_for(net):
+    """Entries that wait for an answer fill the table of neighbours, which all namespaces share."""
+    dyno = net.driver.create(0)
+    dyno.run(f"{sys.executable} -c '{TO_NEIGHBOURS}'")
+    shown = [line for line in dyno.run("ip neigh show dev eth0 nud all").splitlines() if "203.0.113." in line]
+    assert len(shown) == 8 and all("NOARP" in line for line in shown), shown
+    dyno.run("ip link set eth0 arp on")
+    dyno.run(f"{sys.executable} -c '{TO_NEIGHBOURS}'")
+    assert "INCOMPLETE" in dyno.run("ip neigh show dev eth0 nud incomplete")
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_forged_source_address_does_not_leave(net, layers):
     dyno = net.driver.create(0)
@@ -223,6 +252,8 @@ def test_a_forged_source_address_does_not_leave(net, layers):
     net.host.run("ip route add 198.51.100.99/32 dev t1-0")  # past rp_filter
     net.outside.run(f"ip route add 198.51.100.99/32 via {HOST}")
     take_away(net, layers)
+    if layers == "none":
+        dyno.run("ip link set eth0 arp on")  # the host asks where that address is
     with net.outside.serve("udp", OUTSIDE, PORT):
         expect(layers, dyno.ask("udp", OUTSIDE, PORT, "198.51.100.99"))
 
@@ -234,7 +265,8 @@ def test_there_is_no_ipv6(net, layers):
     assert "inet6" not in net.host.run("ip -6 addr show dev t1-0")
 
     # Root in the dyno and root on the host turn it on again.
-    net.host.run("ip link set t1-0 arp on")
+    listen_to_arp(net, 0)
+    dyno.run("ip link set eth0 arp on")
     for namespace, link, addr in ((dyno, "eth0", "fd99::2"), (net.host, "t1-0", "fd99::1")):
         namespace.run(f"sysctl -qw net.ipv6.conf.{link}.disable_ipv6=0")
         namespace.run(f"ip addr add {addr}/64 dev {link} nodad")
