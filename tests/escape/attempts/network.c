@@ -93,6 +93,10 @@ static int iptables(void) {
 
 #define LOOPBACK 1 /* its number in every network namespace */
 
+#ifndef IPV6_FLOWLABEL_MGR
+#define IPV6_FLOWLABEL_MGR 32
+#endif
+
 #define A_GROUP ((struct in_addr){htonl(0xefff0001)}) /* 239.255.0.1 */
 
 static int join_group(void) {
@@ -150,6 +154,22 @@ static int join_anycast6(void) {
                 AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, &request, sizeof(request));
 
         return r == -EADDRNOTAVAIL ? 0 : r; /* it looked, with the lock held */
+}
+
+/* ---- labels of IPv6 flows: 4096 for all network namespaces ---- */
+
+static int flow_label(void) {
+        /* struct in6_flowlabel_req, whose header does not go with the C library's. */
+        const struct {
+                struct in6_addr destination;
+                uint32_t label; /* 0: any */
+                uint8_t action, share;
+                uint16_t flags, expires, linger; /* seconds */
+                uint32_t pad;
+        } request = {.destination = IN6ADDR_LOOPBACK_INIT, .share = 1, .flags = 1, .expires = 6};
+
+        return option(
+                AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, &request, sizeof(request));
 }
 
 /* ---- ioctl ---- */
@@ -375,6 +395,8 @@ const Attempt attempts_network[] = {
         BY_FILTER("join-any", "the same by the option of all protocols", join_any_group, NULL),
         BY_FILTER("join-group6", "the same by IPv6", join_group6, NULL),
         BY_FILTER("join-any6", "the same by both", join_any_group6, NULL),
+        BY_FILTER(
+                "flow-label", "take the labels of everybody's IPv6 flows", flow_label, bring_lo_up),
         {
                 .name = "network/join-anycast6",
                 .tries = "the same by an anycast address of IPv6",
