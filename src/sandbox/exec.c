@@ -3,12 +3,13 @@
 /*
  * ps:exec and the taking over of running dynos.
  *
- * Entering a pid namespace holds for children only: the launcher enters the dyno's for
- * the one clone3(2) that makes the joining process, and leaves it again. The process is
- * born in the dyno's cgroup, joins the other namespaces, and takes the way of a launch.
+ * A middle process joins the dyno's namespaces, where nobody sees it: it has no pid inside.
+ * It makes the joining process, a sibling of its own, and ends. That one is born in the
+ * dyno's pid namespace and cgroup, and takes the way of a launch.
  *
  * From birth on it can be seen from inside as a process of the host's root: it is not
- * dumpable, so nothing inside can look into it or use its /proc/PID/exe (CVE-2019-5736).
+ * dumpable, so nothing inside can look into it or use its /proc/PID/exe (CVE-2019-5736);
+ * and its mounts and its network, which the kernel shows to everybody, are the dyno's.
  * When it takes the dyno's uid, the dyno can stop and kill it; memory and CPU are the
  * dyno's all the way. So nobody waits for it: its reports are an event like others.
  */
@@ -24,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -71,11 +73,10 @@ static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport 
         };
         int r;
 
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                return sandbox_fail(&report->error, LAYER_PROCESS, -errno, "cannot hide");
-        r = namespaces_join(exec->dyno->pidfd);
-        if (r < 0)
-                return sandbox_fail(&report->error, LAYER_NAMESPACES, r, "cannot join the dyno");
+        /* Only now: clone3 takes no group from outside of the own namespace. */
+        if (setns(exec->dyno->pidfd, CLONE_NEWCGROUP) < 0)
+                return sandbox_fail(
+                        &report->error, LAYER_NAMESPACES, -errno, "cannot join the cgroup one");
 
         /* A procfs of its own, never attached: the dyno's is not trusted with the label. */
         c.proc_fd = mount_new("proc", NULL, 0, MOUNT_STRICT);
@@ -95,38 +96,73 @@ static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport 
         return r;
 }
 
-static int spawn(SandboxJoin *j, const SandboxExec *exec, SandboxError *reterr) {
+/* The middle process. Return: the pid of the joining one, on the host, or a negative errno */
+static pid_t middle_run(const SandboxJoin *j, const SandboxExec *exec) {
         struct clone_args args = {
-                .flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
-                .exit_signal = SIGCHLD,
+                .flags = CLONE_PARENT | CLONE_INTO_CGROUP,
                 .cgroup = (uint64_t)j->process.cgroup_fd,
-                .pidfd = (uint64_t)(uintptr_t)&j->process.pidfd,
         };
-        _cleanup_close_ int own_fd = open("/proc/self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
-        int r = 0;
         pid_t pid;
+        int r;
 
-        if (own_fd < 0)
-                return sandbox_fail(reterr, LAYER_PROCESS, -errno, "cannot prepare");
-        if (setns(exec->dyno->pidfd, CLONE_NEWPID) < 0)
-                return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot join the dyno");
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return -errno;
+        r = namespaces_join(exec->dyno->pidfd);
+        if (r < 0)
+                return r;
 
         /* Safe: as in launch.c. */
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-        if (pid < 0)
-                r = -errno;
         if (pid == 0) {
                 ChildReport report = {.type = 0};
 
                 (void)child_run(j, exec, &report);
                 _exit(1);
         }
+        return pid < 0 ? -errno : pid;
+}
 
-        /* Whatever else is started must not be born inside a dyno. It cannot fail: it is ours. */
-        if (setns(own_fd, CLONE_NEWPID) < 0)
-                abort();
-        if (r < 0)
-                return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot clone");
+/* Waits for the middle process alone: it is in no group of the dyno's, which holds up nothing. */
+static pid_t run_middle(const SandboxJoin *j, const SandboxExec *exec) {
+        _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;
+        pid_t middle, pid = -ECHILD;
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        read_fd = fds[0];
+        write_fd = fds[1];
+
+        middle = fork();
+        if (middle < 0)
+                return -errno;
+        if (middle == 0) {
+                pid = middle_run(j, exec);
+                _exit(write(write_fd, &pid, sizeof(pid)) == sizeof(pid) ? 0 : 1);
+        }
+        while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
+                ;
+
+        return read(read_fd, &pid, sizeof(pid)) == sizeof(pid) ? pid : -ECHILD;
+}
+
+static int spawn(SandboxJoin *j, const SandboxExec *exec, SandboxError *reterr) {
+        pid_t pid = run_middle(j, exec);
+
+        if (pid < 0)
+                return sandbox_fail(reterr, LAYER_NAMESPACES, pid, "cannot join the dyno");
+
+        /* The number is still its own: it is our child, and nobody has waited for it. */
+        j->process.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (j->process.pidfd < 0) {
+                int r = -errno;
+
+                /* Safe: as above. Left alone it would keep the dyno's pid namespace from ending. */
+                (void)kill(pid, SIGKILL);
+                while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+                return sandbox_fail(reterr, LAYER_PROCESS, r, "cannot watch the new process");
+        }
         j->process.pid = pid;
         return 0;
 }

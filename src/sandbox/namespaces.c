@@ -155,9 +155,8 @@ int userns_create(uid_t owner, const IdRange *map, size_t n_map, int *ret_fd) {
 
 int namespaces_join(int pidfd) {
         /* Safe: @pidfd is a dyno-init of ours, verified by its cgroup. */
-        if (setns(pidfd,
-                  CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-                          CLONE_NEWCGROUP) < 0)
+        if (setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) <
+            0)
                 return -errno;
 
         return 0;

@@ -38,7 +38,7 @@ typedef struct IdRange {
 int userns_create(uid_t owner, const IdRange *map, size_t n_map, int *ret_fd) _must_check_;
 
 /**
- * namespaces_join() - enter all namespaces of a dyno but its user namespace
+ * namespaces_join() - enter the namespaces of a dyno but those of users and cgroups
  * @pidfd:  of its dyno-init
  *
  * The pid namespace holds for children only. Root and working folder become the dyno's.

