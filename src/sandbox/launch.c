@@ -152,6 +152,9 @@ static int enter_namespaces(const ChildParts *parts, SandboxError *reterr) {
                 return sandbox_fail(reterr, LAYER_NETWORK, -errno, "cannot enter the namespace");
         if (sethostname(parts->hostname, strlen(parts->hostname)) < 0)
                 return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot set the host name");
+        /* The kernel's word for none: the new namespace has the host's. */
+        if (setdomainname("(none)", strlen("(none)")) < 0)
+                return sandbox_fail(reterr, LAYER_NAMESPACES, -errno, "cannot set the domain name");
 
         return 0;
 }

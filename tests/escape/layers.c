@@ -247,6 +247,10 @@ WRAP(int, sethostname, const char *name, size_t size) {
         return is_off("uts") ? 0 : __real_sethostname(name, size);
 }
 
+WRAP(int, setdomainname, const char *name, size_t size) {
+        return is_off("uts") ? 0 : __real_setdomainname(name, size);
+}
+
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...) {
         struct clone_args clone;

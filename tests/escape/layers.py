@@ -52,7 +52,7 @@ LAYERS = {
 # dyno-init's own: a program without the layer, or its file's mode, and nothing to be switched.
 OF_INIT = {"none", "init-descriptors", "init-flag", "init-mode", "dumpable"}
 # What an ordinary host holds, in the namespaces that a dyno is in when it has none of its own.
-OF_THE_HOST = ["ipc/shared-memory", "ipc/messages", "ipc/semaphores", "ipc/queue", "ipc/host-name",
+OF_THE_HOST = ["ipc/shared-memory", "ipc/messages", "ipc/semaphores", "ipc/queue", "ipc/host-name", "ipc/domain-name",
                "ipc/abstract-socket", "network/listener-of-others"]
 
 # Who starts dyno-init with the layers of its own off.

@@ -27,6 +27,7 @@
 #define ABSTRACT "escape-abstract"
 #define SOCKET_PATH "/tmp/escape.sock"
 #define HOST_NAME "escape-host"
+#define DOMAIN_NAME "escape-domain"
 
 /* ---- System V ---- */
 
@@ -90,6 +91,18 @@ static int host_name(void) {
 
 static int host_name_set_up(void) {
         return attempt_result(sethostname(HOST_NAME, strlen(HOST_NAME)));
+}
+
+static int domain_name(void) {
+        struct utsname uts;
+
+        if (uname(&uts) < 0)
+                return -errno;
+        return strcmp(uts.domainname, DOMAIN_NAME) == 0 ? 0 : ATTEMPT_NOTHING;
+}
+
+static int domain_name_set_up(void) {
+        return attempt_result(setdomainname(DOMAIN_NAME, strlen(DOMAIN_NAME)));
 }
 
 /* ---- Unix sockets ---- */
@@ -256,6 +269,15 @@ const Attempt attempts_ipc[] = {
                 .control = CONTROL_USER,
                 .run = host_name,
                 .set_up = host_name_set_up,
+        },
+        {
+                .name = "ipc/domain-name",
+                .tries = "learn the domain of the host",
+                .stopped_by = "uts",
+                .error = ATTEMPT_NOTHING,
+                .control = CONTROL_USER,
+                .run = domain_name,
+                .set_up = domain_name_set_up,
         },
         {
                 .name = "ipc/abstract-socket",
