@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/fsmap.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,21 @@ static int where_on_disk(void) {
         struct where where = {.length = BLOCK};
 
         return ask(WHERE, &where);
+}
+
+/* Every free piece of the file system that all dynos share, and with it what others write. */
+static int map_of_all(void) {
+        struct fsmap_head all = {
+                .fmh_keys =
+                        {{0},
+                         {.fmr_device = UINT32_MAX,
+                          .fmr_flags = UINT32_MAX,
+                          .fmr_physical = UINT64_MAX,
+                          .fmr_owner = UINT64_MAX,
+                          .fmr_offset = UINT64_MAX}},
+        };
+
+        return ask(FS_IOC_GETFSMAP, &all);
 }
 
 static int set_version(void) {
@@ -157,6 +173,12 @@ const Attempt attempts_disk[] = {
                 ENOTTY,
                 CONTROL_USER,
                 where_on_disk),
+        ATTEMPT("map-of-all",
+                "learn where others write on the disk, and how much",
+                "seccomp",
+                ENOTTY,
+                CONTROL_USER,
+                map_of_all),
         ATTEMPT("version",
                 "change the generation of an inode",
                 "seccomp",
