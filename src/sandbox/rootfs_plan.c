@@ -39,6 +39,7 @@ const RootfsMount rootfs_mounts[] = {
 
         {"/proc", "proc", ROOTFS_STRICT, ROOTFS_NO_MASK},
         {"/proc/sys", "proc", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        MASK_FILE("bootconfig"), /* as cmdline */
         MASK_FILE("buddyinfo"),
         MASK_FILE("cmdline"), /* may hold secrets that the host was booted with */
         MASK_FILE("config.gz"),
@@ -76,6 +77,14 @@ const RootfsMount rootfs_mounts[] = {
         MASK_DIR("irq"),
         MASK_DIR("pressure"), /* of the whole host; a dyno's own is in its cgroup */
         MASK_DIR("scsi"),
+        /* Counters of the whole host: what others open, look up, log in to. */
+        MASK_FILE("sys/fs/aio-nr"),
+        MASK_FILE("sys/fs/dentry-state"),
+        MASK_FILE("sys/fs/file-nr"),
+        MASK_FILE("sys/fs/inode-nr"),
+        MASK_FILE("sys/fs/inode-state"),
+        MASK_FILE("sys/kernel/pty/nr"),
+        MASK_DIR("sys/fs/quota"),
 };
 
 _Static_assert(

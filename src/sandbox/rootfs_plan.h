@@ -30,7 +30,7 @@ typedef struct RootfsMount {
         RootfsMask mask;
 } RootfsMount;
 
-#define ROOTFS_MOUNTS_MAX 64
+#define ROOTFS_MOUNTS_MAX 80
 
 extern const RootfsMount rootfs_mounts[];
 extern const size_t n_rootfs_mounts;

@@ -24,7 +24,7 @@ def refused():
     """{name: whether what is below it is refused, too} of the profile's rules for reading."""
     text = (SOURCE / "profiles/apparmor/dynod-dyno.in").read_text(encoding="ascii")
     found = {}
-    for names, one, below in re.findall(r"^  deny @\{PROC\}/(?:\{([\w.,-]+)\}|([\w.-]+))(\{,/\*\*\})? rwlx,$", text,
+    for names, one, below in re.findall(r"^  deny @\{PROC\}/(?:\{([\w./,-]+)\}|([\w./-]+))(\{,/\*\*\})? rwlx,$", text,
                                         re.MULTILINE):
         found |= dict.fromkeys(names.split(",") if names else [one], bool(below))
     return found

@@ -7,9 +7,12 @@ opens, and lets each lock it against the other.
 
 import contextlib
 import ctypes
+import json
 import mmap
 import os
 import pathlib
+import pty
+import re
 import subprocess
 
 import pytest
@@ -17,6 +20,7 @@ import pytest
 from dynod_testing import make_slug, time_factor
 
 ESCAPE = pathlib.Path(os.environ.get("DYNOD_BUILD", "build")) / "tests/escape/escape"
+INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 
 # Of every mount of a dyno one file or more. Of its own group dynod reads counters now and then.
 FILES = ["/", "/usr", "/usr/bin", "/usr/bin/env", "/etc", "/etc/passwd", "/etc/group", "/etc/hosts",
@@ -144,6 +148,61 @@ def test_no_dyno_throws_a_file_of_the_stack_out_of_the_page_cache(daemon, tenant
     # The control.
     evict(path)
     assert cached_pages(path) == 0
+
+
+# All that can be read in /proc, but for processes, and in /sys, but for the own cgroup.
+READ_ALL = """
+import json, os, sys
+def read(path):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, 1 << 20).hex()
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+def read_all():
+    found = {}
+    for top in ("/proc", "/sys"):
+        for folder, folders, files in os.walk(top):
+            folders[:] = [name for name in folders if not name.isdigit() and folder + "/" + name != "/sys/fs/cgroup"]
+            found |= {path: read(path) for path in (folder + "/" + name for name in files)}
+    return found
+before = read_all()
+print("ready", flush=True)
+sys.stdin.read(1)
+after = read_all()
+print(json.dumps([len(before), sorted(path for path in before.keys() | after if before.get(path) != after.get(path))]))
+"""
+
+# What docs/SECURITY.md names, clocks of processors, and what has another value for whoever asks.
+TELLS = re.compile(r"/proc/(stat|loadavg|meminfo|uptime|cgroups|cpuinfo)"
+                   r"|/sys/devices/system/cpu/(cpu\d+/)?cpufreq/.*"
+                   r"|/proc/sys/kernel/(ns_last_pid|random/uuid|random/entropy_avail)")
+TELLS_WITHOUT_APPARMOR = re.compile(r"/sys/devices/system/cpu/cpu\d+/cpuidle/.*")
+
+
+def test_nothing_counts_what_others_do_but_what_the_manual_names(daemon, tenants, tmp_path):
+    counters = [pathlib.Path("/proc/sys") / name for name in ("fs/file-nr", "fs/inode-nr", "kernel/pty/nr")]
+    on_host = [path.read_text() for path in counters]
+    with inside(daemon, tenants[0], "python3", "-c", READ_ALL) as reader, contextlib.ExitStack() as held:
+        for fd in (fd for _ in range(8) for fd in pty.openpty()):
+            held.callback(os.close, fd)
+        for i in range(500):
+            held.enter_context((tmp_path / str(i)).open("wb"))
+        assert daemon.run(tenants[1], "sh", "-c", "echo x >/tmp/x; ls -lR /usr/bin >/dev/null").returncode == 0
+        # The control: the host's own counters have changed.
+        assert not [path for path, text in zip(counters, on_host) if path.read_text() == text]
+        reader.say("o")
+        number, changed = json.loads(reader.end()[-1])
+    assert number > 300 and "/proc/stat" in changed
+    changed = [path for path in changed if not TELLS.fullmatch(path)]
+    if not INSTALLED:
+        changed = [path for path in changed if not TELLS_WITHOUT_APPARMOR.fullmatch(path)]
+    assert changed == []
 
 
 # A futex in a page of a file is the same for all that have it mapped: what waits is found by

@@ -80,6 +80,13 @@ READS_MASKED(read_buddyinfo, "/proc/buddyinfo")
 READS_MASKED(read_partitions, "/proc/partitions")
 READS_MASKED(read_swaps, "/proc/swaps")
 READS_MASKED(read_schedstat, "/proc/schedstat")
+READS_MASKED(read_file_count, "/proc/sys/fs/file-nr")
+READS_MASKED(read_inode_count, "/proc/sys/fs/inode-nr")
+READS_MASKED(read_inode_state, "/proc/sys/fs/inode-state")
+READS_MASKED(read_name_count, "/proc/sys/fs/dentry-state")
+READS_MASKED(read_request_count, "/proc/sys/fs/aio-nr")
+READS_MASKED(read_quota_count, "/proc/sys/fs/quota/lookups")
+READS_MASKED(read_terminal_count, "/proc/sys/kernel/pty/nr")
 READS(read_sockstat, "/proc/net/sockstat")
 READS(read_softnet_stat, "/proc/net/softnet_stat")
 READS(read_protocols, "/proc/thread-self/net/protocols")
@@ -564,6 +571,48 @@ const Attempt attempts_proc[] = {
              ATTEMPT_ABSENT,
              CONTROL_USER | CONTROL_VM,
              read_schedstat),
+        READ("file-count",
+             "count the files that others have open",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_file_count),
+        READ("inode-count",
+             "count the files that others use",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_inode_count),
+        READ("inode-state",
+             "the same by the longer file",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_inode_state),
+        READ("name-count",
+             "count the names that others look up",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_name_count),
+        READ("request-count",
+             "count the asynchronous requests of others",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_request_count),
+        READ("quota-count",
+             "count what others do with files that have a quota",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_quota_count),
+        READ("terminal-count",
+             "see an operator log in",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_terminal_count),
         READ("sockstat",
              "count the sockets of all network namespaces",
              "apparmor",
