@@ -34,12 +34,12 @@ int mount_new(const char *type, const MountOption *options, size_t n_options, ui
         return fd < 0 ? -errno : fd;
 }
 
-int mount_clone(int dir_fd, const char *path, bool recursive) {
+int mount_clone(int dir_fd, const char *path) {
         unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_NO_AUTOMOUNT |
                          AT_SYMLINK_NOFOLLOW;
         int fd;
 
-        fd = open_tree(dir_fd, path, flags | (recursive ? (unsigned)AT_RECURSIVE : 0));
+        fd = open_tree(dir_fd, path, flags);
         return fd < 0 ? -errno : fd;
 }
 
@@ -77,7 +77,7 @@ int mount_attach(int mount_fd, int dir_fd, const char *path) {
 int mount_bind(int from_fd, const char *from, int dir_fd, const char *path) {
         _cleanup_close_ int fd = -EBADF;
 
-        fd = mount_clone(from_fd, from, /* recursive= */ false);
+        fd = mount_clone(from_fd, from);
         if (fd < 0)
                 return fd;
 

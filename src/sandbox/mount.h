@@ -34,14 +34,13 @@ int mount_new(const char *type, const MountOption *options, size_t n_options, ui
         _must_check_;
 
 /**
- * mount_clone() - a detached copy of a mount, or of a folder or file in it
- * @dir_fd:     folder of a mount that is attached in this mount namespace (6.1 wants that)
- * @path:       below @dir_fd, or "" for itself; links are not followed
- * @recursive:  with the mounts below
+ * mount_clone() - a detached copy of a mount, or of a folder or file in it, without mounts below
+ * @dir_fd:  folder of a mount that is attached in this mount namespace (6.1 wants that)
+ * @path:    below @dir_fd, or "" for itself; links are not followed
  *
  * Return: a descriptor owned by the caller, or a negative errno.
  */
-int mount_clone(int dir_fd, const char *path, bool recursive) _must_check_;
+int mount_clone(int dir_fd, const char *path) _must_check_;
 
 /**
  * mount_restrict() - add attributes and a mapping of ids to a mount, make it private

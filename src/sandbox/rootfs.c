@@ -8,7 +8,7 @@
  *   root/     image/tree, with everything below: the new root
  *   slug/     the slug, idmapped. overlayfs of Linux 6.1 wants it attached
  *   scratch/  app-upper app-work tmp var-tmp: what the dyno may write
- *   files/    small files and the two masks, made here
+ *   files/    small files, the folders of /sys and the two masks, made here
  *   ro/       files/ again, read-only: everything bound from it is read-only, too
  *   proc-ro/  the dyno's /proc again, read-only
  *
@@ -65,7 +65,7 @@ typedef struct Build {
 void rootfs_parts_clear(RootfsParts *parts) {
         parts->stack_fd = safe_close(parts->stack_fd);
         parts->slug_fd = safe_close(parts->slug_fd);
-        parts->sys_fd = safe_close(parts->sys_fd);
+        parts->cpu_fd = safe_close(parts->cpu_fd);
         parts->scratch_fd = safe_close(parts->scratch_fd);
 }
 
@@ -74,7 +74,7 @@ static int take_tree(int dir_fd, int idmap_fd, int *ret_fd) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = mount_clone(dir_fd, "", /* recursive= */ false);
+        fd = mount_clone(dir_fd, "");
         if (fd < 0)
                 return fd;
         r = mount_restrict(fd, STACK_ATTRIBUTES, idmap_fd);
@@ -97,7 +97,7 @@ take_scratch(const SandboxHost *host, const LaunchStart *start, int *ret_fd, San
         r = scratch_make(&host->scratch, start, &dir_fd);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot make a folder in scratch");
-        fd = mount_clone(dir_fd, "", /* recursive= */ false);
+        fd = mount_clone(dir_fd, "");
         r = fd < 0 ? fd : mount_restrict(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -EBADF);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot mount scratch");
@@ -127,10 +127,10 @@ int rootfs_take_parts(
         r = take_tree(launch->slug_fd, launch->slot->slug_idmap_fd, &parts.slug_fd);
         if (r < 0)
                 return sandbox_fail(reterr, LAYER_ROOTFS, r, "cannot mount the slug");
-        parts.sys_fd = mount_clone(host->templates_fd, "sys", /* recursive= */ true);
-        if (parts.sys_fd < 0)
+        parts.cpu_fd = mount_clone(host->templates_fd, ROOTFS_CPU);
+        if (parts.cpu_fd < 0)
                 return sandbox_fail(
-                        reterr, LAYER_ROOTFS, parts.sys_fd, "cannot copy the template of /sys");
+                        reterr, LAYER_ROOTFS, parts.cpu_fd, "cannot copy the processors of /sys");
 
         r = have_overlay();
         if (r < 0)
@@ -206,6 +206,12 @@ static int make_staging(Build *b) {
                 "proc-ro",
                 "files",
                 "files/memory",
+                "files/sys",
+                "files/sys/devices",
+                "files/sys/devices/system",
+                "files/sys/devices/system/cpu",
+                "files/sys/fs",
+                "files/sys/fs/cgroup",
                 ("files/" MASK_DIR_NAME)};
         _cleanup_close_ int ro_fd = -EBADF;
         char path[PATH_MAX];
@@ -230,7 +236,7 @@ static int make_staging(Build *b) {
         if (r < 0)
                 return fail(b, r, "files of /etc");
 
-        ro_fd = mount_clone(b->staging_fd, "files", /* recursive= */ false);
+        ro_fd = mount_clone(b->staging_fd, "files");
         if (ro_fd < 0)
                 return fail(b, ro_fd, "files read-only");
         r = mount_restrict(ro_fd, MOUNT_ATTR_RDONLY, -EBADF);
@@ -257,7 +263,7 @@ static int make_root(Build *b) {
         r = mount_attach(image_fd, b->staging_fd, "image");
         if (r < 0)
                 return fail(b, r, "/");
-        b->root_fd = mount_clone(image_fd, "tree", /* recursive= */ false);
+        b->root_fd = mount_clone(image_fd, "tree");
         if (b->root_fd == -ENOENT)
                 return sandbox_fail(b->reterr, LAYER_STORE, b->root_fd, "cannot mount the stack");
         r = b->root_fd < 0 ? b->root_fd : mount_attach(b->root_fd, b->staging_fd, "root");
@@ -406,14 +412,16 @@ static int make_sys(Build *b) {
         _cleanup_close_ int cgroup_fd = -EBADF;
         int r;
 
-        r = mount_attach(b->parts->sys_fd, b->root_fd, "sys");
+        r = mount_bind(b->staging_fd, "ro/sys", b->root_fd, "sys");
+        if (r == 0)
+                r = mount_attach(b->parts->cpu_fd, b->root_fd, "sys/devices/system/cpu");
         if (r < 0)
                 return fail(b, r, "/sys");
 
         cgroup_fd = mount_new("cgroup2", NULL, 0, MOUNT_ATTR_RDONLY | MOUNT_STRICT);
         if (cgroup_fd < 0)
                 return fail(b, cgroup_fd, "/sys/fs/cgroup");
-        r = mount_attach(cgroup_fd, b->parts->sys_fd, "fs/cgroup");
+        r = mount_attach(cgroup_fd, b->root_fd, "sys/fs/cgroup");
         if (r == 0)
                 r = mount_bind(b->staging_fd, "ro/memory", cgroup_fd, "memory");
 
@@ -431,7 +439,7 @@ static int make_proc(Build *b) {
         if (r < 0)
                 return fail(b, r, "/proc");
 
-        ro_fd = mount_clone(b->proc_fd, "", /* recursive= */ false);
+        ro_fd = mount_clone(b->proc_fd, "");
         if (ro_fd < 0)
                 return fail(b, ro_fd, "/proc read-only");
         r = mount_restrict(ro_fd, MOUNT_ATTR_RDONLY, -EBADF);

@@ -17,26 +17,27 @@
 #include "sandbox/sandbox_internal.h"
 
 #define ROOTFS_TEMPLATES ".sandbox" /* mount point in config's run_dir */
-#define ROOTFS_HOSTNAME_SIZE 37     /* a UUID and a NUL */
+#define ROOTFS_CPU "cpu"
+#define ROOTFS_HOSTNAME_SIZE 37 /* a UUID and a NUL */
 
 /* Detached mounts, owned. */
 typedef struct RootfsParts {
         int stack_fd;   /* the object with tree/, passwd and group; idmapped, read-only */
         int slug_fd;    /* idmapped, read-only */
-        int sys_fd;     /* copy of the template */
+        int cpu_fd;     /* of sysfs, read-only */
         int scratch_fd; /* the dyno's folder; negative: it gets a tmpfs */
 } RootfsParts;
 
 #define ROOTFS_PARTS_INIT                                                                          \
-        { .stack_fd = -EBADF, .slug_fd = -EBADF, .sys_fd = -EBADF, .scratch_fd = -EBADF }
+        { .stack_fd = -EBADF, .slug_fd = -EBADF, .cpu_fd = -EBADF, .scratch_fd = -EBADF }
 #define _cleanup_rootfs_parts_ _cleanup_(rootfs_parts_clear)
 
 /**
- * rootfs_make_templates() - make /sys once for all dynos
+ * rootfs_make_templates() - what all dynos share of /sys, and where their roots are made
  * @run_dir:  existing folder; ".sandbox" in it becomes the mount point
  * @ret_fd:   the mount, owned by the caller; it stays attached in this mount namespace
  *
- * What dynos share of it is read-only for all of them. Needs CAP_SYS_ADMIN.
+ * In its folder ROOTFS_CPU is devices/system/cpu, read-only. Needs CAP_SYS_ADMIN.
  */
 int rootfs_make_templates(const char *run_dir, int *ret_fd) _must_check_;
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * /sys is the same in every dyno: devices/system/cpu (the real one) and an empty folder
- * fs/cgroup, in one tmpfs that a launch copies with one call. /dev is made for each, or
- * dynos would see each other open its files.
+ * Of /sys the folder devices/system/cpu is the real one, which a launch copies with one call.
+ * /dev is made for each dyno, or they would see each other open its files.
  */
 
 #include <errno.h>
@@ -63,26 +62,6 @@ static int fill_dev(int dev_fd) {
         return make_dirs(dev_fd, dirs, ARRAY_SIZE(dirs));
 }
 
-static int fill_sys(int sys_fd) {
-        static const char *const dirs[] = {
-                "devices", "devices/system", "devices/system/cpu", "fs", "fs/cgroup"};
-        _cleanup_close_ int cpu_fd = -EBADF;
-        int r;
-
-        r = make_dirs(sys_fd, dirs, ARRAY_SIZE(dirs));
-        if (r < 0)
-                return r;
-
-        cpu_fd = mount_clone(AT_FDCWD, CPU_FOLDER, /* recursive= */ false);
-        if (cpu_fd < 0)
-                return cpu_fd;
-        r = mount_restrict(cpu_fd, MOUNT_ATTR_RDONLY | MOUNT_STRICT, -EBADF);
-        if (r < 0)
-                return r;
-
-        return mount_attach(cpu_fd, sys_fd, "devices/system/cpu");
-}
-
 int rootfs_make_dev(int *ret_fd) {
         static const MountOption options[] = {{"mode", "0755"}, {"size", "64k"}};
         _cleanup_close_ int fd = -EBADF;
@@ -102,25 +81,20 @@ int rootfs_make_dev(int *ret_fd) {
         return 0;
 }
 
-/* Makes one template in the folder @name of the templates' tmpfs, read-only when filled. */
-static int
-make_template(int templates_fd, const char *name, uint64_t attributes, int (*fill)(int fd)) {
-        static const MountOption options[] = {{"mode", "0755"}, {"size", "64k"}};
+static int attach_cpu(int templates_fd) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = mount_new("tmpfs", options, ARRAY_SIZE(options), attributes);
+        fd = mount_clone(AT_FDCWD, CPU_FOLDER);
         if (fd < 0)
                 return fd;
-        if (mkdirat(templates_fd, name, 0755) < 0)
+        r = mount_restrict(fd, MOUNT_ATTR_RDONLY | MOUNT_STRICT, -EBADF);
+        if (r < 0)
+                return r;
+        if (mkdirat(templates_fd, ROOTFS_CPU, 0755) < 0)
                 return -errno;
-        r = mount_attach(fd, templates_fd, name);
-        if (r == 0)
-                r = fill(fd);
-        if (r == 0)
-                r = mount_restrict(fd, MOUNT_ATTR_RDONLY, -EBADF);
 
-        return r;
+        return mount_attach(fd, templates_fd, ROOTFS_CPU);
 }
 
 int rootfs_make_templates(const char *run_dir, int *ret_fd) {
@@ -139,7 +113,7 @@ int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID);
         r = fd < 0 ? fd : mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
         if (r == 0)
-                r = make_template(fd, "sys", MOUNT_STRICT, fill_sys);
+                r = attach_cpu(fd);
         (void)umask(old_umask);
         if (r < 0)
                 return r; /* what is attached goes with this process's mount namespace */

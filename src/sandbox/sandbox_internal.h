@@ -33,7 +33,7 @@ struct SandboxHost {
 
         int init_fd;          /* dyno-init */
         int stack_idmap_fd;   /* user namespace that turns TREES into STACK_ROOT */
-        int templates_fd;     /* attached tmpfs with dev/ and sys/, cloned for each dyno */
+        int templates_fd;     /* attached tmpfs, see rootfs_make_templates() */
         SeccompFilter filter; /* of dynos */
         SeccompFilter own_filter;
         unsigned seccomp_levels;          /* filters that this process has itself */
