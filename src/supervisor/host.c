@@ -2,6 +2,7 @@
 
 /* What the launcher reports of a dyno's layers and of the host's; logs; figures. */
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <sys/utsname.h>
 
 #include "base/build_config.h"
+#include "base/file.h"
 #include "supervisor/doctor_network.h"
 #include "supervisor/dyno.h"
 
@@ -243,6 +245,30 @@ static void check_kernel(DoctorInfo *info, char *text, size_t size) {
                         "Install a newer kernel; Debian 12 and later have one";
 }
 
+/*
+ * A crash in a dyno hands no core to a file or a program, whose limit it has; to a socket (@, of
+ * Linux 6.16) the kernel writes whatever the limit is.
+ */
+static void check_core_dumps(DoctorInfo *info) {
+        char pattern[128];
+        bool socket =
+                read_text_at(AT_FDCWD, "/proc/sys/kernel/core_pattern", pattern, sizeof(pattern)) >
+                        0 &&
+                pattern[0] == '@';
+
+        add_check(
+                info,
+                "core dumps",
+                !socket,
+                "warning",
+                socket ? "kernel.core_pattern names a socket: the host takes in the memory of "
+                         "whatever crashes in a dyno"
+                       : "a crash in a dyno leaves none");
+        if (socket)
+                info->checks[info->n_checks - 1].fix =
+                        "sudo sysctl kernel.core_pattern=core, or a program's (|/path)";
+}
+
 /* From 6.14 on no module is looked for when a program has an unknown format. */
 #define QUIET_KERNEL_MAJOR 6
 #define QUIET_KERNEL_MINOR 14
@@ -404,6 +430,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
                 info.gaps = info.gaps || msg->inspected.layers[i].verdict == VERDICT_ALLOWED;
         }
         check_kernel(&info, kernel, sizeof(kernel));
+        check_core_dumps(&info);
         for (unsigned i = 0; i < _GUARD_MAX; i++)
                 check_guard((Guard)i, (GuardState)msg->inspected.guards[i], &info);
         check_memory(manager, &info, memory, sizeof(memory));
