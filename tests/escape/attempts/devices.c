@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/random.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -125,6 +127,15 @@ static int any_device(void) {
         return r < 0 ? -errno : r > 0 ? 0 : ATTEMPT_NOTHING;
 }
 
+/* Its device is everybody's for writing, and all draw on the same pool. */
+static int make_chance_up(void) {
+        int none = 0, fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return attempt_result(ioctl(fd, RNDADDTOENTCNT, &none));
+}
+
 /* ---- other system-call tables ---- */
 
 /* getpid(2) of a 32-bit program. Its registers are 32 bits wide, so no pointer is passed. */
@@ -194,6 +205,14 @@ const Attempt attempts_devices[] = {
                 .error = ATTEMPT_NOTHING,
                 .control = CONTROL_USER,
                 .run = any_device,
+        },
+        {
+                .name = "devices/chance",
+                .tries = "have the kernel count its own bytes as chance",
+                .stopped_by = "capabilities user apparmor",
+                .error = EPERM,
+                .control = CONTROL_ROOT,
+                .run = make_chance_up,
         },
         {
                 .name = "devices/int80",

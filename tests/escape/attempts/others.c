@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -193,6 +194,19 @@ static int parent_of_pids_set_up(void) {
         return attempt_result(unshare(CLONE_NEWPID));
 }
 
+/* NS_MNT_GET_PREV of linux/nsfs.h, Linux 6.12: one mount namespace after the other. */
+static int mounts_before(void) {
+        struct {
+                uint32_t size, mounts;
+                uint64_t id;
+        } info = {.size = sizeof(info)};
+        int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        return attempt_result(ioctl(fd, _IOR(0xb7, 12, info), &info));
+}
+
 /* ---- its own limits and filters ---- */
 
 /* Where the filter only pretends that a limit was set, the limit itself tells. */
@@ -354,6 +368,14 @@ const Attempt attempts_others[] = {
                 "kernel",
                 parent_of_pids,
                 parent_of_pids_set_up),
+        {
+                .name = "others/mounts-before",
+                .tries = "get hold of the mounts of others, by the namespace made before its own",
+                .stopped_by = "capabilities user apparmor",
+                .error = EPERM,
+                .control = CONTROL_ROOT | CONTROL_NATIVE | ATTEMPT_NATIVE,
+                .run = mounts_before,
+        },
         {
                 .name = "others/core-limit",
                 .tries = "leave its memory in a file",

@@ -98,6 +98,24 @@ static int console_take(void) {
         return attempt_result(ioctl(fd, TIOCCONS));
 }
 
+/* On one made for it: it would be hung up. */
+static int hang_up(void) {
+        int fd = open_terminal();
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_result(ioctl(fd, TIOCVHANGUP));
+}
+
+static int lock_settings(void) {
+        struct termios none = {0};
+        int fd = open_terminal();
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_result(ioctl(fd, TIOCSLCKTRMIOS, &none));
+}
+
 /* Each is a driver with a history of holes; the kernel loads a module for it. */
 static int line_discipline(void) {
         int fd = open_terminal();
@@ -206,6 +224,22 @@ const Attempt attempts_terminal[] = {
                 .error = EPERM,
                 .control = CONTROL_ROOT,
                 .run = console_take,
+        },
+        {
+                .name = "terminal/hang-up",
+                .tries = "hang up a terminal under whoever uses it",
+                .stopped_by = "capabilities user apparmor",
+                .error = EPERM,
+                .control = CONTROL_ROOT,
+                .run = hang_up,
+        },
+        {
+                .name = "terminal/lock-settings",
+                .tries = "keep others from changing a terminal's settings",
+                .stopped_by = "capabilities user apparmor",
+                .error = EPERM,
+                .control = CONTROL_ROOT,
+                .run = lock_settings,
         },
         {
                 .name = "terminal/line-discipline",
