@@ -66,6 +66,12 @@ def stopped_on_its_way(daemon, app, dyno):
     raise AssertionError(f"not stopped in {ROUNDS} rounds: the attack does not work")
 
 
+def check_descriptors(pid):
+    """It has the dyno's uid: of the launcher's descriptors it has only those of its way left."""
+    held = [os.readlink(path).split(":")[0] for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    assert len(held) <= 14 and held.count("socket") == 1 and "anon_inode" not in held, held
+
+
 def test_dyno_that_stops_who_joins_holds_up_nobody(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "idle: sleep 1000000\nstopper: python3 stopper.py\n",
                               "stopper.py": STOPPER}), "-a", app, timeout=120)
@@ -74,6 +80,7 @@ def test_dyno_that_stops_who_joins_holds_up_nobody(daemon, app, slug):
     stopper = daemon.dyno(app, "stopper.1")
 
     client = stopped_on_its_way(daemon, app, stopper)
+    check_descriptors(next(pid for pid, name, state in processes(stopper) if name == "dynod" and state == "T"))
     for _ in range(3):
         assert daemon.exec(app, "idle.1", "true").returncode == 0
         daemon.ok("ps:inspect", "idle.1", "-a", app)
