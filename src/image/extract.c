@@ -242,7 +242,7 @@ static int extract_by_type(Extract *x, struct archive_entry *entry, const TreeEn
         mode_t type = x->entry->type;
 
         /* The top is a folder whatever its entry says, and so is "name/.". */
-        if (type != S_IFDIR && (*what->path == '\0' || entry_name_ends_with_dot(x->raw_name)))
+        if (type != S_IFDIR && (*what->path == '\0' || what->is_inside))
                 return refuse(x, UNPACK_CORRUPT, 0);
 
         switch (type) {
@@ -285,6 +285,7 @@ static int extract_entry(Extract *x, struct archive_entry *entry) {
                 .path = x->name.path,
                 .mode = x->entry->mode & 0777,
                 .mtime = x->entry->mtime,
+                .is_inside = entry_name_ends_with_dot(x->raw_name),
         };
         UnpackCounts *counts = &x->report->counts;
         UnpackReason reason;

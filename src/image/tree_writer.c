@@ -217,6 +217,8 @@ int tree_writer_folder(TreeWriter *writer, const TreeEntry *entry) {
                 if (!S_ISDIR(st.st_mode)) {
                         if (!S_ISLNK(st.st_mode)) /* GNU tar fails too */
                                 return UNPACK_CORRUPT;
+                        if (entry->is_inside)
+                                return UNPACK_THROUGH_LINK;
                         r = remove_earlier(dir_fd, name);
                         if (r != 0)
                                 return r;
@@ -249,6 +251,32 @@ int tree_writer_file(TreeWriter *writer, const TreeEntry *entry, int *ret_fd) {
         return 0;
 }
 
+/* GNU tar makes such a link last of all. */
+static bool leaves_tree(const char *target) {
+        if (*target == '/')
+                return true;
+        for (const char *part = target; *part; part += strspn(part, "/")) {
+                size_t size = strcspn(part, "/");
+
+                if (size == 2 && memcmp(part, "..", 2) == 0)
+                        return true;
+                part += size;
+        }
+        return false;
+}
+
+/* Reads the link, if @name is one that leaves the tree; "" if not. */
+static int read_leaving_link(int dir_fd, const char *name, char ret[PATH_MAX]) {
+        ssize_t n = readlinkat(dir_fd, name, ret, PATH_MAX - 1);
+
+        if (n < 0 && errno != EINVAL)
+                return -errno;
+        ret[n < 0 ? 0 : n] = '\0';
+        if (!leaves_tree(ret))
+                ret[0] = '\0';
+        return 0;
+}
+
 static int set_link_time(int dir_fd, const char *name, struct timespec mtime) {
         const struct timespec times[2] = {mtime, mtime};
 
@@ -257,6 +285,7 @@ static int set_link_time(int dir_fd, const char *name, struct timespec mtime) {
 
 int tree_writer_symlink(TreeWriter *writer, const TreeEntry *entry, const char *target) {
         const char *name = last_part(entry->path);
+        char earlier[PATH_MAX];
         int dir_fd, r;
 
         r = open_parent(writer, entry->path, &dir_fd);
@@ -268,6 +297,11 @@ int tree_writer_symlink(TreeWriter *writer, const TreeEntry *entry, const char *
                         return errno == ENAMETOOLONG ? (int)UNPACK_NAME_TOO_LONG
                                : errno == ENOENT     ? (int)UNPACK_CORRUPT /* an empty target */
                                                      : -errno;
+                r = read_leaving_link(dir_fd, name, earlier);
+                if (r < 0)
+                        return r;
+                if (earlier[0] != '\0')
+                        return strcmp(earlier, target) == 0 ? 0 : (int)UNPACK_CORRUPT;
                 r = remove_earlier(dir_fd, name);
                 if (r != 0)
                         return r;
@@ -301,6 +335,7 @@ int tree_writer_hardlink(TreeWriter *writer, const TreeEntry *entry, const char 
         const char *name = last_part(entry->path), *target_name = last_part(target);
         _cleanup_close_ int target_fd = -EBADF;
         struct stat st, target_st;
+        char earlier[PATH_MAX];
         int dir_fd, r;
 
         if (*target == '\0')
@@ -324,6 +359,11 @@ int tree_writer_hardlink(TreeWriter *writer, const TreeEntry *entry, const char 
                 return link_errno();
         if (st.st_dev == target_st.st_dev && st.st_ino == target_st.st_ino)
                 return 0;
+        r = read_leaving_link(dir_fd, name, earlier);
+        if (r < 0)
+                return r;
+        if (earlier[0] != '\0' && S_ISLNK(target_st.st_mode))
+                return UNPACK_CORRUPT;
         r = remove_earlier(dir_fd, name);
         if (r != 0)
                 return r;

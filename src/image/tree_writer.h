@@ -6,11 +6,14 @@
  *
  * Every entry is resolved anew below the folder with openat2(2), and no link is ever
  * followed: an archive cannot reach out, nor reach one of its own entries through another
- * one. A later entry replaces an earlier one of the same name, as with GNU tar.
+ * one. A later entry replaces an earlier one of the same name, as with GNU tar. But of links of
+ * one name GNU tar keeps the first if that leaves the tree: a second that says otherwise is
+ * UNPACK_CORRUPT.
  *
  * Return of all: 0, a positive UnpackReason, or a negative errno.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -30,6 +33,7 @@ typedef struct TreeEntry {
         const char *path; /* normalised; "" is the folder itself */
         mode_t mode;      /* 0777 at most */
         struct timespec mtime;
+        bool is_inside; /* "path/.": passes through what is there, as no link may be */
 } TreeEntry;
 
 /* @root_fd: the folder, O_PATH; borrowed. @budget: borrowed. Return: 0 or -ENOMEM. */

@@ -54,6 +54,7 @@ static const char *const tree_syscalls[] = {
         "newfstatat",
         "mkdirat",
         "symlinkat",
+        "readlinkat",
         "linkat",
         "unlinkat",
         "renameat",

@@ -144,6 +144,22 @@ refused("link-of-the-top", symlink(b"./", b"/etc") + END, "CORRUPT", "./")
 refused("link-to-nothing", slug(symlink(b"app/l", b"")), "CORRUPT", "app/l")
 refused("link-of-5000", slug(long_name(b"t" * 5000, b"K"), symlink(b"app/l", b"t" * 100)),
         "NAME_TOO_LONG", "app/l")
+# A folder's name with a dot behind passes through the link, where one without it takes its place.
+for name, target in {"in": b"d", "out": b"/tmp", "to-nothing": b"none"}.items():
+    refused(f"folder-through-a-link-{name}-by-a-dot", slug(
+        folder(b"app/d"), symlink(b"app/l", target), folder(b"app/l/.", mode=0o700)), "THROUGH_LINK", "app/l/.")
+# Of links of one name that leave the tree GNU tar keeps the first, others the last.
+for name, first, second in [("out-and-out", b"/a", b"/b"), ("up-and-up", b"../a", b"../b"), ("out-and-in", b"/a", b"b")]:
+    refused(f"link-twice-{name}", slug(symlink(b"app/l", first), symlink(b"app/l", second)), "CORRUPT", "app/l")
+refused("link-over-a-hardlinked-link", slug(symlink(b"app/l", b"/a"), hardlink(b"app/h", b"app/l"),
+                                            symlink(b"app/h", b"/b")), "CORRUPT", "app/h")
+refused("hardlinked-link-over-a-link", slug(symlink(b"app/l", b"/a"), symlink(b"app/m", b"/b"),
+                                            hardlink(b"app/l", b"app/m")), "CORRUPT", "app/l")
+taken("link-twice-the-same", slug(symlink(b"app/l", b"/a"), symlink(b"app/l", b"/a", mtime=5)), late_links=True)
+taken("link-twice-in-and-out", slug(symlink(b"app/l", b"a"), symlink(b"app/l", b"/b")), late_links=True)
+taken("link-twice-in", slug(symlink(b"app/l", b"a"), symlink(b"app/l", b"b", mtime=5)))
+taken("file-hardlinked-over-a-link", slug(symlink(b"app/l", OUTSIDE), hardlink(b"app/l", b"app/Procfile")),
+      holds={"l": b"web: x\n"}, late_links=True, in_memory=True)
 taken("links-with-any-target", slug(
     symlink(b"app/1", b"/etc/shadow"), symlink(b"app/2", b"../../../../../../etc"),
     symlink(b"app/3", b"3"), symlink(b"app/4", b"/proc/self/root"), symlink(b"app/5", b"..")), late_links=True)
