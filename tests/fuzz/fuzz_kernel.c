@@ -7,9 +7,9 @@
  * from a likely kind of attributes, then damaged, cut, or too many. Each reader ends, and
  * what it asks to be removed is well-formed.
  *
- * Covers: sandbox/conntrack.c sandbox/net_listen.c sandbox/net_rtnl.c sandbox/net_watch.c
- *          sandbox/firewall_others.c sandbox/firewall_legacy.c sandbox/net_host.c:50
- *          sandbox/firewall.c:30
+ * Covers: sandbox/conntrack.c:85 sandbox/net_listen.c:85 sandbox/net_rtnl.c sandbox/net_watch.c
+ *          sandbox/firewall_others.c:80 sandbox/firewall_legacy.c:85 sandbox/net_host.c
+ *          sandbox/firewall.c:45
  * Options: -max_len=4096
  */
 
@@ -28,6 +28,7 @@
 #include <linux/netconf.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
@@ -52,6 +53,7 @@ typedef enum Part {
         PART_WATCH,
         PART_BLOCKERS,
         PART_ELEMENTS,
+        PART_LEGACY, /* a host without nftables of others */
         _PART_MAX,
 } Part;
 
@@ -185,51 +187,101 @@ static void put_connection(Message *m) {
         put_number(m, CTA_ID, true);
 }
 
-static void put_expression(Message *m) {
+/* Registers are few, so that one expression finds what another has loaded. */
+static void put_register(Message *m, uint16_t type) {
+        put_attr(m, type, &(uint32_t){htonl(input_byte(&input) % 4)}, sizeof(uint32_t));
+}
+
+static void put_verdict(Message *m, uint16_t type) {
+        static const int32_t codes[] = {NFT_JUMP, NFT_GOTO, NF_DROP, NF_ACCEPT, NFT_RETURN};
+        size_t data = begin_attr(m, type | NLA_F_NESTED), verdict;
+        uint32_t code = (uint32_t)codes[input_pick(&input, ARRAY_SIZE(codes))];
+
+        verdict = begin_attr(m, NFTA_DATA_VERDICT | NLA_F_NESTED);
+        put_attr(m, NFTA_VERDICT_CODE, &(uint32_t){htonl(code)}, sizeof(uint32_t));
+        put_text(m, NFTA_VERDICT_CHAIN);
+        end_attr(m, verdict);
+        end_attr(m, data);
+}
+
+static void put_compared(Message *m) {
+        static const char *const links[] = {"dynod-", "dynod-5", "dyn", "eth0"};
+        const char *link = links[input_pick(&input, ARRAY_SIZE(links))];
+        size_t data = begin_attr(m, NFTA_CMP_DATA | NLA_F_NESTED);
+
+        put_attr(m, NFTA_DATA_VALUE, link, strlen(link) + (input_byte(&input) & 1));
+        end_attr(m, data);
+}
+
+static void put_limit(Message *m) {
+        const uint64_t rate = htobe64(5), unit = htobe64(1);
+
+        put_attr(m, NFTA_LIMIT_RATE, &rate, sizeof(rate));
+        put_attr(m, NFTA_LIMIT_UNIT, &unit, sizeof(unit));
+        put_number(m, NFTA_LIMIT_FLAGS, true);
+}
+
+static void put_expression_body(Message *m, const char *name) {
+        static const uint32_t meta[] = {NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_IIF};
+        static const char *const matches[] = {"conntrack", "state", "tcp"};
+
+        if (strcmp(name, "immediate") == 0) {
+                put_register(m, NFTA_IMMEDIATE_DREG);
+                put_verdict(m, NFTA_IMMEDIATE_DATA);
+        } else if (strcmp(name, "cmp") == 0) {
+                put_register(m, NFTA_CMP_SREG);
+                put_attr(m, NFTA_CMP_OP, &(uint32_t){htonl(input_byte(&input) % 3)}, 4);
+                put_compared(m);
+        } else if (strcmp(name, "lookup") == 0) {
+                put_text(m, NFTA_LOOKUP_SET);
+                put_register(m, NFTA_LOOKUP_SREG);
+                if (input_byte(&input) & 1)
+                        put_register(m, NFTA_LOOKUP_DREG);
+        } else if (strcmp(name, "meta") == 0) {
+                put_register(m, NFTA_META_DREG);
+                put_attr(m, NFTA_META_KEY, &(uint32_t){htonl(meta[input_byte(&input) % 3])}, 4);
+        } else if (strcmp(name, "ct") == 0) {
+                put_register(m, NFTA_CT_DREG);
+                put_attr(m, NFTA_CT_KEY, &(uint32_t){htonl(input_byte(&input) % 2)}, 4);
+        } else if (strcmp(name, "bitwise") == 0) {
+                put_register(m, NFTA_BITWISE_SREG);
+                put_register(m, NFTA_BITWISE_DREG);
+        } else if (strcmp(name, "match") == 0) {
+                name = matches[input_pick(&input, ARRAY_SIZE(matches))];
+                put_attr(m, NFTA_MATCH_NAME, name, strlen(name) + 1);
+        } else if (strcmp(name, "limit") == 0)
+                put_limit(m);
+}
+
+static void put_expression(Message *m, uint16_t type) {
         static const char *const names[] = {
-                "immediate", "cmp", "lookup", "counter", "reject", "meta"};
-        uint8_t what = input_byte(&input);
-        const char *name = names[what % ARRAY_SIZE(names)];
-        size_t element = begin_attr(m, NFTA_LIST_ELEM | NLA_F_NESTED), body, data, verdict;
+                "immediate",
+                "cmp",
+                "lookup",
+                "counter",
+                "reject",
+                "meta",
+                "ct",
+                "bitwise",
+                "match",
+                "limit"};
+        const char *name = names[input_pick(&input, ARRAY_SIZE(names))];
+        size_t element = begin_attr(m, type | NLA_F_NESTED), body;
 
         put_attr(m, NFTA_EXPR_NAME, name, strlen(name) + 1);
         body = begin_attr(m, NFTA_EXPR_DATA | NLA_F_NESTED);
-        switch (what % ARRAY_SIZE(names)) {
-        case 0:
-                put_number(m, NFTA_IMMEDIATE_DREG, true);
-                data = begin_attr(m, NFTA_IMMEDIATE_DATA | NLA_F_NESTED);
-                verdict = begin_attr(m, NFTA_DATA_VERDICT | NLA_F_NESTED);
-                if (what > 0x80)
-                        put_number(m, NFTA_VERDICT_CODE, true);
-                else
-                        put_attr(m, NFTA_VERDICT_CODE, &(uint32_t){htonl((uint32_t)NFT_JUMP)}, 4);
-                put_text(m, NFTA_VERDICT_CHAIN);
-                end_attr(m, verdict);
-                end_attr(m, data);
-                break;
-        case 1:
-                put_number(m, NFTA_CMP_SREG, true);
-                put_number(m, NFTA_CMP_OP, true);
-                data = begin_attr(m, NFTA_CMP_DATA | NLA_F_NESTED);
-                put_text(m, NFTA_DATA_VALUE);
-                end_attr(m, data);
-                break;
-        case 2:
-                put_text(m, NFTA_LOOKUP_SET);
-                put_number(m, NFTA_LOOKUP_SREG, true);
-                put_number(m, NFTA_LOOKUP_DREG, true);
-                break;
-        default:
-                break;
-        }
+        put_expression_body(m, name);
         end_attr(m, body);
         end_attr(m, element);
 }
 
 static void put_element(Message *m) {
-        size_t element = begin_attr(m, NFTA_LIST_ELEM | NLA_F_NESTED), data, verdict;
+        size_t element = begin_attr(m, NFTA_LIST_ELEM | NLA_F_NESTED), data;
         uint8_t what = input_byte(&input);
         char link[IFNAMSIZ] = "eth0";
+
+        if ((what & 4) != 0)
+                strcpy(link, "dynod-");
 
         data = begin_attr(m, NFTA_SET_ELEM_KEY | NLA_F_NESTED);
         if (what < 0xc0)
@@ -238,16 +290,16 @@ static void put_element(Message *m) {
                 put_text(m, NFTA_DATA_VALUE);
         end_attr(m, data);
         if ((what & 1) != 0) {
-                data = begin_attr(m, NFTA_SET_ELEM_DATA | NLA_F_NESTED);
-                if ((what & 2) != 0) {
-                        verdict = begin_attr(m, NFTA_DATA_VERDICT | NLA_F_NESTED);
-                        put_attr(m, NFTA_VERDICT_CODE, &(uint32_t){htonl((uint32_t)NFT_GOTO)}, 4);
-                        put_text(m, NFTA_VERDICT_CHAIN);
-                        end_attr(m, verdict);
-                } else
+                if ((what & 2) != 0)
+                        put_verdict(m, NFTA_SET_ELEM_DATA);
+                else {
+                        data = begin_attr(m, NFTA_SET_ELEM_DATA | NLA_F_NESTED);
                         put_number(m, NFTA_DATA_VALUE, false);
-                end_attr(m, data);
+                        end_attr(m, data);
+                }
         }
+        if ((what & 8) != 0)
+                put_expression(m, NFTA_SET_ELEM_EXPR);
         end_attr(m, element);
 }
 
@@ -269,7 +321,7 @@ static void put_filter_object(Message *m, uint8_t type) {
                 put_text(m, NFTA_RULE_CHAIN);
                 nest = begin_attr(m, NFTA_RULE_EXPRESSIONS | NLA_F_NESTED);
                 for (uint8_t n = input_byte(&input) % 5; n > 0; n--)
-                        put_expression(m);
+                        put_expression(m, NFTA_LIST_ELEM);
                 end_attr(m, nest);
         } else if (type == NFT_MSG_NEWSETELEM) {
                 put_text(m, NFTA_SET_ELEM_LIST_SET);
@@ -405,7 +457,7 @@ static ssize_t next_datagram(void *buf, size_t size) {
         uint8_t how = input_byte(&input);
 
         m.size = 0;
-        if (input.size == 0 || n_datagrams >= DATAGRAMS_MAX) {
+        if (input.size == 0 || n_datagrams >= DATAGRAMS_MAX || part == PART_LEGACY) {
                 if (!is_list)
                         return 0;
                 put(&m, &done, sizeof(done));
@@ -506,40 +558,63 @@ char *__wrap_if_indextoname(unsigned index, char *ret) {
 
 /* ---- ip_tables ---- */
 
+#define LEGACY_ENTRIES 16 /* each of less than 256 bytes */
+
 static struct ipt_getinfo legacy_info;
 static uint8_t legacy_entries[4096];
 
-static void put_entry(unsigned *at, bool error) {
+static void put_link(char *name, unsigned char *mask) {
+        uint8_t how = input_byte(&input);
+
+        strcpy(name, (how & 1) != 0 ? "dynod-1" : "eth0");
+        memset(mask, 0xff, (how & 2) != 0 ? strlen("dynod-") : strlen(name) + 1);
+}
+
+/* The chain that begins behind it. */
+static void put_error(unsigned *at) {
         static const char *const chains[] = {"ERROR", "DOCKER-USER", "f2b", "ufw-user-forward"};
+        struct xt_error_target end = {.target.u.user = {.target_size = sizeof(end)}};
+        struct ipt_entry entry = {
+                .target_offset = sizeof(entry), .next_offset = sizeof(entry) + sizeof(end)};
+
+        strcpy(end.target.u.user.name, "ERROR");
+        strcpy(end.errorname, chains[input_pick(&input, ARRAY_SIZE(chains))]);
+        memcpy(legacy_entries + *at, &entry, sizeof(entry));
+        memcpy(legacy_entries + *at + sizeof(entry), &end, sizeof(end));
+        *at += entry.next_offset;
+}
+
+/* @starts: of the entries before it, to which it may jump. */
+static void put_rule(unsigned *at, const unsigned *starts, unsigned n) {
         struct ipt_entry entry = {.target_offset = sizeof(entry)};
+        struct xt_entry_match match = {.u.user = {.match_size = sizeof(match)}};
         struct xt_standard_target target = {.target.u.user.target_size = sizeof(target)};
         uint8_t how = input_byte(&input);
 
-        if (*at + sizeof(entry) + sizeof(struct xt_error_target) > sizeof(legacy_entries))
-                return;
-        if (how & 1)
-                strcpy(entry.ip.iniface, (how & 2) != 0 ? "dynod-1" : "eth0");
-        entry.next_offset = sizeof(entry) + sizeof(target);
-        target.verdict = (how & 4) != 0 ? -1 - input_byte(&input) % 3 : input_byte(&input) * 8;
-        if (how & 8)
+        if ((how & 1) != 0)
+                put_link(entry.ip.iniface, entry.ip.iniface_mask);
+        if ((how & 2) != 0)
+                put_link(entry.ip.outiface, entry.ip.outiface_mask);
+        if ((how & 4) != 0)
+                entry.ip.invflags = input_byte(&input);
+        if ((how & 8) != 0) {
+                strcpy(match.u.user.name, (input_byte(&input) & 1) != 0 ? "conntrack" : "tcp");
+                memcpy(legacy_entries + *at + entry.target_offset, &match, sizeof(match));
+                entry.target_offset += sizeof(match);
+        }
+        if ((how & 0x10) != 0)
                 strcpy(target.target.u.user.name, "REJECT");
-        if (error)
-                entry.next_offset = sizeof(entry) + sizeof(struct xt_error_target);
+        target.verdict = (how & 0x20) != 0 || n == 0 ? -1 - input_byte(&input) % 5
+                                                     : (int)starts[input_byte(&input) % n];
+        entry.next_offset = entry.target_offset + sizeof(target);
+        memcpy(legacy_entries + *at + entry.target_offset, &target, sizeof(target));
         memcpy(legacy_entries + *at, &entry, sizeof(entry));
-        if (error) {
-                struct xt_error_target end = {.target.u.user = {.target_size = sizeof(end)}};
-
-                strcpy(end.target.u.user.name, "ERROR");
-                strcpy(end.errorname, chains[how % ARRAY_SIZE(chains)]);
-                memcpy(legacy_entries + *at + sizeof(entry), &end, sizeof(end));
-        } else
-                memcpy(legacy_entries + *at + sizeof(entry), &target, sizeof(target));
         *at += entry.next_offset;
 }
 
 static void make_legacy(void) {
-        uint8_t how = input_byte(&input), n = input_byte(&input) % 16;
-        unsigned at = 0;
+        uint8_t how = input_byte(&input), n = input_byte(&input) % LEGACY_ENTRIES;
+        unsigned at = 0, starts[LEGACY_ENTRIES];
 
         memset(legacy_entries, 0, sizeof(legacy_entries));
         legacy_info = (struct ipt_getinfo){.valid_hooks = how % 32, .num_entries = n};
@@ -548,7 +623,11 @@ static void make_legacy(void) {
 
                 if (what % 4 == 0)
                         legacy_info.hook_entry[what / 4 % NF_INET_NUMHOOKS] = at;
-                put_entry(&at, what >= 0xc0);
+                starts[i] = at;
+                if (what >= 0xc0)
+                        put_error(&at);
+                else
+                        put_rule(&at, starts, i);
         }
         legacy_info.size = at;
         if (how >= 0xe0 && at > 0)
@@ -699,7 +778,7 @@ static void fuzz_firewall(void) {
 
         if (firewall_open(&firewall, "dynod") < 0)
                 abort();
-        if (part == PART_BLOCKERS) {
+        if (part != PART_ELEMENTS) {
                 check_blockers(blockers, firewall_blockers(firewall, "dynod", blockers));
         } else {
                 (void)!firewall_check_element(firewall, &element);

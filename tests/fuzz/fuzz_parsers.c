@@ -7,6 +7,7 @@
  * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c:55 control/utf8.c
  *          image/entry_name.c init/listen_table.c init/log_lines.c:55 init/port_watch.c:40
  *          sandbox/inspect_parse.c sandbox/seccomp_policy.c sandbox/child_report.c
+ *          control/call_header.c:80
  */
 
 #include <assert.h>
@@ -18,6 +19,8 @@
 #include "cli/dotenv.h"
 #include "cli/scale.h"
 #include "cli/text.h"
+#include "control/call_header.h"
+#include "control/framing.h"
 #include "control/utf8.h"
 #include "fuzz_folder.h"
 #include "image/entry_name.h"
@@ -256,6 +259,19 @@ static void fuzz_children(char *text, size_t size) {
         assert(command_error_status(r) == 126 || command_error_status(r) == 127);
 }
 
+/* The last byte is the number of descriptors. */
+static void fuzz_call_header(char *text, size_t size) {
+        const uint8_t *data = (const uint8_t *)text;
+        size_t n_fds = size > 0 ? data[size - 1] % 4 : 0;
+
+        if (size == 0 || !call_header_is_plain(data, size - 1, n_fds))
+                return;
+        assert(size > FRAMING_HEADER_SIZE && data[0] == 'l' && data[1] == 1);
+        assert(memmem(data, size, "/org/dynod/Manager1", sizeof("/org/dynod/Manager1")));
+        assert(!call_header_is_plain(data, FRAMING_HEADER_SIZE, n_fds));
+        assert(!call_header_is_plain(data, size - 1, n_fds + 1));
+}
+
 static void (*const parsers[])(char *text, size_t size) = {
         fuzz_policy,
         fuzz_proc,
@@ -271,7 +287,8 @@ static void (*const parsers[])(char *text, size_t size) = {
 };
 
 /* Those whose inputs are likelier to be found apart. */
-static void (*const others[])(char *text, size_t size) = {fuzz_port, fuzz_children};
+static void (*const others[])(char *text, size_t size) = {
+        fuzz_port, fuzz_children, fuzz_call_header};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
