@@ -116,6 +116,7 @@ static void fill_digest(Input *in, uint8_t digest[DIGEST_SIZE]) {
 static void fill_start(Input *in, LaunchStart *start) {
         static const char *const types[] = {"web", "web", "run"};
         size_t n = input_pick(in, ARRAY_SIZE(ids));
+        uint8_t how;
 
         start->number = n == 2 ? 7 : n == 1 ? 2 : 1;
         start->release = 1 + input_byte(in);
@@ -133,8 +134,15 @@ static void fill_start(Input *in, LaunchStart *start) {
         memcpy(start->type, types[n < 3 ? n : 0], 4);
         memcpy(start->app, "shop", 5);
         memcpy(start->size, "Standard-1X", 12);
-        if (input_byte(in) > 200)
+        how = input_byte(in);
+        if (how > 200)
                 start->flags = LAUNCH_FLAG_ATTACHED;
+        else if (how > 195) /* more than any size has */
+                start->process_limit = how * 10U;
+        else if (how > 190)
+                start->cpu_weight = how * 10U;
+        else if (how > 180)
+                start->memory_kill = start->memory_quota * how;
 }
 
 static void fill_policy(Input *in, LaunchPolicy *policy) {
@@ -256,6 +264,18 @@ static void step_request(World *w, Input *in) {
                 (void)safe_close(fds[i]);
 }
 
+/* It asks, and does not read what it is told. */
+static void step_deaf(World *w, Input *in) {
+        LaunchMessage msg = {.header.type = LAUNCH_HOST};
+
+        for (unsigned n = 2U * input_byte(in); n > 0; n--) {
+                msg.header.seq = ++w->last_seq;
+                if (channel_send(w->supervisor_fd, &msg, sizeof(msg.header), NULL, 0) != 0)
+                        return;
+                assert(loop_run(w->launcher.loop) == 0);
+        }
+}
+
 static void step_raw(World *w, Input *in) {
         LaunchMessage msg = {0};
         size_t size;
@@ -374,6 +394,9 @@ static const char *const files[] = {
         "state/tmp/a-name-that-is-longer-than-those-of-imports-are-made",
         "state/slugs/" HEX_3,
         "state/stacks/x",
+        "dynos/.web.1-7f3a9c",
+        "dynos/web.2-000000",
+        "cgroup/web.1-7f3a9d",
 };
 
 /* One file is cut, overwritten somewhere, gone, or something else is in its place. */
@@ -409,6 +432,19 @@ static void damage_disk(World *w, Input *in) {
         }
 }
 
+static int adopt(World *w) {
+        int r;
+
+        dynos_clear(&w->launcher);
+        fake_forget_policies();
+        w->launcher.slots = slots_free(w->launcher.slots);
+        if (slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0)
+                abort();
+        r = dynos_adopt(&w->launcher);
+        assert(r == 0 || r == -EPROTONOSUPPORT);
+        return r;
+}
+
 static void step_restart(World *w, Input *in, bool with_store) {
         char path[3 * FUZZ_PATH_SIZE];
         size_t size;
@@ -418,9 +454,10 @@ static void step_restart(World *w, Input *in, bool with_store) {
 
         if (size > 0) {
                 (void)snprintf(path, sizeof(path), "%s/dynos/%s/state", w->folder, ids[how % 4]);
+                (void)chmod(path, 0600); /* it is read-only */
                 fd = open(path, O_WRONLY | O_CLOEXEC | ((how & 0x80) != 0 ? O_TRUNC : 0));
                 if (fd >= 0) {
-                        (void)!pwrite(fd, data, size, (how & 0x40) != 0 ? input_byte(in) : 0);
+                        (void)!pwrite(fd, data, size, (how & 0x40) != 0 ? input_byte(in) * 4 : 0);
                         (void)close(fd);
                 }
         }
@@ -430,12 +467,10 @@ static void step_restart(World *w, Input *in, bool with_store) {
                 open_store(w);
         }
         execs_clear(&w->launcher);
-        dynos_clear(&w->launcher);
-        fake_forget_policies();
-        w->launcher.slots = slots_free(w->launcher.slots);
-        if (slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0)
-                abort();
-        assert(dynos_adopt(&w->launcher) == 0);
+        if (adopt(w) == -EPROTONOSUPPORT) { /* of a newer dynod: then all are ended */
+                dynos_remove_folders(&w->launcher);
+                assert(adopt(w) == 0);
+        }
         assert(policies_restore(&w->launcher) == 0);
         (void)!network_start(&w->launcher);
         open_link(w);
@@ -470,7 +505,9 @@ static void step(World *w, Input *in) {
                 how = input_byte(in);
                 if ((how & 2) != 0)
                         damage_disk(w, in);
-                if ((how & 1) != 0)
+                if ((how & 0x18) == 0x18)
+                        step_deaf(w, in);
+                else if ((how & 1) != 0)
                         step_restart(w, in, (how & 4) != 0);
                 else {
                         close_link(w);
