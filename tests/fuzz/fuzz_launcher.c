@@ -268,7 +268,7 @@ static void step_request(World *w, Input *in) {
 static void step_deaf(World *w, Input *in) {
         LaunchMessage msg = {.header.type = LAUNCH_HOST};
 
-        for (unsigned n = 2U * input_byte(in); n > 0; n--) {
+        for (unsigned n = 8U * input_byte(in); n > 0; n--) {
                 msg.header.seq = ++w->last_seq;
                 if (channel_send(w->supervisor_fd, &msg, sizeof(msg.header), NULL, 0) != 0)
                         return;

@@ -63,6 +63,8 @@ typedef struct World {
         unsigned n_reports;
         LaunchStart known[KNOWN_MAX]; /* dynos that were asked for */
         unsigned n_known;
+        /* Of these, a bit each: what the launcher names to the next one; higher: of a lost app. */
+        uint32_t living;
 } World;
 
 static uint64_t now_usec;
@@ -233,6 +235,33 @@ static void connect_logger(World *w) {
         (void)close(pair[1]);
 }
 
+static void fill_facts(LaunchDynoFacts *facts, const LaunchStart *start) {
+        *facts = (LaunchDynoFacts){
+                .header.type = LAUNCH_DYNO,
+                .start = *start,
+                .pid = 4711,
+                .uid = 200000,
+                .address = 0x1e0010ac,
+                .started_usec = now_usec,
+        };
+}
+
+/* Between HELLO and READY. */
+static void name_living(World *w) {
+        LaunchDynoFacts facts;
+
+        for (unsigned i = 0; i < KNOWN_MAX; i++)
+                if ((w->living & 1U << i) != 0 && i < w->n_known) {
+                        fill_facts(&facts, &w->known[i]);
+                        facts.bound = i & 1;
+                        facts.started_usec -= i;
+                        if ((w->living & 1U << (KNOWN_MAX + i)) != 0)
+                                strcpy(facts.start.app, "lost");
+                        tell(w, &facts, sizeof(facts), NULL, 0);
+                }
+        w->living = 0;
+}
+
 static void start_supervisor(World *w) {
         LaunchHello hello = {
                 .header.type = LAUNCH_HELLO, .memory_total = UINT64_C(8) << 30, .instance = "fuzz"};
@@ -252,6 +281,7 @@ static void start_supervisor(World *w) {
         for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
                 (void)close(fds[i]);
         connect_logger(w);
+        name_living(w);
         tell(w, &ready, sizeof(ready), NULL, 0);
         run(w);
 }
@@ -363,17 +393,6 @@ static int some_result(Input *in) {
         return results[input_pick(in, ARRAY_SIZE(results))];
 }
 
-static void fill_facts(LaunchDynoFacts *facts, const LaunchStart *start) {
-        *facts = (LaunchDynoFacts){
-                .header.type = LAUNCH_DYNO,
-                .start = *start,
-                .pid = 4711,
-                .uid = 200000,
-                .address = 0x1e0010ac,
-                .started_usec = now_usec,
-        };
-}
-
 static LaunchType answer_to(const LaunchMessage *request, int result) {
         switch (request->header.type) {
         case LAUNCH_START:
@@ -418,6 +437,26 @@ static void fill_inspected(LaunchInspected *inspected, uint8_t how) {
                 inspected->shadowed[i] = i == 0 ? 8080 : how;
 }
 
+/* Some are no end of it: the dyno waits, or its files are unpacked again. */
+static void fill_refused(LaunchStarted *started, uint8_t how) {
+        static const struct {
+                uint32_t layer;
+                int32_t result;
+        } passing[] = {
+                {LAYER_STORE, -ENOENT},
+                {LAYER_MEMORY, -ENOMEM},
+                {_LAYER_ANY_MAX, -EDQUOT},
+                {LAYER_NETWORK, -ESTALE},
+        };
+
+        started->layer = how % (_LAYER_ANY_MAX + 1U);
+        if (how >= 0x80) {
+                started->layer = passing[how % ARRAY_SIZE(passing)].layer;
+                started->result = passing[how % ARRAY_SIZE(passing)].result;
+        }
+        strcpy(started->detail, "is unconfined");
+}
+
 static void step_answer(World *w, Input *in) {
         unsigned n = w->n_requests < REQUESTS_MAX ? w->n_requests : REQUESTS_MAX;
         const LaunchMessage *request;
@@ -441,11 +480,13 @@ static void step_answer(World *w, Input *in) {
                 memset(msg.fetched.digest, how & 3, DIGEST_SIZE);
                 break;
         case LAUNCH_STARTED:
-                msg.started.layer = how % (_LAYER_ANY_MAX + 1U);
                 if (msg.started.result == 0)
                         fill_facts(&msg.started.facts, &request->start);
                 else
-                        strcpy(msg.started.detail, "is unconfined");
+                        fill_refused(&msg.started, how);
+                break;
+        case LAUNCH_EXTRACTED:
+                memset(msg.extracted.digest, how & 3, DIGEST_SIZE);
                 break;
         case LAUNCH_INSPECTED:
         case LAUNCH_HOSTED:
@@ -469,7 +510,8 @@ static void step_event(World *w, Input *in) {
                 LAUNCH_HELLO,
                 LAUNCH_READY};
         unsigned n = w->n_known < KNOWN_MAX ? w->n_known : KNOWN_MAX;
-        LaunchMessage msg = {.header.type = types[input_pick(in, ARRAY_SIZE(types))]};
+        uint8_t what = input_byte(in);
+        LaunchMessage msg = {.header.type = types[what % ARRAY_SIZE(types)]};
         LaunchStart start = {.id = "web.1-abcdef", .app = "shop", .type = "web"};
         int fd = -EBADF;
 
@@ -489,7 +531,7 @@ static void step_event(World *w, Input *in) {
                 fill_facts(&msg.facts, &start);
                 break;
         case LAUNCH_RELOADED:
-                fd = make_config(w);
+                fd = what < 0xc0 ? make_config(w) : fuzz_memfd("max_dynos = x", 13);
                 break;
         default:
                 if (input_byte(in) < 0xf0) /* these end the supervisor: now and then */
@@ -548,7 +590,7 @@ static void write_database(const World *w) {
         fuzz_write(w->folder, DATABASE, database, database_size);
 }
 
-static void step_restart(World *w, Input *in, bool with_database) {
+static void step_restart(World *w, Input *in, bool with_database, bool with_living) {
         unsigned n = w->n_known < KNOWN_MAX ? w->n_known : KNOWN_MAX;
         char name[DYNO_ID_SIZE + 32];
         size_t size;
@@ -561,10 +603,14 @@ static void step_restart(World *w, Input *in, bool with_database) {
                         sizeof(name),
                         "run/supervisor/%s",
                         n > 0 ? w->known[input_pick(in, n)].id : "web.1-abcdef");
-                fuzz_write(w->folder, name, data, size);
+                if (size > 4)
+                        fuzz_write(w->folder, name, data, size);
+                else
+                        fuzz_unlink(w->folder, name);
         }
         if (with_database)
                 database_damage(w->folder, DATABASE, in);
+        w->living = with_living ? input_u32(in) : 0;
         start_supervisor(w);
         if (with_database && is_over(w)) { /* refused: somebody puts a good one there */
                 stop_supervisor(w);
@@ -602,7 +648,7 @@ static void step(World *w, Input *in) {
         case 15:
                 how = input_byte(in);
                 if ((how & 3) == 0)
-                        step_restart(w, in, (how & 12) == 12);
+                        step_restart(w, in, (how & 12) == 12, (how & 16) != 0);
                 else
                         connect_logger(w);
                 break;
