@@ -2,8 +2,8 @@
 
 /*
  * The logger between tenants who write anything, a supervisor that sends anything, clients
- * that read or do not, and a disk on which a crash has left anything. Its steps are taken
- * where it would wait for events.
+ * that read or do not, and a disk that is full or on which a crash has left anything. Its steps
+ * are taken where it would wait for events.
  *
  * Whatever they are: what a client reads are whole records that pass its check, and no
  * descriptor is left open.
@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "fuzz_folder.h"
 #include "fuzz_input.h"
@@ -248,6 +249,25 @@ static void step_end_dyno(Input *in) {
 
 /* ---- the disk ---- */
 
+static enum { DISK_FINE, DISK_FULL, DISK_FILLS_UP, _DISK_MAX } disk;
+
+ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset) {
+        struct iovec part = {.iov_base = iov->iov_base, .iov_len = iov->iov_len / 2};
+
+        errno = ENOSPC;
+        return disk == DISK_FULL ? -1
+                                 : __real_pwritev(fd, disk ? &part : iov, disk ? 1 : n, offset);
+}
+
+ssize_t __real_splice(int in, off_t *at_in, int out, off_t *at_out, size_t size, unsigned flags);
+ssize_t __wrap_splice(int in, off_t *at_in, int out, off_t *at_out, size_t size, unsigned flags);
+ssize_t __wrap_splice(int in, off_t *at_in, int out, off_t *at_out, size_t size, unsigned flags) {
+        errno = ENOSPC;
+        return disk == DISK_FULL ? -1 : __real_splice(in, at_in, out, at_out, size, flags);
+}
+
 static bool pick_file(Input *in, const char *folder, char *ret, size_t size) {
         struct dirent **entries;
         int n = scandir(folder, &entries, NULL, alphasort), wanted;
@@ -299,6 +319,8 @@ static void damage_disk(Input *in) {
 /* ---- steps ---- */
 
 static void step(Input *in) {
+        uint8_t how;
+
         switch (input_pick(in, 9)) {
         case 0:
                 step_new_dyno(in);
@@ -318,7 +340,10 @@ static void step(Input *in) {
                 step_end_dyno(in);
                 break;
         case 7:
-                if ((input_byte(in) & 1) != 0)
+                how = input_byte(in);
+                if (how >= 0xe0)
+                        disk = how % _DISK_MAX;
+                else if ((how & 1) != 0)
                         read_stream(input_pick(in, STREAMS));
                 else {
                         size_t i = input_pick(in, STREAMS);
@@ -403,6 +428,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 read_stream(i);
                 (void)safe_close(world->streams[i]);
         }
+        disk = DISK_FINE;
         fuzz_remove_tree(world->folder);
         free(world);
         assert(fuzz_count_fds() == before);
