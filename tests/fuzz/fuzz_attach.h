@@ -15,14 +15,18 @@
 /* A pipe or a null device that has something to say. */
 static inline int attach_output(Input *in, bool is_stderr) {
         uint8_t what = input_byte(in);
+        const void *data = "output\n";
+        size_t size = what % 8;
         int fds[2];
 
         if (what >= 0xf0)
                 return open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (what >= 0xe0)
+                data = input_bytes(in, 1, 255, &size);
         if (pipe2(fds, O_CLOEXEC) < 0)
                 abort();
         if (!is_stderr) /* ours is libFuzzer's */
-                (void)!write(fds[1], "output\n", what % 8);
+                (void)!write(fds[1], data, size);
         (void)close(fds[1]);
         return fds[0];
 }

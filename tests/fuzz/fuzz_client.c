@@ -6,7 +6,7 @@
  * taken over at the other end of an attach socket.
  *
  * Covers: cli/render.c cli/ps.c cli/layers.c cli/table.c cli/json.c cli/text.c:50
- *          cli/attach.c ipc/channel.c
+ *          cli/attach.c:65 ipc/channel.c
  */
 
 #include <assert.h>
@@ -200,11 +200,32 @@ static void fuzz_render(Input *in) {
 
 /* ---- attach ---- */
 
-static void fuzz_attach(Input *in) {
-        int pair[2], status = -1, r;
+/* Standard output is a terminal, or none. */
+static bool is_terminal;
 
-        if (channel_pair(&pair[0], &pair[1]) < 0)
+int __wrap_isatty(int fd);
+int __wrap_isatty(int fd) {
+        return is_terminal;
+}
+
+/* Nothing that moves a terminal's cursor, renames it, or has it answer. */
+static void check_clean(const uint8_t *text, size_t size) {
+        for (size_t i = 0; i < size; i++) {
+                assert(text[i] >= ' ' || memchr("\n\t\r", text[i], 3));
+                assert(text[i] != 0x7f);
+                assert(i == 0 || text[i - 1] != 0xc2 || text[i] < 0x80 || text[i] >= 0xa0);
+        }
+}
+
+static void fuzz_attach(Input *in) {
+        int pair[2], out[2], saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), status = -1, r;
+        static uint8_t text[65536];
+        ssize_t n;
+
+        if (channel_pair(&pair[0], &pair[1]) < 0 || pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0 ||
+            saved < 0 || dup2(out[1], STDOUT_FILENO) < 0)
                 abort();
+        is_terminal = in->size & 1;
         for (int i = 0; i < 6 && in->size > 0; i++)
                 attach_send(in, pair[1], false);
         (void)close(pair[1]);
@@ -212,6 +233,15 @@ static void fuzz_attach(Input *in) {
         assert(r == 0 || r == ATTACH_E_LOST || r < 0);
         assert(r != 0 || (status >= 0 && status <= 255));
         (void)close(pair[0]);
+
+        n = read(out[0], text, sizeof(text));
+        if (is_terminal && n > 0)
+                check_clean(text, (size_t)n);
+        if (dup2(saved, STDOUT_FILENO) < 0)
+                abort();
+        (void)close(saved);
+        (void)close(out[0]);
+        (void)close(out[1]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
