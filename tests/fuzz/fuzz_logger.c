@@ -30,6 +30,7 @@
 
 #define STEPS_MAX 150
 #define STREAMS 4
+#define DYNOS 3
 
 typedef struct World {
         char folder[FUZZ_PATH_SIZE];
@@ -40,12 +41,13 @@ typedef struct World {
         int streams[STREAMS];
         char left[STREAMS][sizeof(LogRecord) + LOG_TEXT_MAX]; /* of a record that is not whole */
         size_t n_left[STREAMS];
+        int writers[DYNOS][2]; /* of each dyno's FIFOs, as root and dyno-init keep them */
 } World;
 
 static World *world;
 
 static const char *const apps[] = {"shop", "other", "third"};
-static const char *const ids[] = {"web.1-7f3a9c", "web.2-000000", "run.7-abcdef"};
+static const char *const ids[DYNOS] = {"web.1-7f3a9c", "web.2-000000", "run.7-abcdef"};
 
 #define PATH_SIZE 256
 
@@ -219,15 +221,22 @@ static void step_new_dyno(Input *in) {
                 fuzz_remove_tree(hidden);
 }
 
-/* As dyno-init and root keep it: open for both, so that a write never fails for want of a reader. */
+static void close_writers(size_t which) {
+        for (size_t i = 0; i < 2; i++)
+                world->writers[which][i] = safe_close(world->writers[which][i]);
+}
+
+/* Open for both, so that a write never fails for want of a reader, and its end is no EOF. */
 static void step_write(Input *in, const char *name, size_t unit) {
-        int fd =
-                open(path_of("dynos", ids[input_pick(in, ARRAY_SIZE(ids))], name),
-                     O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        size_t which = input_pick(in, DYNOS);
+        int *kept = &world->writers[which][*name == 'l'], fd;
         static char many[65536];
         size_t size;
         const uint8_t *data = input_bytes(in, unit, 4096, &size);
 
+        if (*kept < 0)
+                *kept = open(path_of("dynos", ids[which], name), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        fd = *kept;
         if (fd < 0)
                 return;
         if (size > 2 && data[0] == 0xff) { /* a flood */
@@ -235,13 +244,18 @@ static void step_write(Input *in, const char *name, size_t unit) {
                 (void)!write(fd, many, sizeof(many) / 256 * (data[2] + 1U));
         } else
                 (void)!write(fd, data, size);
-        (void)close(fd);
 }
 
+/* dyno-init has ended, and perhaps root has removed its folder. */
 static void step_end_dyno(Input *in) {
         char gone[256];
-        const char *path = path_of("dynos", ids[input_pick(in, ARRAY_SIZE(ids))], "");
+        const char *path;
+        uint8_t how = input_byte(in);
 
+        close_writers(how % DYNOS);
+        if (how >= 0xc0)
+                return;
+        path = path_of("dynos", ids[how % DYNOS], "");
         (void)snprintf(gone, sizeof(gone), "%.240s.gone", path);
         if (rename(path, gone) == 0)
                 fuzz_remove_tree(gone);
@@ -417,6 +431,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_mkdir(world->folder, "logs");
         fuzz_mkdir(world->folder, "dynos");
         memset(world->streams, 0xff, sizeof(world->streams));
+        memset(world->writers, 0xff, sizeof(world->writers));
 
         do {
                 run_once();
@@ -428,6 +443,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 read_stream(i);
                 (void)safe_close(world->streams[i]);
         }
+        for (size_t i = 0; i < DYNOS; i++)
+                close_writers(i);
         disk = DISK_FINE;
         fuzz_remove_tree(world->folder);
         free(world);
