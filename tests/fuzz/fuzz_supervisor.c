@@ -47,6 +47,7 @@
 #define REQUESTS_MAX 32 /* of the supervisor, that wait for an answer */
 #define KNOWN_MAX 16
 #define CLIENTS_MAX 2
+#define CROWD 72 /* clients at once */
 #define FDS_MAX 512
 
 typedef struct World {
@@ -365,9 +366,19 @@ static void step_raw(World *w, Input *in) {
 }
 
 static void step_hang_up(World *w, Input *in) {
-        int *client = &w->clients[input_pick(in, CLIENTS_MAX)];
+        uint8_t how = input_byte(in);
+        int *client = &w->clients[how % CLIENTS_MAX], crowd[CROWD];
 
         *client = safe_close(*client);
+        if (how < 0xf0)
+                return;
+        for (size_t i = 0; i < CROWD; i++) { /* more than a uid may have */
+                crowd[i] = connect_client(w);
+                if (i % 8 == 7) /* as many as listen(2) lets wait */
+                        run(w);
+        }
+        for (size_t i = 0; i < CROWD; i++)
+                (void)safe_close(crowd[i]);
 }
 
 /* ---- steps: the launcher ---- */
