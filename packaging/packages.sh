@@ -10,7 +10,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libseccomp-dev libapp
 # What a stack is made with, and what looks at a running dynod.
 stack_packages="mmdebstrap zstd ca-certificates iproute2 nftables python3"
 
-test_packages="$stack_packages clang-14 clang-tidy-14 clang-tools-14 clang-format-14
+test_packages="$stack_packages clang-14 llvm-14 clang-tidy-14 clang-tools-14 clang-format-14
         libclang-rt-14-dev cppcheck codespell shellcheck mandoc libcmocka-dev python3-pytest
         dpkg-dev lintian procps iptables nmap xz-utils qemu-system-x86 qemu-utils e2fsprogs apparmor bash-completion stress-ng systemd"
 
