@@ -135,6 +135,9 @@ static bool break_start_numbers(LaunchStart *s, int change) {
         case 14:
                 s->disk_files = UINT64_MAX;
                 return true;
+        case 15:
+                memset(s->size, 'a', sizeof(s->size));
+                return true;
         default:
                 return false;
         }
@@ -181,6 +184,11 @@ static int check_policy(const LaunchMessage *msg) {
         return launch_message_check(msg, sizeof(msg->policy), 0, LAUNCH_FROM_SUPERVISOR);
 }
 
+static void empty_lists(LaunchPolicy *p) {
+        memset(p->rules, 0, sizeof(*p) - offsetof(LaunchPolicy, rules));
+        p->n_rules = p->n_trusted = p->n_services = p->n_published = 0;
+}
+
 /* One change each that makes a good policy a bad one. False: there is no such change. */
 static bool break_policy_fields(LaunchPolicy *p, int change) {
         switch (change) {
@@ -191,16 +199,22 @@ static bool break_policy_fields(LaunchPolicy *p, int change) {
                 p->egress_closed = 2;
                 return true;
         case 2:
-                p->n_rules = NETWORK_RULES_MAX + 1;
+                empty_lists(p);
+                p->n_rules = NETWORK_RULES_MAX + 1; /* what is behind them is a rule, too */
                 return true;
         case 3:
+                empty_lists(p);
                 p->n_trusted = NETWORK_TRUSTED_MAX + 1;
                 return true;
         case 4:
                 p->n_services = NETWORK_SERVICES_MAX + 1;
+                for (size_t i = 0; i < NETWORK_SERVICES_MAX; i++)
+                        p->services[i] = p->services[0];
                 return true;
         case 5:
                 p->n_published = NETWORK_PUBLISHED_MAX + 1;
+                for (size_t i = 0; i < NETWORK_PUBLISHED_MAX; i++)
+                        p->published[i] = p->published[0];
                 return true;
         case 6:
                 p->serial = 0;
@@ -269,6 +283,14 @@ static bool break_policy_lists(LaunchPolicy *p, int change) {
         case 14:
                 p->published[15].port = 1;
                 return true;
+        case 15:
+                p->rules[0].network = 0; /* so that no bit is beyond it */
+                p->rules[0].prefix = 33;
+                return true;
+        case 16:
+                p->trusted[0].network = 0;
+                p->trusted[0].prefix = 33;
+                return true;
         default:
                 return false;
         }
@@ -284,6 +306,145 @@ static void test_every_field_of_a_policy_is_checked(void **state) {
         for (int i = 0; msg = policy_message(), break_policy_lists(&msg.policy, i); i++)
                 if (check_policy(&msg) != -EBADMSG)
                         fail_msg("change %d of the lists passed", i);
+}
+
+/* A good message of each other type, where zeroes are not good. */
+static LaunchMessage small_message(LaunchType type) {
+        const LaunchMessage start = start_message();
+        const LaunchDynoFacts facts = {.start = start.start, .pid = 2};
+        LaunchMessage msg;
+
+        memset(&msg, 0, sizeof(msg));
+        switch ((int)type) {
+        case LAUNCH_SIGNAL:
+                msg.signal.signo = 15;
+                field_set(msg.signal.id, sizeof(msg.signal.id), "web.1-7f3a9c");
+                break;
+        case LAUNCH_KILL:
+        case LAUNCH_EXEC:
+        case LAUNCH_INSPECT:
+        case LAUNCH_BOUND:
+                field_set(msg.dyno.id, sizeof(msg.dyno.id), "web.1-7f3a9c");
+                break;
+        case LAUNCH_EXITED:
+                field_set(msg.exited.id, sizeof(msg.exited.id), "web.1-7f3a9c");
+                break;
+        case LAUNCH_FETCH:
+                msg.fetch.import = 1;
+                break;
+        case LAUNCH_FETCHED:
+                msg.fetched.import = 1;
+                break;
+        case LAUNCH_EXTRACT:
+                msg.extract.max_entries = msg.extract.max_bytes = msg.extract.max_ratio = 1;
+                break;
+        case LAUNCH_COMMIT:
+        case LAUNCH_ABANDON:
+                msg.import.import = 1;
+                break;
+        case LAUNCH_HELLO:
+                field_set(msg.hello.instance, sizeof(msg.hello.instance), "dynod");
+                break;
+        case LAUNCH_DYNO:
+                msg.facts = facts;
+                break;
+        case LAUNCH_STARTED:
+                msg.started.facts = facts;
+                break;
+        default:
+                break;
+        }
+        msg.header = (LaunchHeader){.type = type};
+        return msg;
+}
+
+#define BAD(type, fds, member, value)                                                              \
+        { type, fds, offsetof(LaunchMessage, member), value }
+
+/* What no field of theirs may be. */
+static void test_every_field_of_the_others_is_checked(void **state) {
+        const uint32_t positive = 1;
+        const struct {
+                LaunchType type;
+                size_t n_fds, offset;
+                uint32_t value;
+        } bad[] = {
+                BAD(LAUNCH_SIGNAL, 0, signal.signo, 0),
+                BAD(LAUNCH_SIGNAL, 0, signal.signo, 32),
+                BAD(LAUNCH_SIGNAL, 0, signal.target, _SIGNAL_TARGET_MAX),
+                BAD(LAUNCH_SIGNAL, 0, signal.id, '/'),
+                BAD(LAUNCH_KILL, 0, dyno.id, '/'),
+                BAD(LAUNCH_EXEC, 2, dyno.id, '/'),
+                BAD(LAUNCH_INSPECT, 0, dyno.id, '/'),
+                BAD(LAUNCH_FETCH, 1, fetch.import, 0),
+                BAD(LAUNCH_FETCH, 1, fetch.reserved, 1),
+                BAD(LAUNCH_EXTRACT, 1, extract.kind, _OBJECT_KIND_MAX),
+                BAD(LAUNCH_EXTRACT, 1, extract.max_entries, 0),
+                BAD(LAUNCH_EXTRACT, 1, extract.max_bytes, 0),
+                BAD(LAUNCH_EXTRACT, 1, extract.max_ratio, 0),
+                BAD(LAUNCH_COMMIT, 0, import.import, 0),
+                BAD(LAUNCH_COMMIT, 0, import.reserved, 1),
+                BAD(LAUNCH_ABANDON, 0, import.import, 0),
+                BAD(LAUNCH_REMOVE, 0, object.kind, _OBJECT_KIND_MAX),
+                BAD(LAUNCH_REMOVE, 0, object.reserved, 1),
+                BAD(LAUNCH_HELLO, 4, hello.instance, '/'),
+                BAD(LAUNCH_DYNO, 0, facts.pid, 1),
+                BAD(LAUNCH_DYNO, 0, facts.bound, 2),
+                BAD(LAUNCH_DYNO, 0, facts.start.number, 0),
+                BAD(LAUNCH_REPLY, 0, reply.result, positive),
+                BAD(LAUNCH_REPLY, 0, reply.layer, _LAYER_ANY_MAX + 1),
+                BAD(LAUNCH_STARTED, 0, started.result, positive),
+                BAD(LAUNCH_STARTED, 0, started.layer, _LAYER_ANY_MAX + 1),
+                BAD(LAUNCH_STARTED, 0, started.detail, '\n'),
+                BAD(LAUNCH_STARTED, 0, started.facts.pid, 1),
+                BAD(LAUNCH_INSPECTED, 0, inspected.result, positive),
+                BAD(LAUNCH_INSPECTED, 0, inspected.layers[0].verdict, _VERDICT_MAX),
+                BAD(LAUNCH_HOSTED, 0, inspected.n_blockers, BLOCKERS_MAX + 1),
+                BAD(LAUNCH_HOSTED, 0, inspected.n_blockers, 1), /* whose table has no name */
+                BAD(LAUNCH_HOSTED, 0, inspected.n_blockers, (SHADOWED_MAX + 1) << 8),
+                BAD(LAUNCH_BOUND, 0, dyno.id, '/'),
+                BAD(LAUNCH_EXITED, 0, exited.status, 256),
+                BAD(LAUNCH_EXITED, 0, exited.flags, UINT32_C(1) << 3),
+                BAD(LAUNCH_EXITED, 0, exited.id, '/'),
+                BAD(LAUNCH_FETCHED, 0, fetched.import, 0),
+                BAD(LAUNCH_FETCHED, 0, fetched.result, positive),
+                BAD(LAUNCH_EXTRACTED, 0, extracted.result, positive),
+                BAD(LAUNCH_EXTRACTED, 0, extracted.layer, _LAYER_ANY_MAX + 1),
+        };
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                LaunchMessage msg = small_message(bad[i].type);
+                size_t size = launch_message_size(bad[i].type);
+                LaunchSide from =
+                        bad[i].type < LAUNCH_HELLO ? LAUNCH_FROM_SUPERVISOR : LAUNCH_FROM_LAUNCHER;
+
+                if (launch_message_check(&msg, size, bad[i].n_fds, from) != 0)
+                        fail_msg("message %zu was refused as it should be", i);
+                memcpy((char *)&msg + bad[i].offset, &bad[i].value, sizeof(bad[i].value));
+                if (launch_message_check(&msg, size, bad[i].n_fds, from) != -EBADMSG)
+                        fail_msg("message %zu passed with a wrong field", i);
+        }
+}
+
+static void test_blockers_have_names_that_people_can_type(void **state) {
+        static const char *const bad[] = {"", "a b", "a;b", "$x"};
+        LaunchMessage msg = small_message(LAUNCH_HOSTED);
+        LaunchBlocker *blocker = &msg.inspected.blockers[0];
+        size_t size = sizeof(msg.inspected);
+
+        msg.inspected.n_blockers = 1;
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                field_set(blocker->table, sizeof(blocker->table), "filter");
+                field_set(blocker->chain, sizeof(blocker->chain), "FORWARD");
+                assert_int_equal(launch_message_check(&msg, size, 0, LAUNCH_FROM_LAUNCHER), 0);
+                field_set(blocker->table, sizeof(blocker->table), bad[i]);
+                assert_int_equal(
+                        launch_message_check(&msg, size, 0, LAUNCH_FROM_LAUNCHER), -EBADMSG);
+                field_set(blocker->table, sizeof(blocker->table), "filter");
+                field_set(blocker->chain, sizeof(blocker->chain), bad[i]);
+                assert_int_equal(
+                        launch_message_check(&msg, size, 0, LAUNCH_FROM_LAUNCHER), -EBADMSG);
+        }
 }
 
 static void test_length_sender_and_descriptors_must_fit(void **state) {
@@ -380,6 +541,8 @@ int main(void) {
                 cmocka_unit_test(test_good_start_passes),
                 cmocka_unit_test(test_every_field_of_a_start_is_checked),
                 cmocka_unit_test(test_every_field_of_a_policy_is_checked),
+                cmocka_unit_test(test_every_field_of_the_others_is_checked),
+                cmocka_unit_test(test_blockers_have_names_that_people_can_type),
                 cmocka_unit_test(test_length_sender_and_descriptors_must_fit),
                 cmocka_unit_test(test_unknown_types_are_refused),
                 cmocka_unit_test(test_every_type_has_a_size),
