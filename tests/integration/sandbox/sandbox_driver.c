@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/parse.h"
 #include "config/config.h"
 #include "ipc/dyno_spec.h"
@@ -219,11 +220,15 @@ static void end(Driver *d, SandboxDyno *dyno) {
 static int run(Driver *d, const char *spec) {
         SandboxDyno dyno = launch_or_die(d, spec);
         int events_fd = cgroup_open_events(dyno.cgroup_fd);
+        struct pollfd change = {.fd = events_fd, .events = POLLPRI};
         int status = wait_end(&dyno, d->app_fd);
 
         printf("exit=%d\n", status);
         for (int i = 0; i < _PHASE_MAX; i++)
                 printf("phase_%s=%u\n", launch_phase_to_string((LaunchPhase)i), dyno.phase_usec[i]);
+        /* The group may hear of it a moment later. */
+        while (cgroup_is_populated(events_fd) > 0 && poll(&change, 1, 20000) > 0)
+                ;
         printf("populated=%d\n", cgroup_is_populated(events_fd));
         sandbox_dyno_clear(&dyno);
         printf("removed=%d\n", remove_group(d));
@@ -285,6 +290,35 @@ static void print_reports(const LaunchLayerReport *reports) {
                        reports[i].detail);
 }
 
+#define OTHER_ID "web.2-000000"
+
+/* What is not in the group of that name, and what is in it and not its first process. */
+static void adopt_others(Driver *d, const SandboxDyno *dyno) {
+        SandboxDyno again = SANDBOX_DYNO_INIT;
+        pid_t pid;
+
+        if (mkdirat(d->cgroup_fd, OTHER_ID, 0755) < 0)
+                die(OTHER_ID, errno);
+        printf("adopt_other_group=%d\n",
+               sandbox_adopt(d->host, OTHER_ID, d->slot.uid, dyno->pid, &again));
+        (void)unlinkat(d->cgroup_fd, OTHER_ID, AT_REMOVEDIR);
+
+        pid = fork();
+        if (pid == 0) {
+                if (write_text_at(dyno->cgroup_fd, "cgroup.procs", "0") < 0 ||
+                    setresuid(d->slot.uid, d->slot.uid, d->slot.uid) < 0)
+                        _exit(1);
+                (void)kill(getpid(), SIGSTOP);
+                _exit(0);
+        }
+        if (pid < 0 || waitpid(pid, NULL, WUNTRACED) != pid)
+                die("another process", errno);
+        printf("adopt_other_process=%d\n",
+               sandbox_adopt(d->host, DYNO_ID, d->slot.uid, pid, &again));
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+}
+
 static int inspect(Driver *d, const char *what) {
         SandboxDyno dyno = launch_or_die(d, "hold"), again = SANDBOX_DYNO_INIT;
         SandboxExpect expect = {
@@ -310,6 +344,7 @@ static int inspect(Driver *d, const char *what) {
         r = sandbox_adopt(d->host, DYNO_ID, d->slot.uid + 1, dyno.pid, &again);
         printf("adopt_other_uid=%d\n", r);
         printf("adopt_self=%d\n", sandbox_adopt(d->host, DYNO_ID, 0, getpid(), &again));
+        adopt_others(d, &dyno);
         end(d, &dyno);
         printf("inspect_gone=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
         return 0;
@@ -331,6 +366,8 @@ exec_and_wait(Driver *d, const SandboxExec *exec, SandboxDyno *ret, SandboxError
                 if (poll(&p, 1, 20000) <= 0)
                         die("join", ETIMEDOUT);
         (void)sandbox_join_free(join);
+        if (r < 0) /* it was not told to go on, and ends */
+                (void)wait_end(&process, -1);
         *ret = process;
         return r;
 }
@@ -366,6 +403,31 @@ static int exec_in(Driver *d, const char *spec) {
 
         r = exec_and_wait(d, &exec, &process, &error);
         printf("exec_gone=%d\n", r);
+        return 0;
+}
+
+/* A dyno that is as it must be, and a process that joins it without a layer. */
+static int exec_sabotaged(Driver *d, const char *spec) {
+        SandboxDyno dyno = launch_or_die(d, "hold"), process = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+        SandboxExec exec = {
+                .dyno = &dyno,
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .spec_fd = make_spec(spec),
+                .attach_fd = d->app_fd,
+                .death_fd = -EBADF,
+        };
+        int r;
+
+        d->host->seccomp_levels++;
+        r = exec_and_wait(d, &exec, &process, &error);
+        printf("exec=%s\nlayer=%s\n",
+               r < 0 ? strerrorname_np(-r) : "0",
+               launch_layer_to_string(error.layer));
+        if (r == 0)
+                (void)wait_end(&process, -1);
+        end(d, &dyno);
         return 0;
 }
 
@@ -494,6 +556,7 @@ int main(int argc, char **argv) {
                 {"app", app},
                 {"inspect", inspect},
                 {"exec", exec_in},
+                {"exec-sabotaged", exec_sabotaged},
                 {"sabotage", sabotage},
                 {"bench", bench},
                 {"host", host},

@@ -72,10 +72,10 @@ class Lab:
             f"uid_base = {UID_BASE}\nallow_missing = {allow_missing}\nscratch = {scratch}\nresolvers = 9.9.9.9\n",
             encoding="ascii")
 
-    def drive(self, command, argument="-", timeout=60, **env):
-        """Runs the driver and returns what it printed, by name."""
+    def drive(self, command, argument="-", timeout=60, by=(), **env):
+        """Runs the driver, by way of the command @by, and returns what it printed, by name."""
         done = subprocess.run(
-            [self.build / "tests/sandbox_driver", self.work / "dynod.conf", self.work, self.cgroup,
+            [*by, self.build / "tests/sandbox_driver", self.work / "dynod.conf", self.work, self.cgroup,
              command, argument], capture_output=True, text=True, timeout=timeout, check=False,
             env=os.environ | env)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -49,6 +49,12 @@ def test_identity(facts):
     assert facts["fds"].split() == [str(fd) for fd in range(10)]
 
 
+def test_groups_of_dynod_stay_behind(lab, facts):
+    """Of a daemon that has some, as one has that somebody starts from a shell."""
+    told = lab.drive("run", "facts", by=["setpriv", "--groups", "4,27"])
+    assert status_of(told)["Groups"] == status_of(facts)["Groups"]
+
+
 def test_user_namespace(facts):
     wanted = [["0", str(UID_BASE), "1"], ["10000", str(DYNO), "1"]]
     assert [line.split() for line in facts["uid_map"].strip("|").split("|")] == wanted
@@ -155,7 +161,8 @@ def test_inspect_and_adopt(lab):
     for layer in ("cgroup", "apparmor"):
         assert not told[layer].startswith("failed"), (layer, told[layer])
     assert (told["adopt"], told["adopt_pid"]) == ("0", "1")
-    assert (told["adopt_other_uid"], told["adopt_self"], told["inspect_gone"]) == ("-3",) * 3
+    for name in ("adopt_other_uid", "adopt_self", "adopt_other_group", "adopt_other_process", "inspect_gone"):
+        assert told[name] == "-3", (name, told[name])
     assert (told["killed"], told["removed"]) == ("137", "0")
 
 
@@ -176,6 +183,11 @@ def test_exec_is_confined_alike(lab, facts):
         assert inside[name] == alone[name], name
     assert [line.split()[4] for line in told["mountinfo"].strip("|").split("|")] == \
         [line.split()[4] for line in facts["mountinfo"].strip("|").split("|")]
+
+
+def test_process_that_joins_without_a_layer_is_refused(lab):
+    told = lab.drive("exec-sabotaged", "exec ")
+    assert (told["exec"], told["layer"]) == ("EPROTO", "seccomp")
 
 
 @pytest.mark.parametrize("what,layer", [
