@@ -63,6 +63,33 @@ static void test_longer_message_is_refused_and_its_descriptors_are_the_callers(v
         (void)safe_close(sent);
 }
 
+static void test_message_with_too_many_descriptors_is_refused(void **state) {
+        enum { MANY = CHANNEL_FDS_MAX + 1 };
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int) * MANY)];
+        } control = {
+                .header = {
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS,
+                        .cmsg_len = CMSG_LEN(sizeof(int) * MANY)}};
+        char buf[] = "hello";
+        struct iovec iov = {.iov_base = buf, .iov_len = 5};
+        const struct msghdr mh = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control)};
+        _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
+        size_t size;
+
+        for (size_t i = 0; i < MANY; i++)
+                memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &a, sizeof(int));
+        assert_int_equal(sendmsg(a, &mh, 0), 5);
+        assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), -EBADMSG);
+        assert_int_equal(fds.n, CHANNEL_FDS_MAX); /* the caller's, to close */
+}
+
 static void test_empty_and_closed_channels_are_told_apart(void **state) {
         _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
         char buf[4];
@@ -98,19 +125,30 @@ static void test_nobody_waits_when_the_other_side_changed_the_file(void **state)
         assert_int_equal(r, CHANNEL_E_AGAIN);
 }
 
+static int room_of(int fd) {
+        int bytes = 0;
+
+        assert_int_equal(
+                getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &(socklen_t){sizeof(bytes)}), 0);
+        return bytes;
+}
+
 static void test_a_socket_is_restored_or_of_no_use(void **state) {
         static const int on = 1;
         struct sock_filter nothing[] = {{.code = BPF_RET | BPF_K, .k = 0}};
         const struct sock_fprog filter = {.len = 1, .filter = nothing};
         _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
-        int sent[] = {a, a, a, a};
+        int sent[] = {a, a, a, a}, room;
         char buf[16];
         size_t size;
 
         assert_int_equal(socket_restore(a), 0);
         assert_int_equal(fcntl(b, F_SETFL, O_ASYNC), 0);
         assert_int_equal(setsockopt(b, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+        room = room_of(b);
+        assert_int_equal(setsockopt(b, SOL_SOCKET, SO_SNDBUF, &on, sizeof(on)), 0);
         assert_int_equal(socket_restore(b), 0);
+        assert_int_equal(room_of(b), room);
         assert_int_equal(fcntl(b, F_GETFL), O_RDWR | O_NONBLOCK);
         assert_int_equal(channel_send(a, "hello", 5, sent, 4), 0);
         assert_int_equal(channel_recv(b, buf, sizeof(buf), &size, &fds), 0);
@@ -152,6 +190,8 @@ int main(void) {
                         test_longer_message_is_refused_and_its_descriptors_are_the_callers,
                         setup,
                         teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_message_with_too_many_descriptors_is_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                         test_empty_and_closed_channels_are_told_apart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_full_channel_says_so, setup, teardown),

@@ -227,6 +227,7 @@ static void test_descriptor_of_something_else_is_refused(void **state) {
         _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         _cleanup_close_ int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
         _cleanup_close_ int empty = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        _cleanup_close_ int huge = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
         (void)state;
         assert_int_equal(dyno_spec_check_fd(null), -EBADMSG);
@@ -235,6 +236,11 @@ static void test_descriptor_of_something_else_is_refused(void **state) {
                 fcntl(empty, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),
                 0);
         assert_int_equal(dyno_spec_check_fd(empty), -EBADMSG);
+        assert_int_equal(ftruncate(huge, DYNO_SPEC_MAX + 1), 0);
+        assert_int_equal(
+                fcntl(huge, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),
+                0);
+        assert_int_equal(dyno_spec_check_fd(huge), -EBADMSG);
         assert_int_equal(dyno_spec_check_fd(-1), -EBADF);
 }
 
