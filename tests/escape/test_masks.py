@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the masks of /proc hide, AppArmor refuses as well: a mask needs a file to lie over.
+"""What the masks of /proc hide, AppArmor refuses as well, and no more: a mask needs a file to lie over.
 
 A file that a module brings when a dyno runs already (/proc/asound, /proc/scsi, /proc/mdstat)
 has no mask in it.
@@ -12,6 +12,7 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 ALWAYS_THERE = {"fs"}  # the kernel's own folder, so that it is masked in every dyno
+OF_OTHER_KERNELS = {"kmem", "mem"}
 
 
 def masked():
@@ -38,3 +39,4 @@ def test_what_is_masked_is_refused_by_name():
     missing = {name for name, folder in names.items() - set(dict.fromkeys(ALWAYS_THERE, True).items())
                if name not in rules or (folder and not rules[name])}
     assert not missing
+    assert set(rules) - set(names) == OF_OTHER_KERNELS

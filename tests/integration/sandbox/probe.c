@@ -190,7 +190,20 @@ static void say_calls(void) {
         say_child("x32", call_x32);
 #endif
         say_result("setuid_0", setuid(0));
-        say_result("oom_lower", open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+}
+
+/* What the OOM killer thinks of dyno-init, and whether an app could have it think so again. */
+static void say_oom_score(void) {
+        int fd;
+
+        say_file("oom_score_adj", "/proc/self/oom_score_adj");
+        say_result("oom_open", open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+        /* As its command is. */
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        say_result("oom_zero", write(fd, "0", 1));
+        say_result("oom_back", write(fd, "-1000", 5));
+        (void)close(fd);
 }
 
 static void say_files(void) {
@@ -258,6 +271,7 @@ static void say_facts(void) {
         say_files();
         say_forks();
         say_calls();
+        say_oom_score();
 }
 
 int main(void) {

@@ -105,6 +105,8 @@ def test_only_known_mounts(facts, lab):
         if line[4] not in ("/app", "/tmp", "/var/tmp", "/dev/pts", "/dev/shm", "/proc"):
             assert line[5].split(",")[0] == "ro", line
     assert not any(str(lab.work) in line[4] for line in lines)
+    # Or its end would wait for what all others have not yet written to the disk.
+    assert "volatile" in next(line[-1] for line in lines if line[4] == "/app")
 
 
 def test_files(facts):
@@ -146,6 +148,13 @@ def test_limits(facts):
     assert limits["Max open files"][:2] == ["10000", "10000"]
     assert limits["Max core file size"][:2] == ["1", "1"]  # 0 would start the host's handler
     assert facts["forks"] == "255"  # and dyno-init itself
+
+
+@pytest.mark.vm  # root of a container may not set it
+def test_oom_killer_spares_dyno_init_and_nothing_of_the_app(facts):
+    assert facts["oom_score_adj"] == "-1000|"
+    assert facts["oom_open"] == "EACCES"
+    assert (facts["oom_zero"], facts["oom_back"]) == ("0", "EACCES")
 
 
 def test_exit_status(lab):
@@ -217,6 +226,22 @@ def test_link_in_the_stack_leads_no_mount_astray(lab, name):
     assert (told["launch"], told["layer"]) == ("ELOOP", "rootfs"), told
     assert name in told["detail"]
     assert (told["left"], told["children"]) == ("-2", "0")
+
+
+def test_link_beside_the_stack_leads_to_no_file_of_the_host(lab, facts):
+    """An unpacker that was taken over makes what it likes there."""
+    secret = lab.work / "secret"
+    secret.write_text("of the host\n", encoding="ascii")
+    path = lab.work / "stack/passwd"
+    aside = path.with_name("passwd.aside")
+    path.rename(aside)
+    path.symlink_to(secret)
+    try:
+        told = lab.drive("run", "facts")
+    finally:
+        path.unlink()
+        aside.rename(path)
+    assert told["passwd"] == "ENOENT" != facts["passwd"]
 
 
 def test_missing_layer_is_refused_unless_allowed(lab):
