@@ -157,6 +157,18 @@ def test_the_table_refuses_each_packet(attack):
     assert strays(attack("nft"), PACKETS, "routed") == []
 
 
+def test_what_claims_to_be_from_others_is_never_tracked(attack, net):
+    """Nor is IPv6, whoever turned that on for the link: both go before they are looked at."""
+    it = attack("nft")
+    net.host.run("sysctl -qw net.ipv6.conf.t1-0.disable_ipv6=0")
+    names = [name for name in inject.REFUSED if name.startswith(("from ", "ipv6 "))]
+    assert strays(it, names, "seen") == []
+    # The control: they get there.
+    net.nft_off()
+    assert {name.split()[0] for name in names if it.send(name)} == {"from", "ipv6"}
+    assert it.counters()["seen"] > 10
+
+
 def test_both_together_refuse_each_frame_and_pass_what_may(attack):
     it = attack("both")
     assert strays(it, {**PACKETS, **inject.REFUSED_BY_TC}, "routed") == []

@@ -205,6 +205,30 @@ table ip nat {{
         assert lab.outside.ask(proto, HOST, 53).startswith("ok")
 
 
+@pytest.mark.parametrize("off", ["nothing", "tc", "nft", "both"])
+def test_a_port_of_the_host_that_they_lead_elsewhere_is_none_for_dynos(net, off):
+    """As Docker's published ports: their DNAT comes behind our look at the address."""
+    load(net.host, f"""
+table ip nat {{
+    chain PREROUTING {{
+        type nat hook prerouting priority dstnat; policy accept;
+        ip daddr {HOST} tcp dport 7003 dnat to {OUTSIDE}:{PORT}
+    }}
+}}
+""")
+    dyno = net.driver.create(0)
+    if off in ("tc", "both"):
+        net.tc_off(0)
+        net.host.run("ip link set t1-0 arp on")
+    if off in ("nft", "both"):
+        net.nft_off()
+        net.rule_off()
+        # What is not masqueraded finds its way back all the same.
+        net.outside.run(f"ip route add 172.16.0.0/12 via {HOST}")
+    with net.outside.serve("tcp", OUTSIDE, PORT):
+        assert dyno.ask("tcp", HOST, 7003).startswith("ok") == (off == "both")
+
+
 def test_two_masquerades_are_one(lab):
     load(lab.host, f"""
 table ip nat {{

@@ -653,6 +653,35 @@ def test_a_large_number_of_connections_is_counted_in_parts(net):
     assert 1900 < tracked(net, "dport=7001") <= 2048
 
 
+def test_connections_to_a_dyno_are_counted_as_those_from_it(net):
+    net.driver.ok("policy 1 1 publish=8080")
+    net.driver.ok("policy 2 1 publish=8081")
+    few, many = dyno_of(net, 0, 1, limits="0 8 0", web=5000), dyno_of(net, 1, 2, limits="0 4096 0", web=5000)
+    for dyno in (few, many):
+        dyno.run("nft 'add table ip c; add chain ip c c { type filter hook prerouting priority 0; }; "
+                 "add rule ip c c tcp flags syn tcp dport 5000 counter'")
+    arrived = []
+    for dyno, port in ((few, 8080), (many, 8081)):
+        syns(net.outside, HOST, 200, port)
+        arrived.append(int(dyno.run("nft list chain ip c c").split("packets ")[1].split()[0]))
+    assert 1 <= arrived[0] <= 8 and arrived[1] == 200, arrived
+
+
+@pytest.mark.parametrize("way", ["from", "to"])
+def test_what_has_closed_is_soon_forgotten(net, way):
+    """Nothing counts it any more, and the kernel's own time for it is two minutes."""
+    net.driver.ok("policy 1 1 publish=8080")
+    dyno = dyno_of(net, 0, 1, limits="0 8 0", web=5000)
+    server, client, target = ((net.outside, dyno, (OUTSIDE, PORT)) if way == "from" else
+                              (dyno, net.outside, (HOST, 8080)))
+    with server.serve("tcp", "0.0.0.0", PORT if way == "from" else 5000):
+        assert client.ask("tcp", *target).startswith("ok")
+        net.host.run("until grep -q TIME_WAIT /proc/net/nf_conntrack; do sleep 0.01; done")
+    left = [int(line.split()[4]) for line in net.host.run("cat /proc/net/nf_conntrack").splitlines()
+            if "TIME_WAIT" in line]
+    assert left and max(left) <= 7, left
+
+
 def test_no_limit_is_a_share_of_the_hosts_table(net):
     dyno_of(net, 0, 1)
     with open("/proc/sys/net/netfilter/nf_conntrack_max", encoding="ascii") as file:
