@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -319,37 +321,6 @@ static void adopt_others(Driver *d, const SandboxDyno *dyno) {
         (void)waitpid(pid, NULL, 0);
 }
 
-static int inspect(Driver *d, const char *what) {
-        SandboxDyno dyno = launch_or_die(d, "hold"), again = SANDBOX_DYNO_INIT;
-        SandboxExpect expect = {
-                .start = &d->start,
-                .uid = d->slot.uid,
-                .address = d->slot.address,
-                .netns_fd = d->slot.netns_fd,
-                .userns_fd = d->slot.userns_fd,
-        };
-        LaunchLayerReport reports[_LAYER_MAX];
-        uint64_t before;
-        int r;
-
-        (void)what;
-        before = clock_boottime_usec();
-        r = sandbox_inspect(d->host, &dyno, &expect, reports);
-        printf("inspect=%d\nusec=%u\n", r, (unsigned)(clock_boottime_usec() - before));
-        print_reports(reports);
-
-        printf("adopt=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
-        printf("adopt_pid=%d\n", again.pid == dyno.pid);
-        sandbox_dyno_clear(&again);
-        r = sandbox_adopt(d->host, DYNO_ID, d->slot.uid + 1, dyno.pid, &again);
-        printf("adopt_other_uid=%d\n", r);
-        printf("adopt_self=%d\n", sandbox_adopt(d->host, DYNO_ID, 0, getpid(), &again));
-        adopt_others(d, &dyno);
-        end(d, &dyno);
-        printf("inspect_gone=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
-        return 0;
-}
-
 /* sandbox_exec_begin() and all that follows, waiting. */
 static int
 exec_and_wait(Driver *d, const SandboxExec *exec, SandboxDyno *ret, SandboxError *error) {
@@ -370,6 +341,116 @@ exec_and_wait(Driver *d, const SandboxExec *exec, SandboxDyno *ret, SandboxError
                 (void)wait_end(&process, -1);
         *ret = process;
         return r;
+}
+
+static void say_layer(
+        Driver *d,
+        const char *name,
+        const SandboxDyno *dyno,
+        SandboxExpect expect,
+        LaunchLayer layer) {
+        LaunchLayerReport reports[_LAYER_MAX];
+        int r = sandbox_inspect(d->host, dyno, &expect, reports);
+
+        printf("%s=%s\n", name, r < 0 ? strerrorname_np(-r) : reports[layer].detail);
+}
+
+/* A process of the dyno's uid that is in none of its layers: with a group, or without. */
+static void
+inspect_stranger(Driver *d, const SandboxExpect *expect, int cgroup_fd, size_t n_groups) {
+        static const gid_t group = 4;
+        SandboxDyno stranger = {.pidfd = -EBADF, .cgroup_fd = cgroup_fd};
+        const char *names[] = {"not_mapped", "not_in_group", "with_groups", "of_host"};
+
+        stranger.pid = fork();
+        if (stranger.pid == 0) {
+                if (setgroups(n_groups, &group) < 0 ||
+                    setresgid(d->slot.uid, d->slot.uid, d->slot.uid) < 0 ||
+                    setresuid(d->slot.uid, d->slot.uid, d->slot.uid) < 0)
+                        _exit(1);
+                (void)kill(getpid(), SIGSTOP);
+                _exit(0);
+        }
+        if (stranger.pid < 0 || waitpid(stranger.pid, NULL, WUNTRACED) != stranger.pid)
+                die("a stranger", errno);
+        stranger.pidfd = (int)syscall(SYS_pidfd_open, stranger.pid, 0);
+        say_layer(d, names[n_groups * 2], &stranger, *expect, LAYER_USER);
+        say_layer(
+                d,
+                names[n_groups * 2 + 1],
+                &stranger,
+                *expect,
+                n_groups ? LAYER_NAMESPACES : LAYER_CGROUP);
+        (void)kill(stranger.pid, SIGKILL);
+        (void)waitpid(stranger.pid, NULL, 0);
+        (void)close(stranger.pidfd);
+}
+
+/* What joined a dyno is not its first process. */
+static void inspect_joined(Driver *d, const SandboxDyno *dyno, SandboxExpect expect) {
+        SandboxDyno process = SANDBOX_DYNO_INIT;
+        SandboxError error = {.error = 0};
+        const SandboxExec exec = {
+                .dyno = dyno,
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .spec_fd = make_spec("hold"),
+                .attach_fd = d->app_fd,
+                .death_fd = -EBADF,
+        };
+        char path[64], text[512];
+        const char *pid;
+
+        if (exec_and_wait(d, &exec, &process, &error) < 0)
+                die_of("exec", &error);
+        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", process.pidfd);
+        if (read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0 || !(pid = strstr(text, "Pid:\t")))
+                die(path, errno);
+        process.pid = (pid_t)strtol(pid + strlen("Pid:\t"), NULL, 10);
+        process.cgroup_fd = dyno->cgroup_fd;
+        expect.start = &(LaunchStart){.process_limit = 1000};
+        say_layer(d, "not_first", &process, expect, LAYER_NAMESPACES);
+        (void)kill(process.pid, SIGKILL);
+        (void)wait_end(&process, -1);
+        (void)close(process.pidfd);
+        (void)close(exec.spec_fd);
+}
+
+static int inspect(Driver *d, const char *what) {
+        SandboxDyno dyno = launch_or_die(d, "hold"), again = SANDBOX_DYNO_INIT;
+        SandboxExpect expect = {
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .address = d->slot.address,
+                .netns_fd = d->slot.netns_fd,
+                .userns_fd = d->slot.userns_fd,
+        };
+        LaunchLayerReport reports[_LAYER_MAX];
+        uint64_t before;
+        int r;
+
+        (void)what;
+        before = clock_boottime_usec();
+        r = sandbox_inspect(d->host, &dyno, &expect, reports);
+        printf("inspect=%d\nusec=%u\n", r, (unsigned)(clock_boottime_usec() - before));
+        print_reports(reports);
+        inspect_stranger(d, &expect, dyno.cgroup_fd, 0);
+        inspect_stranger(d, &expect, dyno.cgroup_fd, 1);
+        expect.userns_fd = d->slot.slug_idmap_fd;
+        say_layer(d, "other_userns", &dyno, expect, LAYER_NAMESPACES);
+        expect.userns_fd = d->slot.userns_fd;
+        inspect_joined(d, &dyno, expect);
+
+        printf("adopt=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
+        printf("adopt_pid=%d\n", again.pid == dyno.pid);
+        sandbox_dyno_clear(&again);
+        r = sandbox_adopt(d->host, DYNO_ID, d->slot.uid + 1, dyno.pid, &again);
+        printf("adopt_other_uid=%d\n", r);
+        printf("adopt_self=%d\n", sandbox_adopt(d->host, DYNO_ID, 0, getpid(), &again));
+        adopt_others(d, &dyno);
+        end(d, &dyno);
+        printf("inspect_gone=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
+        return 0;
 }
 
 static int exec_in(Driver *d, const char *spec) {

@@ -169,6 +169,13 @@ def test_inspect_and_adopt(lab):
         assert told[layer].startswith("ok"), (layer, told[layer])
     for layer in ("cgroup", "apparmor"):
         assert not told[layer].startswith("failed"), (layer, told[layer])
+    # What each part of the read-back is for, seen by itself: a later one would stop the dyno, too.
+    assert told["not_mapped"] == "maps other ids than its own and the stack's"
+    assert told["with_groups"] == "has supplementary groups"
+    assert told["not_in_group"] == "the process is not in the dyno's cgroup"
+    assert told["of_host"] == "mnt is the host's"
+    assert told["other_userns"] == "user is not the one made for this dyno"
+    assert re.fullmatch(r"dyno-init is PID \d+ inside, must be 1", told["not_first"])
     assert (told["adopt"], told["adopt_pid"]) == ("0", "1")
     for name in ("adopt_other_uid", "adopt_self", "adopt_other_group", "adopt_other_process", "inspect_gone"):
         assert told[name] == "-3", (name, told[name])
