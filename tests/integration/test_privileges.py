@@ -224,6 +224,21 @@ def test_process_has_what_is_pinned(daemon, idle, name):
         assert "0" not in facts["Gid"].split()
 
 
+def test_loader_of_the_ruleset_keeps_one_capability(daemon):
+    """It reads its rules to their end first: here nobody ends them."""
+    net_admin = 1 << ROOT_CAPABILITIES["NET_ADMIN"]
+    with subprocess.Popen([daemon.prefix / "libexec/dynod/dynod-firewall"], stdin=subprocess.PIPE) as loader:
+        try:
+            wait_until(lambda: int(status(loader.pid)["CapPrm"], 16) == net_admin, "it has dropped the others", 10)
+            facts = status(loader.pid)
+        finally:
+            loader.stdin.close()
+    assert {kind: int(facts[kind], 16) for kind in ("CapInh", "CapEff", "CapAmb")} == \
+        {"CapInh": 0, "CapEff": net_admin, "CapAmb": 0}
+    assert facts["NoNewPrivs"] == "1"
+    assert loader.returncode == 0
+
+
 @pytest.mark.vm
 @pytest.mark.parametrize("name", PINNED)
 def test_process_has_its_label(daemon, idle, name):

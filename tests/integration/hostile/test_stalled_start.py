@@ -49,6 +49,22 @@ def test_start_that_stalls_holds_up_nobody(daemon, app, idle):
     assert client.returncode == 0, error
 
 
+def test_start_that_never_gets_on_is_given_up(daemon, app, idle):
+    command = [str(daemon.herokuctl), "run", "-a", app, "--no-tty", "--", "true"]
+    with frozen(idle) as wait_born:
+        client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True,
+                                  env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+        first = wait_born()
+        try:
+            _, error = client.communicate(timeout=60 * time_factor())
+        finally:
+            client.kill()
+        assert client.returncode != 0 and "the new process is stuck" in error, error
+        wait_until(lambda: not any(path.exists() for path in first), "it is gone")
+    assert daemon.run(app, "true").returncode == 0
+
+
 def test_start_that_stalls_ends_with_its_supervisor(daemon, app, idle):
     """Nothing of it ran; the next supervisor starts it anew."""
     with frozen(idle) as wait_born:

@@ -481,13 +481,47 @@ def test_broken_message_ends_it(logger):
     assert logger.process.wait(20) == 1
 
 
-def test_files_and_sockets_of_other_kinds_are_no_streams(logger, tmp_path):
-    target = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [target])
+def two_ends(kind, folder):
+    """(what a client gives the logger, where what is written to it comes out)"""
+    if kind == "file":
+        path = folder / "file"
+        return os.open(path, os.O_RDWR | os.O_CREAT), os.open(path, os.O_RDONLY)
+    if kind == "terminal":
+        return os.openpty()[::-1]
+    if kind == "read end":
+        return os.pipe()
+    ends = socket.socketpair(type=socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_SEQPACKET)
+    return ends[0].detach(), ends[1].detach()
+
+
+@pytest.mark.parametrize("kind", ["file", "terminal", "read end", "datagrams", "packets"])
+def test_files_and_sockets_of_other_kinds_are_no_streams(logger, tmp_path, kind):
+    logger.line("shop", "api", "before")
+    logger.wait_for("shop", b"before")
+    given, other = two_ends(kind, tmp_path)
+    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [given])
     logger.line("shop", "api", "still there")
     logger.wait_for("shop", b"still there")
-    assert os.fstat(target).st_size == 0
-    os.close(target)
+    os.set_blocking(other, False)
+    try:
+        assert kind == "read end" or os.read(other, 1000) == b""
+    except BlockingIOError:
+        pass
+    assert "A client's log stream was refused" in logger.errors()
+    os.close(given)
+    os.close(other)
+
+
+def test_reader_of_a_pipe_that_is_gone_ends_its_stream_alone(logger):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    # Of no app yet: there is nothing to load first, and it is written to at once.
+    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [theirs])
+    os.close(theirs)
+    assert logger.stream("shop").history() == []
+    logger.line("shop", "api", "still there")
+    logger.wait_for("shop", b"still there")
+    assert logger.process.poll() is None
 
 
 def test_it_holds_no_privilege(logger):
