@@ -386,6 +386,21 @@ inspect_stranger(Driver *d, const SandboxExpect *expect, int cgroup_fd, size_t n
         (void)close(stranger.pidfd);
 }
 
+/* A dyno with more processes and other scratch than was asked for. */
+static void inspect_limits(Driver *d, const SandboxDyno *dyno, SandboxExpect expect) {
+        LaunchStart other = d->start;
+
+        expect.start = &other;
+        other.process_limit--;
+        say_layer(d, "more_processes", dyno, expect, LAYER_LIMITS);
+        other = d->start;
+        other.disk *= 2;
+        say_layer(d, "less_scratch", dyno, expect, LAYER_LIMITS);
+        other = d->start;
+        other.disk_files *= 2;
+        say_layer(d, "fewer_files", dyno, expect, LAYER_LIMITS);
+}
+
 /* What joined a dyno is not its first process. */
 static void inspect_joined(Driver *d, const SandboxDyno *dyno, SandboxExpect expect) {
         SandboxDyno process = SANDBOX_DYNO_INIT;
@@ -440,6 +455,7 @@ static int inspect(Driver *d, const char *what) {
         say_layer(d, "other_userns", &dyno, expect, LAYER_NAMESPACES);
         expect.userns_fd = d->slot.userns_fd;
         inspect_joined(d, &dyno, expect);
+        inspect_limits(d, &dyno, expect);
 
         printf("adopt=%d\n", sandbox_adopt(d->host, DYNO_ID, d->slot.uid, dyno.pid, &again));
         printf("adopt_pid=%d\n", again.pid == dyno.pid);

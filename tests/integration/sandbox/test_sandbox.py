@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -175,6 +176,8 @@ def test_inspect_and_adopt(lab):
     assert told["not_in_group"] == "the process is not in the dyno's cgroup"
     assert told["of_host"] == "mnt is the host's"
     assert told["other_userns"] == "user is not the one made for this dyno"
+    assert told["more_processes"] == "Max processes is 256, must be 255"
+    assert told["less_scratch"].startswith("scratch has ") and told["fewer_files"].startswith("scratch has ")
     assert re.fullmatch(r"dyno-init is PID \d+ inside, must be 1", told["not_first"])
     assert (told["adopt"], told["adopt_pid"]) == ("0", "1")
     for name in ("adopt_other_uid", "adopt_self", "adopt_other_group", "adopt_other_process", "inspect_gone"):
@@ -233,6 +236,16 @@ def test_link_in_the_stack_leads_no_mount_astray(lab, name):
     assert (told["launch"], told["layer"]) == ("ELOOP", "rootfs"), told
     assert name in told["detail"]
     assert (told["left"], told["children"]) == ("-2", "0")
+
+
+def test_link_of_others_in_the_network_namespace_refuses_the_start(lab):
+    ip = ["nsenter", f"--net={lab.work}/net", "ip", "link"]
+    subprocess.run([*ip, "add", "other", "type", "bridge"], check=True)
+    try:
+        told = lab.drive("sabotage", "none")
+    finally:
+        subprocess.run([*ip, "del", "other"], check=True)
+    assert (told["launch"], told["layer"], told["detail"]) == ("EPROTO", "network", "other must not be there")
 
 
 def test_link_beside_the_stack_leads_to_no_file_of_the_host(lab, facts):
