@@ -137,8 +137,9 @@ class Daemon:
             subprocess.run(["systemctl", "start", "dynod"], check=True, timeout=120)
         else:
             log = open(self.folder / "dynod.log", "ab")
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+            # With a group, as root's shell may have some, that must get nowhere.
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True, extra_groups=[4])
             log.close()
         self.wait_ready()
 

@@ -259,10 +259,15 @@ def test_process_has_mapped_what_is_agreed(daemon, idle, name):
     assert without_libc({file.split(".so")[0] for file in files if ".so" in file}) == named | brought
 
 
+def is_read_only(pid, path):
+    return os.statvfs(f"/proc/{pid}/root{path}").f_flag & os.ST_RDONLY != 0
+
+
 def test_logger_has_no_network_and_sees_no_other_state(daemon):
     pid = daemon.pids_of("dynod-logger")[0]
-    ours = os.stat("/proc/self/ns/net").st_ino
-    assert os.stat(f"/proc/{pid}/ns/net").st_ino != ours
+    for kind in ("net", "ipc"):
+        assert os.stat(f"/proc/{pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino
+    assert is_read_only(pid, daemon.state_dir) and not is_read_only(pid, daemon.state_dir / "logs")
     seen = os.listdir(f"/proc/{pid}/root{daemon.state_dir}")
     assert seen == ["logs"], seen
 
@@ -271,6 +276,7 @@ def test_supervisor_sees_only_its_own_state(daemon):
     pid = daemon.pids_of("dynod-supervisor")[0]
     seen = os.listdir(f"/proc/{pid}/root{daemon.state_dir}")
     assert seen == ["supervisor"], seen
+    assert is_read_only(pid, daemon.state_dir) and not is_read_only(pid, daemon.state_dir / "supervisor")
 
 
 def test_files_have_the_modes_of_the_documents(daemon):
