@@ -283,6 +283,13 @@ for name, dst in (("for all", "ff:ff:ff:ff:ff:ff"), ("multicast", "01:00:5e:00:0
         c, ip(c["dyno"], c["outside"], 17, udp(c["dyno"], c["outside"])), dst=dst))
 
 
+# ---- what belongs to no connection, and would leave with the dyno's own address ----
+
+for name, flags in (("rst", 4), ("syn ack", 0x12)):
+    frame(REFUSED_BY_TABLE, f"{name} to outside")(lambda c, flags=flags: ether(
+        c, ip(c["dyno"], c["outside"], 6, tcp(c["dyno"], c["outside"], flags))))
+
+
 # ---- what is allowed ----
 
 @frame(PASSED)

@@ -190,6 +190,34 @@ def test_the_host_answers_no_dyno_whose_service_is_gone(net):
         assert arrived() == 1
 
 
+def test_nothing_of_a_closed_app_comes_to_a_public_port(lab):
+    """Not even what nobody answers."""
+    driver = lab.start(public=[f"udp:{PORT}"])
+    driver.ok("policy 1 1 closed")
+    lab.host.run("nft 'add table inet seen; add chain inet seen c { type filter hook input priority 100; }; "
+                 f"add rule inet seen c udp dport {PORT} counter'")
+    for slot, app, comes in ((0, 1, False), (1, 2, True)):
+        dyno = driver.create(slot)
+        driver.ok(f"begin {slot} {app}")
+        dyno.ask("udp", HOST, PORT)
+        assert ("packets 0 " not in lab.host.run("nft list chain inet seen c")) == comes
+
+
+def test_nothing_of_a_neighbour_of_the_host_comes_to_a_dyno(net):
+    """Not even what it cannot answer."""
+    dyno = net.driver.create(0)
+    dyno.run("nft 'add table ip seen; add chain ip seen c { type filter hook prerouting priority 0; }; "
+             f"add rule ip seen c udp dport {PORT} counter'")
+    net.outside.run(f"ip route add {address(0)[1]} via {HOST}")
+    net.outside.ask("udp", address(0)[1], PORT)
+    assert "packets 0 " in dyno.run("nft list chain ip seen c")
+    # The control.
+    net.nft_off()
+    net.tc_off(0)
+    net.outside.ask("udp", address(0)[1], PORT)
+    assert "packets 1 " in dyno.run("nft list chain ip seen c")
+
+
 def test_public_ports_answer_no_dyno_that_may_not_reach_them(lab):
     lab.start(public=("udp:443",))
     dyno = dyno_of(lab, 0, 1)
