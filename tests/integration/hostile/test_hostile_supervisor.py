@@ -221,10 +221,13 @@ def test_control_socket_outlives_who_shuts_it_down(attacked, daemon):
 
 @pytest.mark.native  # no layer is in it, and a guest is slow
 def test_channel_to_the_logger_outlives_who_shuts_it_down(attacked, daemon):
-    loggers = daemon.pids_of("dynod-logger")
+    def ends():
+        return daemon.log_tail(5000).count("dynod-logger ended")
+    loggers, before = daemon.pids_of("dynod-logger"), ends()
     assert attacked.order("shared channel") == {"shutdown": 0}
     wait_until(lambda: set(daemon.pids_of("dynod-logger")) - set(loggers), "a logger with another channel")
     attacked.ended_for("break closed")
+    assert ends() == before + 1, "its channel does not work either"
 
 
 @pytest.mark.native  # with systemd, which ends what dynod leaves

@@ -229,6 +229,26 @@ table ip nat {{
         assert dyno.ask("tcp", HOST, 7003).startswith("ok") == (off == "both")
 
 
+def test_no_dnat_of_theirs_leads_to_a_dyno(net):
+    load(net.host, f"""
+table ip nat {{
+    chain PREROUTING {{
+        type nat hook prerouting priority dstnat; policy accept;
+        ip daddr {HOST} tcp dport 7004 dnat to {address(0)[1]}:5000
+    }}
+}}
+""")
+    dyno = net.driver.create(0)
+    net.driver.ok("web 0 5000")
+    with dyno.serve("tcp", "0.0.0.0", 5000):
+        assert not net.outside.ask("tcp", HOST, 7004).startswith("ok")
+        # The control: it does lead there.
+        net.nft_off()
+        net.tc_off(0)
+        net.rule_off()
+        assert net.outside.ask("tcp", HOST, 7004).startswith("ok")
+
+
 def test_two_masquerades_are_one(lab):
     load(lab.host, f"""
 table ip nat {{
