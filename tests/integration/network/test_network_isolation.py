@@ -223,28 +223,6 @@ def test_a_filter_that_is_gone_inside_a_dyno_is_noticed(net):
     assert result != 0 and "tc filter is gone at the dyno's end" in detail
 
 
-# To addresses that are on the link, if one believes the sender.
-TO_NEIGHBOURS = """
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
-for i in range(8):
-    s.sendto(b"x", socket.MSG_DONTROUTE, ("203.0.113.%d" % i, 9))
-"""
-
-
-@pytest.mark.two_kernels
-def test_no_neighbour_is_asked_for(net):
-    """Entries that wait for an answer fill the table of neighbours, which all namespaces share."""
-    dyno = net.driver.create(0)
-    dyno.run(f"{sys.executable} -c '{TO_NEIGHBOURS}'")
-    shown = [line for line in dyno.run("ip neigh show dev eth0 nud all").splitlines() if "203.0.113." in line]
-    assert len(shown) == 8 and all("NOARP" in line for line in shown), shown
-    dyno.run("ip link set eth0 arp on")
-    dyno.run(f"{sys.executable} -c '{TO_NEIGHBOURS}'")
-    assert "INCOMPLETE" in dyno.run("ip neigh show dev eth0 nud incomplete")
-
-
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_forged_source_address_does_not_leave(net, layers):
     dyno = net.driver.create(0)
