@@ -304,6 +304,19 @@ def test_no_dyno_takes_the_place_of_who_listens_on_the_host(net, kind, port, far
         assert taker("heard?") in ("nothing", "b\'\'"), "the dyno has it"
 
 
+def test_no_dyno_is_seen_with_a_low_port_that_another_table_left_it(net):
+    """Another masquerade that comes first keeps the port."""
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type nat hook postrouting priority 90; }; "
+                 f"add rule ip theirs c oifname {UPLINK} masquerade'")
+    dyno = dyno_of(net, 0, 1)
+    seen = counter(net, f"udp dport {PORT}")
+    send = f"{sys.executable} -c \"import socket; s = socket.socket(2, 2); s.bind(('', %d)); s.sendto(b'x', ('{OUTSIDE}', {PORT}))\""
+    dyno.run(send % 8080)
+    assert seen() == 0
+    dyno.run(send % 40000)
+    assert seen() == 1
+
+
 def test_no_dyno_is_seen_with_a_published_port(net):
     dyno, far = dyno_of(net, 0, 1), ("tcp", OUTSIDE, PORT)
     with net.outside.serve("tcp", "0.0.0.0", PORT):
