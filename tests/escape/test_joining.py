@@ -22,7 +22,8 @@ ROUNDS = 40
 # A process of the same user that has what a careless runtime would bring along, and one of
 # root's that has not joined yet.
 CARELESS = "exec 9</ 7<>/dev/udp/127.0.0.1/9; sleep 1000 & exec 9<&- 7<&-"
-NOT_JOINED = "unshare --mount --net sh -c 'ip link set lo up; exec sleep 1000' &"
+NOT_JOINED = """exec 8< <(unshare --mount --net sh -c 'ip link set lo up; echo; exec sleep 1000')
+read -u 8; exec 8<&-"""
 
 
 @pytest.fixture
@@ -67,10 +68,10 @@ def test_attack_works_outside(tmp_path):
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--mount-proc",
-                           "bash", "-c", NOT_JOINED + ' exec "$@"', "-",
+                           "bash", "-c", NOT_JOINED + '; exec "$@"', "-",
                            "setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups",
-                           "bash", "-c", f"{CARELESS}; exec timeout 2 {program} look"],
-                          capture_output=True, text=True, check=False, timeout=60)
+                           "bash", "-c", f"{CARELESS}; exec timeout {2 * time_factor()} {program} look"],
+                          capture_output=True, text=True, check=False, timeout=60 * time_factor())
     for got in (" fd 7 socket:", " mountinfo: ", " net/fib_trie: "):
         assert got in done.stdout, done.stdout + done.stderr
 

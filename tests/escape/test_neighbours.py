@@ -26,7 +26,7 @@ INSTALLED = os.environ.get("DYNOD_INSTALLED") == "1"
 FILES = ["/", "/usr", "/usr/bin", "/usr/bin/env", "/etc", "/etc/passwd", "/etc/group", "/etc/hosts",
          "/etc/hostname", "/etc/resolv.conf", "/etc/os-release", "/app", "/app/escape", "/tmp", "/var/tmp",
          "/dev", "/dev/null", "/dev/urandom", "/dev/pts", "/dev/shm", "/proc", "/proc/version",
-         "/proc/sys/kernel/hostname", "/proc/fs", "/sys", "/sys/devices", "/sys/fs", "/sys/fs/cgroup", "/sys/fs/cgroup/cgroup.type",
+         "/proc/sys/kernel/hostname", "/proc/fs", "/sys", "/sys/devices", "/sys/fs", "/sys/fs/cgroup/cgroup.type",
          "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
 
 
