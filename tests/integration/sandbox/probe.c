@@ -197,7 +197,6 @@ static void say_oom_score(void) {
         int fd;
 
         say_file("oom_score_adj", "/proc/self/oom_score_adj");
-        say_result("oom_open", open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
         /* As its command is. */
         (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
         fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
