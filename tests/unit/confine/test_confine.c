@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -283,12 +284,18 @@ static void child_checks_too_early(void) {
 }
 
 static void child_confines(void) {
+        static const char *const looks[] = {"prctl"};
         const ConfinePlan plan = {
+                .syscalls = looks,
+                .n_syscalls = 1,
                 .flags = CONFINE_BASE | CONFINE_ALLOW_ROOT | CONFINE_LANDLOCK_OPTIONAL,
         };
         const char *step = NULL;
+        struct rlimit core = {1, 1};
 
         CHECK(confine_process(&plan, &step) == 0);
+        CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+        CHECK(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 0 && core.rlim_max == 0);
         if (CONFINE_LOADS_FILTER)
                 CHECK(setuid(0) < 0);
 }
