@@ -161,6 +161,34 @@ static void test_variable_broken_in_the_file_is_refused(void **state) {
         expect_refused(buf, size);
 }
 
+/* Strings that nobody counted, and more than there may be. */
+static void test_strings_are_as_many_as_the_header_says(void **state) {
+        char *const env[] = {LITERAL("AB=1"), NULL};
+        static char buf[DYNO_SPEC_MAX];
+        DynoSpecHeader header;
+        size_t size;
+
+        (void)state;
+        size = make_spec(buf, (DynoSpecHeader){.flags = 0}, one_arg, env);
+        memcpy(&header, buf, sizeof(header));
+        header.n_env = 0;
+        memcpy(buf, &header, sizeof(header));
+        expect_refused(buf, size);
+        header.n_env = 2;
+        memcpy(buf, &header, sizeof(header));
+        expect_refused(buf, size);
+
+        memset(buf, 'x', sizeof(buf));
+        size = sizeof(header) + 2 * (DYNO_SPEC_STRINGS_MAX + 1);
+        for (size_t i = sizeof(header) + 1; i < size; i += 2)
+                buf[i] = '\0';
+        header.n_env = 0;
+        header.n_args = DYNO_SPEC_STRINGS_MAX + 1;
+        header.strings_size = (uint32_t)(size - sizeof(header));
+        memcpy(buf, &header, sizeof(header));
+        expect_refused(buf, size);
+}
+
 static void test_empty_command_is_refused(void **state) {
         char *const args[] = {LITERAL(""), NULL};
         DynoSpecHeader header = {.flags = 0};
@@ -252,6 +280,7 @@ int main(void) {
                 cmocka_unit_test(test_exec_with_web_port_is_refused),
                 cmocka_unit_test(test_bad_variable_is_refused),
                 cmocka_unit_test(test_variable_broken_in_the_file_is_refused),
+                cmocka_unit_test(test_strings_are_as_many_as_the_header_says),
                 cmocka_unit_test(test_empty_command_is_refused),
                 cmocka_unit_test(test_spec_over_the_limit_is_too_big),
                 cmocka_unit_test(test_too_many_strings_are_too_big),
