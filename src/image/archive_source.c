@@ -240,7 +240,3 @@ ssize_t archive_source_read(ArchiveSource *source, const void **ret_data) {
         r = archive_source_check_ratio(source, source->position);
         return r < 0 ? r : n;
 }
-
-uint64_t archive_source_position(const ArchiveSource *source) {
-        return source->position;
-}

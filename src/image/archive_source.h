@@ -41,8 +41,5 @@ DEFINE_CLEANUP(ArchiveSource, archive_source_free)
  */
 ssize_t archive_source_read(ArchiveSource *source, const void **ret_data) _must_check_;
 
-/* Bytes handed out so far. */
-uint64_t archive_source_position(const ArchiveSource *source);
-
 /* Refuses with UNPACK_RATIO if @unpacked is too much for what was read. Return: 0 or -EBADMSG. */
 int archive_source_check_ratio(const ArchiveSource *source, uint64_t unpacked) _must_check_;
