@@ -111,7 +111,7 @@ static int find_fields(Fields *ret) {
         struct btf *btf = btf__load_vmlinux_btf();
 
         if (!btf)
-                return -errno;
+                return -ENOENT;
         *ret = (Fields){
                 .file_inode = field_offset(btf, "file", "f_inode"),
                 .inode_context = field_offset(btf, "inode", "i_flctx"),
