@@ -332,6 +332,7 @@ typedef struct LaunchBlocker {
 typedef enum Guard {
         GUARD_MODULES, /* having the host start modprobe */
         GUARD_LOCKS,   /* more record locks than they may have */
+        GUARD_SOCKETS, /* more sockets that hold what nobody is charged for */
         _GUARD_MAX,
 } Guard;
 

@@ -3,17 +3,24 @@
 
 /* Within dynod-guards: what the programs of sandbox/guards.h share. */
 
+#include <bpf/btf.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
 #include "sandbox/bpf_code.h"
 #include "sandbox/guards.h"
 
+typedef enum GuardWhen {
+        GUARD_ASKED, /* by the security modules' hook */
+        GUARD_BEFORE,
+        GUARD_AFTER,
+} GuardWhen;
+
 typedef struct GuardProgram {
         GuardPin pin;
         const char *name; /* up to 15 characters: how bpftool(8) lists it */
-        const char *hook; /* of the security modules, or the kernel function after which it runs */
-        bool is_lsm;
+        const char *hook; /* of the security modules, or a function of the kernel */
+        GuardWhen when;
 } GuardProgram;
 
 /* Makes a map of @key_size and 8-byte words. Return: a descriptor or a negative errno. */
@@ -32,6 +39,24 @@ int guard_make_map(
  */
 int guard_install(const GuardProgram *program, Assembler *code, const char *instance) _must_check_;
 
+/**
+ * guard_pinned_map() - as guard_make_map(), but one of an earlier dynod goes on, if it is like it
+ * @pin: where it is, or will be
+ *
+ * Return: a descriptor or a negative errno.
+ */
+int guard_pinned_map(
+        const char *instance,
+        GuardPin pin,
+        uint32_t type,
+        uint32_t flags,
+        uint32_t key_size,
+        uint32_t value_size,
+        uint32_t entries) _must_check_;
+
+/* Where @field is in the kernel's struct @type, in bytes. Return: that or -ENOENT. */
+int guard_field(const struct btf *btf, const char *type, const char *field) _must_check_;
+
 /* goes to @unless_below, if the process is not below the cgroup of map @dynos_fd. Uses r0 to r5. */
 void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);
 
@@ -43,3 +68,10 @@ void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);
  * Return: 0 or a negative errno, -ENOENT if this kernel has no such functions or fields.
  */
 int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
+
+/**
+ * guard_sockets() - no dyno has more than 512 sockets that hold what nobody is charged for.
+ *
+ * Arguments and return as of guard_locks().
+ */
+int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;

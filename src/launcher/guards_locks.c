@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <string.h>
 
 #include "launcher/guards.h"
 
@@ -88,51 +87,18 @@ enum {
 
 #define ENTRY(field) ((int)offsetof(FileEntry, field))
 
-static int field_offset(const struct btf *btf, const char *type, const char *field) {
-        const struct btf_type *t;
-        const struct btf_member *member;
-        int id;
-
-        id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-        if (id < 0)
-                return -ENOENT;
-        t = btf__type_by_id(btf, (uint32_t)id);
-        member = btf_members(t);
-        for (unsigned i = 0; i < btf_vlen(t); i++) {
-                const char *name = btf__name_by_offset(btf, member[i].name_off);
-
-                if (name && strcmp(name, field) == 0)
-                        return (int)(btf_member_bit_offset(t, i) / 8);
-        }
-        return -ENOENT;
-}
-
 static int find_fields(Fields *ret) {
         struct btf *btf = btf__load_vmlinux_btf();
 
         if (!btf)
                 return -ENOENT;
         *ret = (Fields){
-                .file_inode = field_offset(btf, "file", "f_inode"),
-                .inode_context = field_offset(btf, "inode", "i_flctx"),
-                .context_list = field_offset(btf, "file_lock_context", "flc_posix"),
+                .file_inode = guard_field(btf, "file", "f_inode"),
+                .inode_context = guard_field(btf, "inode", "i_flctx"),
+                .context_list = guard_field(btf, "file_lock_context", "flc_posix"),
         };
         btf__free(btf);
         return ret->file_inode < 0 || ret->inode_context < 0 || ret->context_list < 0 ? -ENOENT : 0;
-}
-
-static void look_up(Assembler *a, int map_fd, int stack_key) {
-        map_address(a, BPF_REG_1, map_fd);
-        stack_address(a, BPF_REG_2, stack_key);
-        call(a, BPF_FUNC_map_lookup_elem);
-}
-
-static void add_new(Assembler *a, int map_fd, int stack_key, int stack_value) {
-        map_address(a, BPF_REG_1, map_fd);
-        stack_address(a, BPF_REG_2, stack_key);
-        stack_address(a, BPF_REG_3, stack_value);
-        set(a, BPF_REG_4, BPF_NOEXIST);
-        call(a, BPF_FUNC_map_update_elem);
 }
 
 /* COUNT = how many locks the file has; out, where it never had any. */
@@ -202,12 +168,10 @@ static void exchange_count(Assembler *a, const Maps *maps) {
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);
         look_up(a, maps->sums_fd, STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SUM_DONE);
-        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_7, 0, BPF_ADD);
+        add_atomically(a, BPF_REG_0, 0, BPF_REG_7);
         place(a, LABEL_SUM_DONE);
         jump_if(a, BPF_JNE, COUNT, 0, LABEL_OUT);
-        map_address(a, BPF_REG_1, maps->files_fd);
-        stack_address(a, BPF_REG_2, STACK_INODE);
-        call(a, BPF_FUNC_map_delete_elem);
+        take_out(a, maps->files_fd, STACK_INODE);
 }
 
 /* @argument: which argument of the function is the struct file. */
@@ -249,10 +213,10 @@ static Assembler refusing(const Maps *maps) {
 
 static int install(const char *instance, const Maps *maps, const Fields *fields) {
         static const GuardProgram
-                refuse = {PIN_LOCKS, "dynod_locks", "file_lock", true},
-                taken = {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", false},
-                closed = {PIN_LOCKS_CLOSED, "dynod_locks_c", "locks_remove_posix", false},
-                released = {PIN_LOCKS_RELEASED, "dynod_locks_r", "locks_remove_file", false};
+                refuse = {PIN_LOCKS, "dynod_locks", "file_lock", GUARD_ASKED},
+                taken = {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", GUARD_AFTER},
+                closed = {PIN_LOCKS_CLOSED, "dynod_locks_c", "locks_remove_posix", GUARD_AFTER},
+                released = {PIN_LOCKS_RELEASED, "dynod_locks_r", "locks_remove_file", GUARD_AFTER};
         Assembler code;
         int r;
 

@@ -65,10 +65,45 @@ void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below) {
         jump_if(a, BPF_JNE, BPF_REG_0, 1, unless_below);
 }
 
+/* Bits; a member without a name is a struct or union whose fields are as its own. */
+static int find_field(const struct btf *btf, const struct btf_type *t, const char *field) {
+        const struct btf_member *member = btf_members(t);
+
+        for (unsigned i = 0; i < btf_vlen(t); i++) {
+                const char *name = btf__name_by_offset(btf, member[i].name_off);
+                const struct btf_type *type = btf__type_by_id(btf, member[i].type);
+                int r = -ENOENT;
+
+                if (name && strcmp(name, field) == 0)
+                        r = 0;
+                else if (name && name[0] == '\0' && btf_is_composite(type))
+                        r = find_field(btf, type, field);
+                if (r >= 0)
+                        return (int)btf_member_bit_offset(t, i) + r;
+        }
+        return -ENOENT;
+}
+
+int guard_field(const struct btf *btf, const char *type, const char *field) {
+        int r, id;
+
+        id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+        if (id < 0)
+                return -ENOENT;
+        r = find_field(btf, btf__type_by_id(btf, (uint32_t)id), field);
+        return r < 0 ? r : r / 8;
+}
+
 static int load_program(const GuardProgram *program, const Assembler *code) {
-        enum bpf_attach_type attach = program->is_lsm ? BPF_LSM_MAC : BPF_TRACE_FEXIT;
+        static const enum bpf_attach_type types[] = {
+                [GUARD_ASKED] = BPF_LSM_MAC,
+                [GUARD_BEFORE] = BPF_TRACE_FENTRY,
+                [GUARD_AFTER] = BPF_TRACE_FEXIT,
+        };
+        enum bpf_attach_type attach = types[program->when];
         union bpf_attr attr = {
-                .prog_type = program->is_lsm ? BPF_PROG_TYPE_LSM : BPF_PROG_TYPE_TRACING,
+                .prog_type =
+                        program->when == GUARD_ASKED ? BPF_PROG_TYPE_LSM : BPF_PROG_TYPE_TRACING,
                 .expected_attach_type = attach,
                 .insn_cnt = (uint32_t)code->n,
                 .insns = bpf_pointer(code->code),
@@ -84,8 +119,8 @@ static int load_program(const GuardProgram *program, const Assembler *code) {
         return bpf_call(BPF_PROG_LOAD, &attr);
 }
 
-static int pin(int link_fd, const char *instance, GuardPin pin) {
-        union bpf_attr attr = {.bpf_fd = (uint32_t)link_fd};
+static int pin_at(int fd, const char *instance, GuardPin pin) {
+        union bpf_attr attr = {.bpf_fd = (uint32_t)fd};
         char path[GUARD_PATH_SIZE], fresh[GUARD_PATH_SIZE];
         int r;
 
@@ -115,12 +150,44 @@ int guard_install(const GuardProgram *program, Assembler *code, const char *inst
         attach.raw_tracepoint.prog_fd = (uint32_t)program_fd;
         /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
         link_fd = bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attach);
-        return link_fd < 0 ? link_fd : pin(link_fd, instance, program->pin);
+        return link_fd < 0 ? link_fd : pin_at(link_fd, instance, program->pin);
+}
+
+int guard_pinned_map(
+        const char *instance,
+        GuardPin pin,
+        uint32_t type,
+        uint32_t flags,
+        uint32_t key_size,
+        uint32_t value_size,
+        uint32_t entries) {
+        struct bpf_map_info info = {.type = 0};
+        char path[GUARD_PATH_SIZE] = "";
+        union bpf_attr get = {.pathname = bpf_pointer(path)};
+        union bpf_attr look = {.info = {.info_len = sizeof(info), .info = bpf_pointer(&info)}};
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        guard_path(path, instance, pin);
+        fd = bpf_call(BPF_OBJ_GET, &get);
+        if (fd >= 0) {
+                look.info.bpf_fd = (uint32_t)fd;
+                r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &look);
+                if (r >= 0 && info.type == type && info.key_size == key_size &&
+                    info.value_size == value_size && info.max_entries == entries)
+                        return TAKE_FD(fd);
+                fd = safe_close(fd);
+        }
+        fd = guard_make_map("dynod_sockets", type, flags, key_size, value_size, entries);
+        if (fd < 0)
+                return fd;
+        r = pin_at(fd, instance, pin);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int guard_modules(const char *instance, int dynos_fd) {
         static const GuardProgram program = {
-                PIN_MODULES, "dynod_modules", "kernel_module_request", true};
+                PIN_MODULES, "dynod_modules", "kernel_module_request", GUARD_ASKED};
         enum { LABEL_NO_DYNO = BPF_LABEL_FIRST };
         Assembler a = {.n = 0};
 
@@ -133,7 +200,7 @@ static int guard_modules(const char *instance, int dynos_fd) {
 
 static int install(const char *instance, uint32_t max_dynos) {
         _cleanup_close_ int dynos_fd = make_dynos_map();
-        int q, r;
+        int p, q, r;
 
         if (dynos_fd < 0)
                 return log_error_errno(
@@ -144,7 +211,11 @@ static int install(const char *instance, uint32_t max_dynos) {
         r = guard_locks(instance, dynos_fd, max_dynos);
         if (r < 0)
                 (void)log_warning_errno(r, "Cannot limit the file locks of dynos, ignoring: %m");
-        return q < 0 ? q : r;
+        p = guard_sockets(instance, dynos_fd, max_dynos);
+        if (p < 0)
+                (void)log_warning_errno(
+                        p, "Cannot limit what dynos' sockets hold uncharged, ignoring: %m");
+        return q < 0 ? q : r < 0 ? r : p;
 }
 
 int main(int argc, char **argv) {

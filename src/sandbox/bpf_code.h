@@ -83,6 +83,34 @@ static inline void stack_address(Assembler *a, uint8_t dst, int off) {
         alu(a, BPF_ADD, dst, off);
 }
 
+/* r0 = the element of map @map_fd whose key is on the stack, or NULL. */
+static inline void look_up(Assembler *a, int map_fd, int stack_key) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        call(a, BPF_FUNC_map_lookup_elem);
+}
+
+/* r0 = 0, or a negative errno: -EEXIST if there is one. */
+static inline void add_new(Assembler *a, int map_fd, int stack_key, int stack_value) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        stack_address(a, BPF_REG_3, stack_value);
+        set(a, BPF_REG_4, BPF_NOEXIST);
+        call(a, BPF_FUNC_map_update_elem);
+}
+
+/* r0 = 0, or -ENOENT. */
+static inline void take_out(Assembler *a, int map_fd, int stack_key) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        call(a, BPF_FUNC_map_delete_elem);
+}
+
+/* Adds register @src to the 8 bytes at @base, whatever other processors do. */
+static inline void add_atomically(Assembler *a, uint8_t base, int off, uint8_t src) {
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_ADD);
+}
+
 static inline void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t value, int to) {
         a->jump_to[a->n] = to;
         emit(a, BPF_JMP | condition | BPF_K, reg, 0, 0, value);

@@ -21,6 +21,17 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_LOCKS_TAKEN] = "locks-taken",
         [PIN_LOCKS_CLOSED] = "locks-closed",
         [PIN_LOCKS_RELEASED] = "locks-released",
+        [PIN_SOCKETS_HELD] = "sockets-held",
+        [PIN_SOCKETS_SUMS] = "sockets-sums",
+        [PIN_SOCKETS_FREED] = "sockets-freed",
+        [PIN_SOCKETS_CLOSED] = "sockets-closed",
+        [PIN_SOCKETS_ACCEPTED] = "sockets-accepted",
+        [PIN_SOCKETS_CLONED] = "sockets-cloned",
+        [PIN_SOCKETS_ASKED] = "sockets-asked",
+        [PIN_SOCKETS_LISTEN] = "sockets-listen",
+        [PIN_SOCKETS_NETLINK] = "sockets-netlink",
+        [PIN_SOCKETS_OPTION] = "sockets-option",
+        [PIN_SOCKETS_SENT] = "sockets-sent",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -80,6 +91,9 @@ void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {
                 all_pinned(instance, PIN_MODULES, PIN_MODULES) ? GUARD_HOLDS : GUARD_NO_PIN;
         ret[GUARD_LOCKS] =
                 all_pinned(instance, PIN_LOCKS, PIN_LOCKS_RELEASED) ? GUARD_HOLDS : GUARD_NO_PIN;
+        ret[GUARD_SOCKETS] = all_pinned(instance, PIN_SOCKETS_HELD, PIN_SOCKETS_SENT)
+                                     ? GUARD_HOLDS
+                                     : GUARD_NO_PIN;
         for (unsigned i = 0; i < _GUARD_MAX; i++)
                 if (!asked)
                         ret[i] = GUARD_NO_LSM;

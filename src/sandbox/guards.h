@@ -11,6 +11,10 @@
  * Locks: record locks (fcntl(2): F_SETLK, F_OFD_SETLK) are charged to nobody, 200 bytes each,
  * as many as there are ranges in files.
  *
+ * Sockets: what one holds that nobody has accepted, errors and copies that wait for whoever asked
+ * for them, answers of netlink and datagrams that are not finished are charged to nobody, some
+ * 200 kB for each socket, up to 400 kB if it asks for that.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -20,7 +24,7 @@
 #include "ipc/launch_proto.h"
 
 #define GUARD_FOLDER "/sys/fs/bpf"
-#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "/-locks-released-new") + INSTANCE_NAME_SIZE)
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "/-sockets-accepted-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
         PIN_MODULES,
@@ -28,6 +32,17 @@ typedef enum GuardPin {
         PIN_LOCKS_TAKEN,    /* F_SETLK and its like return */
         PIN_LOCKS_CLOSED,   /* close(2): the process's locks on that file are gone */
         PIN_LOCKS_RELEASED, /* nobody has the file description any more */
+        PIN_SOCKETS_HELD,   /* a map, which goes on: what is open cannot be found anew */
+        PIN_SOCKETS_SUMS,   /* the same */
+        PIN_SOCKETS_FREED,
+        PIN_SOCKETS_CLOSED,
+        PIN_SOCKETS_ACCEPTED,
+        PIN_SOCKETS_CLONED, /* somebody connected, and is not accepted yet */
+        PIN_SOCKETS_ASKED,  /* somebody wants to connect */
+        PIN_SOCKETS_LISTEN,
+        PIN_SOCKETS_NETLINK,
+        PIN_SOCKETS_OPTION,
+        PIN_SOCKETS_SENT,
         _PIN_MAX,
 } GuardPin;
 

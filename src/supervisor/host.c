@@ -277,6 +277,7 @@ static void check_guard(Guard guard, GuardState state, DoctorInfo *info) {
         static const char *const names[_GUARD_MAX] = {
                 [GUARD_MODULES] = "modules",
                 [GUARD_LOCKS] = "file locks",
+                [GUARD_SOCKETS] = "sockets",
         };
         static const struct {
                 const char *detail, *fix;
@@ -313,6 +314,25 @@ static void check_guard(Guard guard, GuardState state, DoctorInfo *info) {
                                         {"the programs that count dynos' file locks are not in "
                                          "/sys/fs/bpf: "
                                          "a dyno can fill the host's memory with them",
+                                         "sudo systemctl restart dynod; its log says what is in "
+                                         "the way"},
+                        },
+                [GUARD_SOCKETS] =
+                        {
+                                [GUARD_HOLDS] =
+                                        {"no dyno fills the host's memory with what its sockets "
+                                         "hold",
+                                         ""},
+                                [GUARD_NOT_NEEDED] = {"what sockets hold is charged", ""},
+                                [GUARD_NO_LSM] =
+                                        {"the kernel runs without the security module bpf: a dyno "
+                                         "can fill "
+                                         "the host's memory with what its sockets hold",
+                                         "Boot with bpf added to the kernel's option lsm="},
+                                [GUARD_NO_PIN] =
+                                        {"the programs that count dynos' sockets are not in "
+                                         "/sys/fs/bpf: a "
+                                         "dyno can fill the host's memory with what they hold",
                                          "sudo systemctl restart dynod; its log says what is in "
                                          "the way"},
                         },

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Linux charges nobody for waits in few sockets of a dyno at once, however it is done, and
+what is given up can be had again."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+from dynod_testing import wait_until
+
+pytestmark = pytest.mark.vm
+
+PINS = pathlib.Path("/sys/fs/bpf")
+MOST = 512
+
+COMMON = """
+import array, errno, os, signal, socket, struct, sys
+IP_RECVERR, IPV6_RECVERR, UDP_CORK, SO_TIMESTAMPING, MSG_MORE = 11, 25, 1, 37, 0x8000
+def udp(family=socket.AF_INET):
+    return socket.socket(family, socket.SOCK_DGRAM)
+def netlink(held):
+    held.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+def recverr(held):
+    held.append(udp()); held[-1].setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+def recverr6(held):
+    held.append(udp(socket.AF_INET6)); held[-1].setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+def copies(held):
+    held.append(udp()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+def copies_tcp(held):
+    held.append(socket.socket()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+def copy_of_one(held):
+    held.append(udp())
+    held[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("I", 2))], 0, ("127.0.0.1", 9))
+def cork(held):
+    held.append(udp()); held[-1].setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+def unfinished(held):
+    held.append(udp()); held[-1].sendto(bytes(60000), MSG_MORE, ("127.0.0.1", 9))
+def listener(held):
+    held.append(socket.socket()); held[-1].bind(("127.0.0.1", 0)); held[-1].listen(1)
+def plain(held):
+    held.append(udp()); held[-1].sendto(b"x", ("127.0.0.1", 9))
+    held.append(socket.socket())
+    held += socket.socketpair()
+    held[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+def fill(how, most=2000):
+    "Does it again and again; how often before the refusal. All is kept."
+    held = []
+    for n in range(most):
+        try:
+            how(held)
+        except OSError as error:
+            assert error.errno == errno.ENOBUFS, error
+            return n, held
+    return most, held
+def fill_again(how):
+    "As many as the first time, when the kernel has freed what was closed."
+    n = 0
+    while n < 512:
+        n, held = fill(how)
+        for s in held:
+            s.close()
+    return n
+def established(sockets):
+    return sum(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1 for s in sockets)
+def server():
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    s.listen(4096)
+    return s
+def connect(server, most):
+    clients = []
+    for _ in range(most):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(server.getsockname())
+        clients.append(s)
+    return clients
+"""
+
+WAYS = ["netlink", "recverr", "recverr6", "copies", "copies_tcp", "copy_of_one", "cork", "unfinished", "listener"]
+
+
+@pytest.fixture
+def dyno(daemon, app, slug):
+    daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
+
+    def run(text):
+        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+    return run
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_few_sockets_hold_what_nobody_pays_for(dyno, way):
+    """And it is the same again when they are closed."""
+    assert dyno(f"""
+for _ in range(3):
+    print(fill_again({way}))
+""").split() == [str(MOST)] * 3
+
+
+def test_all_ways_count_together_and_each_socket_once(dyno):
+    assert dyno("""
+held = []
+for n in range(100):
+    for way in (netlink, recverr, unfinished):
+        way(held)
+for s in held:
+    if s.family == socket.AF_INET:
+        s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+print(fill(listener)[0])
+""").split() == [str(MOST - 300)]
+
+
+def test_connections_that_nobody_accepts(dyno):
+    assert dyno("""
+s = server()
+first = connect(s, 700)
+print(established(first))
+accepted = [s.accept() for _ in range(established(first))]
+more = connect(s, 700)          # those that are accepted count no more
+print(established(more) + established(first) - len(accepted))
+s.close()                       # and with the listener go all that wait
+print(fill_again(netlink))
+""").split() == [str(MOST - 1), str(MOST - 1), str(MOST)]
+
+
+def test_sockets_that_are_opened_and_closed_are_never_too_many(dyno):
+    """As for each name that is looked up."""
+    assert dyno("""
+for n in range(20000):
+    s = []
+    netlink(s)
+    s[0].close()
+print("done")
+""") == "done\n"
+
+
+def test_other_sockets_are_not_counted(dyno):
+    assert dyno("""
+n, held = fill(plain, 1500)
+s = server()
+accepted = []
+for _ in range(4):
+    clients = connect(s, 300)
+    held += clients
+    accepted += [s.accept() for _ in clients]
+print(n, len(accepted), fill(netlink)[0])
+""").split() == ["1500", "1200", str(MOST - 1)]
+
+
+def check_of_sockets(daemon):
+    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+    return next(check for check in checks if check["check"] == "sockets")
+
+
+def test_it_holds_without_dynod_and_after_a_restart(daemon, app, dyno):
+    daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
+n, held = fill(recverr)
+print("has", n, flush=True)
+signal.signal(signal.SIGUSR1, lambda *_: None)
+for name in ("restarted", "stopped"):
+    while not os.path.exists("/tmp/" + name):
+        signal.pause()
+    print(name, fill(netlink)[0], flush=True)
+held = None
+print("closed", fill_again(netlink), flush=True)
+signal.pause()
+""")
+
+    def says(text):
+        wait_until(lambda: text in daemon.ctl("logs", "-a", app, "-n", "200").stdout, text, 60)
+
+    says(f"has {MOST}")
+    one = next(entry for entry in daemon.dynos(app) if entry["type"] == "run")
+    group = next(pathlib.Path("/sys/fs/cgroup").rglob(one["id"]))
+
+    def poke(name):
+        (pathlib.Path(f"/proc/{one['pid']}/root/tmp") / name).touch()
+        for pid in group.joinpath("cgroup.procs").read_text().split():
+            if "python3" in pathlib.Path(f"/proc/{pid}/comm").read_text():
+                os.kill(int(pid), 10)
+
+    daemon.restart()
+    assert int(dyno("print(fill(netlink)[0])")) == MOST  # another dyno has its own
+    poke("restarted")
+    says("restarted 0")
+    daemon.stop()
+    try:
+        poke("stopped")
+    finally:
+        daemon.start()
+    says("stopped 0")
+    says(f"closed {MOST}")
+    daemon.ok("ps:stop", one["name"], "-a", app)
+
+
+def test_without_its_programs_there_is_no_end(daemon, dyno):
+    """The control, and doctor's word."""
+    assert check_of_sockets(daemon)["verdict"] == "ok"
+    for name in ("netlink", "option", "sent", "listen", "asked"):
+        (PINS / f"dynod-sockets-{name}").unlink()
+    try:
+        said = check_of_sockets(daemon)
+        assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
+        for way in WAYS:
+            wait_until(lambda way=way: int(dyno(f"print(fill({way}, 1000)[0])")) == 1000, f"no limit on {way}")
+        assert int(dyno("s = server()\nprint(established(connect(s, 700)))")) == 700
+    finally:
+        daemon.restart()
+    assert check_of_sockets(daemon)["verdict"] == "ok"
+    assert int(dyno("print(fill(unfinished)[0])")) == MOST
