@@ -359,7 +359,7 @@ def descriptors_of_root(daemon):
         "RUN r": 1, "RUN/.sandbox path": 1, "RUN/dynos r": 1, f"{FIFO_APP} rw": 1, f"{FIFO_LOG} rw": 1,
         "RUN/dynos/DYNO/status rw": 1, "RUN/policies r": 1, "STATE r": 2, "STATE/archives r": 1, "STATE/boot r": 1,
         "STATE/lock rw": 1, "STATE/slugs r": 1, "STATE/stacks r": 1, "STATE/tmp r": 1,
-        "anon_inode:bpf-map rw": 2, "anon_inode:bpf-prog rw": 2, "anon_inode:inotify r": 1,
+        "anon_inode:bpf-map rw": 2, "anon_inode:bpf-prog rw": 3, "anon_inode:inotify r": 1,
         "anon_inode:[eventpoll] rw": 3, "anon_inode:[signalfd] rw": 1,
         "pipe r": 2, "pipe w": 2, "anon_inode:[pidfd] rw": 3, "socket rw": 11,
         "net r": slots + 1, "user r": 2 * slots + 1}

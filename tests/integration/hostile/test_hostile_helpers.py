@@ -43,7 +43,7 @@ def test_logger_that_reads_nothing_holds_no_slots(daemon, app, slug):
     with replaced(daemon, "dynod-logger"):
         order_logger(daemon, "nothing")
         with reconfigured(daemon, f"watchdog = 2s\nmax_dynos = {running + 2}\npool = 0\n"):
-            logger = daemon.pids_of("dynod-logger")
+            logger = wait_until(lambda: daemon.pids_of("dynod-logger"), "the logger is there")
             for number in range(5):
                 done = daemon.run(app, "true", timeout=60)
                 assert done.returncode == 0, (number, done.stderr)

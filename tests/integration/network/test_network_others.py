@@ -220,6 +220,7 @@ table ip nat {{
     if off in ("tc", "both"):
         net.tc_off(0)
         net.host.run("ip link set t1-0 arp on")
+        dyno.run("ip link set eth0 arp on")
     if off in ("nft", "both"):
         net.nft_off()
         net.rule_off()
