@@ -23,14 +23,18 @@ typedef struct GuardProgram {
         GuardWhen when;
 } GuardProgram;
 
-/* Makes a map of @key_size and 8-byte words. Return: a descriptor or a negative errno. */
-int guard_make_map(
-        const char *name,
-        uint32_t type,
-        uint32_t flags,
-        uint32_t key_size,
-        uint32_t value_size,
-        uint32_t entries) _must_check_;
+typedef struct GuardMap {
+        const char *name; /* up to 15 characters */
+        uint32_t type, flags;
+        uint32_t key_size, value_size; /* bytes */
+        uint32_t entries;
+} GuardMap;
+
+/* Return: a descriptor or a negative errno. */
+int guard_make_map(const GuardMap *map) _must_check_;
+
+/* As guard_make_map(), but one of an earlier dynod that is at @pin goes on, if it is like it. */
+int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) _must_check_;
 
 /**
  * guard_install() - load, attach and pin @code. Links its labels.
@@ -38,21 +42,6 @@ int guard_make_map(
  * Return: 0 or a negative errno.
  */
 int guard_install(const GuardProgram *program, Assembler *code, const char *instance) _must_check_;
-
-/**
- * guard_pinned_map() - as guard_make_map(), but one of an earlier dynod goes on, if it is like it
- * @pin: where it is, or will be
- *
- * Return: a descriptor or a negative errno.
- */
-int guard_pinned_map(
-        const char *instance,
-        GuardPin pin,
-        uint32_t type,
-        uint32_t flags,
-        uint32_t key_size,
-        uint32_t value_size,
-        uint32_t entries) _must_check_;
 
 /* Where @field is in the kernel's struct @type, in bytes. Return: that or -ENOENT. */
 int guard_field(const struct btf *btf, const char *type, const char *field) _must_check_;

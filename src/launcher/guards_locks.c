@@ -238,6 +238,22 @@ static int install(const char *instance, const Maps *maps, const Fields *fields)
 }
 
 int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) {
+        const GuardMap files = {
+                .name = "dynod_lock_file",
+                .type = BPF_MAP_TYPE_HASH,
+                .flags = BPF_F_NO_PREALLOC,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(FileEntry),
+                .entries = max_dynos * FILES_MAX,
+        };
+        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
+        const GuardMap sums = {
+                .name = "dynod_lock_sums",
+                .type = BPF_MAP_TYPE_LRU_HASH,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(int64_t),
+                .entries = 2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
+        };
         _cleanup_close_ int files_fd = -EBADF, sums_fd = -EBADF;
         Fields fields;
         int r;
@@ -245,23 +261,10 @@ int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) {
         r = find_fields(&fields);
         if (r < 0)
                 return r;
-        files_fd = guard_make_map(
-                "dynod_lock_file",
-                BPF_MAP_TYPE_HASH,
-                BPF_F_NO_PREALLOC,
-                sizeof(uint64_t),
-                sizeof(FileEntry),
-                max_dynos * FILES_MAX);
+        files_fd = guard_make_map(&files);
         if (files_fd < 0)
                 return files_fd;
-        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
-        sums_fd = guard_make_map(
-                "dynod_lock_sums",
-                BPF_MAP_TYPE_LRU_HASH,
-                0,
-                sizeof(uint64_t),
-                sizeof(int64_t),
-                2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus());
+        sums_fd = guard_make_map(&sums);
         if (sums_fd < 0)
                 return sums_fd;
         return install(

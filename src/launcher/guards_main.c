@@ -23,34 +23,34 @@
 
 #define CGROUP_FD 3
 
-int guard_make_map(
-        const char *name,
-        uint32_t type,
-        uint32_t flags,
-        uint32_t key_size,
-        uint32_t value_size,
-        uint32_t entries) {
+int guard_make_map(const GuardMap *map) {
         union bpf_attr attr = {
-                .map_type = type,
-                .map_flags = flags,
-                .key_size = key_size,
-                .value_size = value_size,
-                .max_entries = entries,
+                .map_type = map->type,
+                .map_flags = map->flags,
+                .key_size = map->key_size,
+                .value_size = map->value_size,
+                .max_entries = map->entries,
         };
 
-        (void)snprintf(attr.map_name, sizeof(attr.map_name), "%s", name);
+        (void)snprintf(attr.map_name, sizeof(attr.map_name), "%s", map->name);
         return bpf_call(BPF_MAP_CREATE, &attr);
 }
 
 /* Its only element is the cgroup: an id would need the depth of its folder, too. */
 static int make_dynos_map(void) {
+        static const GuardMap map = {
+                .name = "dynod_dynos",
+                .type = BPF_MAP_TYPE_CGROUP_ARRAY,
+                .key_size = sizeof(uint32_t),
+                .value_size = sizeof(uint32_t),
+                .entries = 1,
+        };
         const uint32_t key = 0, value = CGROUP_FD;
         union bpf_attr update = {.key = bpf_pointer(&key), .value = bpf_pointer(&value)};
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = guard_make_map(
-                "dynod_dynos", BPF_MAP_TYPE_CGROUP_ARRAY, 0, sizeof(key), sizeof(value), 1);
+        fd = guard_make_map(&map);
         if (fd < 0)
                 return fd;
         update.map_fd = (uint32_t)fd;
@@ -153,32 +153,37 @@ int guard_install(const GuardProgram *program, Assembler *code, const char *inst
         return link_fd < 0 ? link_fd : pin_at(link_fd, instance, program->pin);
 }
 
-int guard_pinned_map(
-        const char *instance,
-        GuardPin pin,
-        uint32_t type,
-        uint32_t flags,
-        uint32_t key_size,
-        uint32_t value_size,
-        uint32_t entries) {
+/* Opens what is at @path, if it is like @map. Return: a descriptor or a negative errno. */
+static int open_like(const char *path, const GuardMap *map) {
         struct bpf_map_info info = {.type = 0};
-        char path[GUARD_PATH_SIZE] = "";
         union bpf_attr get = {.pathname = bpf_pointer(path)};
         union bpf_attr look = {.info = {.info_len = sizeof(info), .info = bpf_pointer(&info)}};
+        _cleanup_close_ int fd = bpf_call(BPF_OBJ_GET, &get);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        look.info.bpf_fd = (uint32_t)fd;
+        r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &look);
+        if (r < 0)
+                return r;
+        return info.type == map->type && info.key_size == map->key_size &&
+                               info.value_size == map->value_size &&
+                               info.max_entries == map->entries
+                       ? TAKE_FD(fd)
+                       : -ESTALE;
+}
+
+int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) {
+        char path[GUARD_PATH_SIZE];
         _cleanup_close_ int fd = -EBADF;
         int r;
 
         guard_path(path, instance, pin);
-        fd = bpf_call(BPF_OBJ_GET, &get);
-        if (fd >= 0) {
-                look.info.bpf_fd = (uint32_t)fd;
-                r = bpf_call(BPF_OBJ_GET_INFO_BY_FD, &look);
-                if (r >= 0 && info.type == type && info.key_size == key_size &&
-                    info.value_size == value_size && info.max_entries == entries)
-                        return TAKE_FD(fd);
-                fd = safe_close(fd);
-        }
-        fd = guard_make_map("dynod_sockets", type, flags, key_size, value_size, entries);
+        fd = open_like(path, map);
+        if (fd >= 0)
+                return TAKE_FD(fd);
+        fd = guard_make_map(map);
         if (fd < 0)
                 return fd;
         r = pin_at(fd, instance, pin);

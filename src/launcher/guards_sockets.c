@@ -284,6 +284,22 @@ static int install(const char *instance, const Maps *maps, const Fields *fields)
 }
 
 int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) {
+        const GuardMap held = {
+                .name = "dynod_sock_held",
+                .type = BPF_MAP_TYPE_HASH,
+                .flags = BPF_F_NO_PREALLOC,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(uint64_t),
+                .entries = HELD_OF_ALL_MAX,
+        };
+        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
+        const GuardMap sums = {
+                .name = "dynod_sock_sums",
+                .type = BPF_MAP_TYPE_LRU_HASH,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(int64_t),
+                .entries = 2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
+        };
         _cleanup_close_ int held_fd = -EBADF, sums_fd = -EBADF;
         Fields fields;
         int r;
@@ -291,25 +307,10 @@ int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) {
         r = find_fields(&fields);
         if (r < 0)
                 return r;
-        held_fd = guard_pinned_map(
-                instance,
-                PIN_SOCKETS_HELD,
-                BPF_MAP_TYPE_HASH,
-                BPF_F_NO_PREALLOC,
-                sizeof(uint64_t),
-                sizeof(uint64_t),
-                HELD_OF_ALL_MAX);
+        held_fd = guard_pinned_map(&held, instance, PIN_SOCKETS_HELD);
         if (held_fd < 0)
                 return held_fd;
-        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
-        sums_fd = guard_pinned_map(
-                instance,
-                PIN_SOCKETS_SUMS,
-                BPF_MAP_TYPE_LRU_HASH,
-                0,
-                sizeof(uint64_t),
-                sizeof(int64_t),
-                2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus());
+        sums_fd = guard_pinned_map(&sums, instance, PIN_SOCKETS_SUMS);
         if (sums_fd < 0)
                 return sums_fd;
         return install(
