@@ -3,8 +3,8 @@
 /*
  * Counts the sockets of each dyno that may hold what no cgroup is charged for: those that nobody
  * has accepted yet, with all that was sent to them; those of netlink, with its answers; those
- * that asked for errors or for copies of what they send; datagrams that are not finished. A
- * listener counts as well, because by it the ones behind it are known as the dyno's.
+ * that asked for copies of what they send; datagrams that are not finished. A listener counts as
+ * well, because by it the ones behind it are known as the dyno's.
  *
  * A socket is in the map once, from the first reason on until it is freed, one of netlink until it
  * is closed, a connection until it is accepted, which charges it. Who adds an element or takes one out changes the sum, so that
@@ -14,7 +14,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/errqueue.h>
-#include <linux/in6.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -140,7 +139,10 @@ static void netlink(Assembler *a, const Maps *maps, const Fields *fields) {
         hold(a, maps);
 }
 
-/* socket_setsockopt(sock, level, optname): what fills the queue of errors, or waits with sending */
+/*
+ * socket_setsockopt(sock, level, optname): copies of what is sent, and waiting with it. Errors are
+ * not kept for anybody: seccomp-dyno.policy.
+ */
 static void option(Assembler *a, const Maps *maps, const Fields *fields) {
         static const struct {
                 uint16_t level, name;
@@ -148,8 +150,6 @@ static void option(Assembler *a, const Maps *maps, const Fields *fields) {
                 {SOL_SOCKET, SO_TIMESTAMPING_OLD},
                 {SOL_SOCKET, SO_TIMESTAMPING_NEW},
                 {SOL_SOCKET, SO_TXTIME},
-                {IPPROTO_IP, IP_RECVERR},
-                {IPPROTO_IPV6, IPV6_RECVERR},
                 {IPPROTO_UDP, UDP_CORK},
         };
 

@@ -11,9 +11,9 @@
  * Locks: record locks (fcntl(2): F_SETLK, F_OFD_SETLK) are charged to nobody, 200 bytes each,
  * as many as there are ranges in files.
  *
- * Sockets: what one holds that nobody has accepted, errors and copies that wait for whoever asked
- * for them, answers of netlink and datagrams that are not finished are charged to nobody, some
- * 200 kB for each socket, up to 400 kB if it asks for that.
+ * Sockets: what waits in one that nobody has accepted, copies of what it sent, answers of netlink
+ * and datagrams that are not finished are charged to nobody, some 200 kB for each socket, 400 kB
+ * if it asks for that.
  *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.

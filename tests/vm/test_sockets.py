@@ -22,10 +22,6 @@ def udp(family=socket.AF_INET):
     return socket.socket(family, socket.SOCK_DGRAM)
 def netlink(held):
     held.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
-def recverr(held):
-    held.append(udp()); held[-1].setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-def recverr6(held):
-    held.append(udp(socket.AF_INET6)); held[-1].setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
 def copies(held):
     held.append(udp()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
 def copies_tcp(held):
@@ -79,7 +75,7 @@ def connect(server, most):
     return clients
 """
 
-WAYS = ["netlink", "recverr", "recverr6", "copies", "copies_tcp", "copy_of_one", "cork", "unfinished", "listener"]
+WAYS = ["netlink", "copies", "copies_tcp", "copy_of_one", "cork", "unfinished", "listener"]
 
 
 @pytest.fixture
@@ -106,14 +102,33 @@ def test_all_ways_count_together_and_each_socket_once(dyno):
     assert dyno("""
 held = []
 for n in range(100):
-    for way in (netlink, recverr, unfinished):
+    for way in (netlink, copies, unfinished):
         way(held)
 for s in held:
     if s.family == socket.AF_INET:
-        s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        s.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
         s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
 print(fill(listener)[0])
 """).split() == [str(MOST - 300)]
+
+
+def test_errors_are_told_and_not_kept(dyno):
+    assert dyno("""
+for family, level, option, host in ((socket.AF_INET, socket.IPPROTO_IP, IP_RECVERR, "127.0.0.1"),
+                                    (socket.AF_INET6, socket.IPPROTO_IPV6, IPV6_RECVERR, "::1")):
+    s = udp(family)
+    s.setsockopt(level, option, 1)
+    s.connect((host, 9))
+    s.send(b"x")
+    try:
+        s.recv(1)
+    except OSError as error:
+        print(errno.errorcode[error.errno], s.getsockopt(level, option))
+    try:
+        s.recv(1, socket.MSG_ERRQUEUE)
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+""").split() == ["ECONNREFUSED", "0", "EAGAIN"] * 2
 
 
 def test_connections_that_nobody_accepts(dyno):
@@ -160,7 +175,7 @@ def check_of_sockets(daemon):
 
 def test_it_holds_without_dynod_and_after_a_restart(daemon, app, dyno):
     daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
-n, held = fill(recverr)
+n, held = fill(copies)
 print("has", n, flush=True)
 signal.signal(signal.SIGUSR1, lambda *_: None)
 for name in ("restarted", "stopped"):
