@@ -87,12 +87,13 @@ def test_plain_signal_from_outside_is_for_all(start, signo):
 import os, signal
 child = os.fork()
 signal.signal({int(signo)}, lambda s, f: os._exit(7))
-print("up", flush=True)
+print("up", "parent" if child else "child", flush=True)
 while child == 0:
     signal.pause()
 print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """))
-    dyno.app.until("up")
+    dyno.app.until("up parent")
+    dyno.app.until("up child")
     dyno.kill(signo)
     assert dyno.finish() == 7
 
