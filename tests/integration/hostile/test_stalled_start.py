@@ -35,12 +35,15 @@ def frozen(dyno):
         (group / "cgroup.freeze").write_text("0")
 
 
+def begin(daemon, *arguments):
+    return subprocess.Popen([str(daemon.herokuctl), *arguments], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+
+
 def test_start_that_stalls_holds_up_nobody(daemon, app, idle):
-    command = [str(daemon.herokuctl), "run", "-a", app, "--no-tty", "--", "true"]
     with frozen(idle) as wait_born:
-        client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True,
-                                  env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+        client = begin(daemon, "run", "-a", app, "--no-tty", "--", "true")
         wait_born()
         daemon.ok("ps:inspect", "idle.1", "-a", app)
         assert "layers" in daemon.ctl("doctor", "--json").stdout
@@ -50,11 +53,8 @@ def test_start_that_stalls_holds_up_nobody(daemon, app, idle):
 
 
 def test_start_that_never_gets_on_is_given_up(daemon, app, idle):
-    command = [str(daemon.herokuctl), "run", "-a", app, "--no-tty", "--", "true"]
     with frozen(idle) as wait_born:
-        client = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True,
-                                  env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+        client = begin(daemon, "run", "-a", app, "--no-tty", "--", "true")
         first = wait_born()
         try:
             _, error = client.communicate(timeout=60 * time_factor())
@@ -68,12 +68,10 @@ def test_start_that_never_gets_on_is_given_up(daemon, app, idle):
 def test_start_that_stalls_ends_with_its_supervisor(daemon, app, idle):
     """Nothing of it ran; the next supervisor starts it anew."""
     with frozen(idle) as wait_born:
-        client = subprocess.Popen([str(daemon.herokuctl), "ps:scale", "w=1", "-a", app],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)})
+        client = begin(daemon, "ps:scale", "w=1", "-a", app)
         first = wait_born()
         daemon.kill_process("dynod-supervisor")
-        client.wait(60 * time_factor())
+        client.communicate(timeout=60 * time_factor())
     wait_until(lambda: not any(path.exists() for path in first), "it is gone")
     wait_until(lambda: daemon.dyno(app, "w.1")["state"] == "up", "w.1 is up")
     assert pathlib.Path(f"/proc/{daemon.dyno(app, 'w.1')['pid']}").exists()

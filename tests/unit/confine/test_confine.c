@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * Each case runs in a forked child, because nothing here can be taken back. A child
- * reports by its exit status; 77 means that this kernel lacks what is tested.
- */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -28,40 +23,9 @@
 
 #include <cmocka.h>
 
+#include "../child.h"
 #include "confine/confine.h"
 #include "confine/confine_internal.h"
-
-#define SKIPPED 77
-#define CHECK(expr)                                                                                \
-        do {                                                                                       \
-                if (!(expr)) {                                                                     \
-                        (void)dprintf(STDERR_FILENO, "line %d: %s\n", __LINE__, #expr);            \
-                        _exit(1);                                                                  \
-                }                                                                                  \
-        } while (0)
-
-/* Runs @fn in a child and returns its wait status. */
-static int run(void (*fn)(void)) {
-        int status = -1;
-        pid_t pid = fork();
-
-        assert_true(pid >= 0);
-        if (pid == 0) {
-                fn();
-                _exit(0);
-        }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        return status;
-}
-
-static void expect_success(void (*fn)(void)) {
-        int status = run(fn);
-
-        if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
-                skip();
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-}
 
 /* A syscall that the filter knows nothing of fails with ENOSYS; one in the list works. */
 static void child_filters(void) {
@@ -181,7 +145,7 @@ static void test_unknown_name_is_refused(void **state) {
 }
 
 static void test_abort_still_aborts(void **state) {
-        int status = run(child_aborts);
+        int status = run_child(child_aborts);
 
         if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED)
                 skip();
@@ -191,8 +155,8 @@ static void test_abort_still_aborts(void **state) {
 
 static void test_other_architectures_are_killed(void **state) {
 #ifdef __x86_64__
-        int x32 = run(child_calls_x32);
-        int i386 = run(child_calls_i386);
+        int x32 = run_child(child_calls_x32);
+        int i386 = run_child(child_calls_i386);
 
         if (WIFEXITED(x32) && WEXITSTATUS(x32) == SKIPPED)
                 skip();
@@ -257,7 +221,7 @@ static void test_landlock_opens_only_its_paths(void **state) {
         assert_true(fd >= 0);
         (void)close(fd);
 
-        int status = run(child_landlock);
+        int status = run_child(child_landlock);
 
         (void)unlink(name);
         (void)rmdir(dir_read);
