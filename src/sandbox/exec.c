@@ -96,7 +96,7 @@ static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport 
         return r;
 }
 
-/* The middle process. Return: the pid of the joining one, on the host, or a negative errno */
+/* The middle process. Return: the pid of the joining one, on the host, or a negative errno. */
 static pid_t middle_run(const SandboxJoin *j, const SandboxExec *exec) {
         struct clone_args args = {
                 .flags = CLONE_PARENT | CLONE_INTO_CGROUP,

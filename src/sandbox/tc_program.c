@@ -83,13 +83,6 @@ enum {
 #define CONTEXT(field) ((int)offsetof(struct __sk_buff, field))
 #define FIB(field) (STACK_FIB + (int)offsetof(struct bpf_fib_lookup, field))
 
-/* r0 = the map's element of the link whose index is on the stack, or NULL. */
-static void look_up_link(Assembler *a, int map_fd) {
-        map_address(a, BPF_REG_1, map_fd);
-        stack_address(a, BPF_REG_2, STACK_KEY);
-        call(a, BPF_FUNC_map_lookup_elem);
-}
-
 /* Nothing but untagged IPv4 on a known link. The header is on the stack behind this. */
 static void begin(Assembler *a, int map_fd) {
         move(a, CTX, BPF_REG_1);
@@ -100,7 +93,7 @@ static void begin(Assembler *a, int map_fd) {
 
         load(a, BPF_W, BPF_REG_0, CTX, CONTEXT(ifindex));
         store(a, BPF_W, BPF_REG_10, STACK_KEY, BPF_REG_0);
-        look_up_link(a, map_fd);
+        look_up(a, map_fd, STACK_KEY);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_DROP);
         move(a, LINK, BPF_REG_0);
 
@@ -253,11 +246,7 @@ static void look_up_route(Assembler *a) {
 
 /* Jumps to LABEL_PASS if the PortKey on the stack is in the map. */
 static void pass_if_open(Assembler *a, int ports_fd) {
-        /* NOLINTNEXTLINE(misc-redundant-expression) */
-        emit(a, BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, ports_fd);
-        emit(a, 0, 0, 0, 0, 0);
-        stack_address(a, BPF_REG_2, STACK_PORT);
-        call(a, BPF_FUNC_map_lookup_elem);
+        look_up(a, ports_fd, STACK_PORT);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_PASS);
 }
 
@@ -325,7 +314,7 @@ static void assemble_ingress(
         place(a, LABEL_FORWARD);
         load(a, BPF_W, BPF_REG_0, BPF_REG_10, FIB(ifindex));
         store(a, BPF_W, BPF_REG_10, STACK_KEY, BPF_REG_0);
-        look_up_link(a, maps->map_fd);
+        look_up(a, maps->map_fd, STACK_KEY);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
 
         place(a, LABEL_PASS);
