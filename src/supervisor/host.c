@@ -273,85 +273,58 @@ static void check_core_dumps(DoctorInfo *info) {
 #define QUIET_KERNEL_MAJOR 6
 #define QUIET_KERNEL_MINOR 14
 
-static void check_guard(Guard guard, GuardState state, DoctorInfo *info) {
-        static const char *const names[_GUARD_MAX] = {
-                [GUARD_MODULES] = "modules",
-                [GUARD_LOCKS] = "file locks",
-                [GUARD_SOCKETS] = "sockets",
-        };
+#define GUARD_TEXT_SIZE 160
+
+static void
+check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEXT_SIZE]) {
         static const struct {
-                const char *detail, *fix;
-        } texts[_GUARD_MAX][_GUARD_STATE_MAX] = {
+                const char *name, *holds, *gap, *without_lsm;
+        } guards[_GUARD_MAX] = {
                 [GUARD_MODULES] =
-                        {
-                                [GUARD_HOLDS] = {"no dyno has the host start modprobe", ""},
-                                [GUARD_NOT_NEEDED] = {"this host starts no modprobe", ""},
-                                [GUARD_NO_LSM] =
-                                        {"the kernel runs without the security module bpf: dynos "
-                                         "can have "
-                                         "the host start modprobe, again and again",
-                                         "Boot with bpf added to the kernel's option lsm=, or, if "
-                                         "the host "
-                                         "needs no more modules: sudo sysctl kernel.modprobe="},
-                                [GUARD_NO_PIN] =
-                                        {"the program that refuses modules to dynos is not in "
-                                         "/sys/fs/bpf: "
-                                         "dynos can have the host start modprobe, again and again",
-                                         "sudo systemctl restart dynod; its log says what is in "
-                                         "the way"},
-                        },
+                        {"modules",
+                         "no dyno has the host start modprobe",
+                         "dynos can have the host start modprobe, again and again",
+                         "Boot with bpf added to the kernel's option lsm=, or, if the host needs "
+                         "no more modules: sudo sysctl kernel.modprobe="},
                 [GUARD_LOCKS] =
-                        {
-                                [GUARD_HOLDS] =
-                                        {"no dyno fills the host's memory with file locks", ""},
-                                [GUARD_NOT_NEEDED] = {"file locks are charged", ""},
-                                [GUARD_NO_LSM] =
-                                        {"the kernel runs without the security module bpf: a dyno "
-                                         "can fill "
-                                         "the host's memory with file locks",
-                                         "Boot with bpf added to the kernel's option lsm="},
-                                [GUARD_NO_PIN] =
-                                        {"the programs that count dynos' file locks are not in "
-                                         "/sys/fs/bpf: "
-                                         "a dyno can fill the host's memory with them",
-                                         "sudo systemctl restart dynod; its log says what is in "
-                                         "the way"},
-                        },
+                        {"file locks",
+                         "no dyno fills the host's memory with file locks",
+                         "a dyno can fill the host's memory with file locks",
+                         "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_SOCKETS] =
-                        {
-                                [GUARD_HOLDS] =
-                                        {"no dyno fills the host's memory with what its sockets "
-                                         "hold",
-                                         ""},
-                                [GUARD_NOT_NEEDED] = {"what sockets hold is charged", ""},
-                                [GUARD_NO_LSM] =
-                                        {"the kernel runs without the security module bpf: a dyno "
-                                         "can fill "
-                                         "the host's memory with what its sockets hold",
-                                         "Boot with bpf added to the kernel's option lsm="},
-                                [GUARD_NO_PIN] =
-                                        {"the programs that count dynos' sockets are not in "
-                                         "/sys/fs/bpf: a "
-                                         "dyno can fill the host's memory with what they hold",
-                                         "sudo systemctl restart dynod; its log says what is in "
-                                         "the way"},
-                        },
+                        {"sockets",
+                         "no dyno fills the host's memory with what waits in its sockets",
+                         "a dyno can fill the host's memory with what waits in its sockets",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
-        bool ok = texts[guard][state].fix[0] == '\0';
+        bool quiet = guard == GUARD_MODULES &&
+                     kernel_is(QUIET_KERNEL_MAJOR, QUIET_KERNEL_MINOR, &major, &minor);
+        bool ok = state == GUARD_HOLDS || state == GUARD_NOT_NEEDED || quiet;
 
-        if (!ok && guard == GUARD_MODULES &&
-            kernel_is(QUIET_KERNEL_MAJOR, QUIET_KERNEL_MINOR, &major, &minor)) {
-                add_check(
-                        info,
-                        names[guard],
-                        true,
-                        "warning",
-                        "this kernel looks for none for dynos");
-                return;
-        }
-        add_check(info, names[guard], ok, "warning", texts[guard][state].detail);
-        info->checks[info->n_checks - 1].fix = texts[guard][state].fix;
+        if (state == GUARD_HOLDS)
+                (void)snprintf(text, GUARD_TEXT_SIZE, "%s", guards[guard].holds);
+        else if (ok)
+                (void)snprintf(
+                        text,
+                        GUARD_TEXT_SIZE,
+                        "%s",
+                        state == GUARD_NOT_NEEDED ? "this host starts no modprobe"
+                                                  : "this kernel looks for none for dynos");
+        else
+                (void)snprintf(
+                        text,
+                        GUARD_TEXT_SIZE,
+                        "%s: %s",
+                        state == GUARD_NO_LSM ? "the kernel runs without the security module bpf"
+                                              : "its program is not in /sys/fs/bpf",
+                        guards[guard].gap);
+        add_check(info, guards[guard].name, ok, "warning", text);
+        if (!ok)
+                info->checks[info->n_checks - 1].fix =
+                        state == GUARD_NO_LSM
+                                ? guards[guard].without_lsm
+                                : "sudo systemctl restart dynod; its log says what is in the way";
 }
 
 /* The first policy that root does not have is the one to be named. */
@@ -430,7 +403,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         DoctorCall *call = userdata;
         Manager *manager = call->manager;
         char kernel[80], memory[160], disk[400], resolvers[80], stacks[80], policies[300],
-                public_ports[320];
+                public_ports[320], guards[_GUARD_MAX][GUARD_TEXT_SIZE];
         ManagerError error = {0};
         DoctorInfo info = {.can_start = true};
         DoctorNetwork network = {.n = 0};
@@ -452,7 +425,7 @@ static void on_hosted(const LaunchMessage *msg, void *userdata) {
         check_kernel(&info, kernel, sizeof(kernel));
         check_core_dumps(&info);
         for (unsigned i = 0; i < _GUARD_MAX; i++)
-                check_guard((Guard)i, (GuardState)msg->inspected.guards[i], &info);
+                check_guard((Guard)i, (GuardState)msg->inspected.guards[i], &info, guards[i]);
         check_memory(manager, &info, memory, sizeof(memory));
         check_disk(manager, &info, disk, sizeof(disk));
         doctor_check_network(manager, &msg->inspected, &info, &network);
