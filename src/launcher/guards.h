@@ -33,7 +33,13 @@ typedef struct GuardMap {
 /* Return: a descriptor or a negative errno. */
 int guard_make_map(const GuardMap *map) _must_check_;
 
-/* As guard_make_map(), but one of an earlier dynod that is at @pin goes on, if it is like it. */
+/* The map of what each dyno has: the id of its cgroup -> int64_t. */
+GuardMap guard_sums(const char *name, uint32_t max_dynos);
+
+/*
+ * As guard_make_map(), but one of an earlier dynod that is at @pin goes on, if it is like it. It
+ * keeps its size, which max_dynos may have outgrown since the host was booted.
+ */
 int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) _must_check_;
 
 /**

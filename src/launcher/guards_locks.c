@@ -246,14 +246,7 @@ int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) {
                 .value_size = sizeof(FileEntry),
                 .entries = max_dynos * FILES_MAX,
         };
-        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
-        const GuardMap sums = {
-                .name = "dynod_lock_sums",
-                .type = BPF_MAP_TYPE_LRU_HASH,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(int64_t),
-                .entries = 2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
-        };
+        const GuardMap sums = guard_sums("dynod_lock_sums", max_dynos);
         _cleanup_close_ int files_fd = -EBADF, sums_fd = -EBADF;
         Fields fields;
         int r;

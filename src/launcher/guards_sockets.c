@@ -23,8 +23,6 @@
 
 /* Of a dyno: as many as a backlog of Node.js or nginx (511) and its listener; 200 MB. */
 #define HELD_MAX 512
-/* Of all dynos: 256 of them that have all they may. Then new ones are refused. */
-#define HELD_OF_ALL_MAX (256 * HELD_MAX)
 
 /* Offsets in the kernel's own types, in bytes. */
 typedef struct Fields {
@@ -92,10 +90,14 @@ static void hold(Assembler *a, const Maps *maps) {
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        look_up(a, maps->sums_fd, STACK_DYNO);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_HAS_SUM);
+        /* Not without a look: to add one takes room from others even where there is one. */
         store_value(a, BPF_DW, BPF_REG_10, STACK_SUM, 0);
         add_new(a, maps->sums_fd, STACK_DYNO, STACK_SUM);
         look_up(a, maps->sums_fd, STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_REFUSE);
+        place(a, LABEL_HAS_SUM);
         move(a, BPF_REG_8, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_8, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, HELD_MAX, LABEL_REFUSE);
@@ -110,15 +112,25 @@ static void hold(Assembler *a, const Maps *maps) {
         leave(a, -ENOBUFS);
 }
 
-/* r0 = the sum of the dyno that the socket in register @sk counts for. */
-static void look_up_sum(Assembler *a, const Maps *maps, uint8_t sk) {
-        store(a, BPF_DW, BPF_REG_10, STACK_SK, sk);
+/* Whose it is that the socket SK counts for; out, if it counts for nobody. */
+static void look_up_dyno(Assembler *a, const Maps *maps) {
+        store(a, BPF_DW, BPF_REG_10, STACK_SK, SK);
         look_up(a, maps->held_fd, STACK_SK);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+}
+
+/* r0 = that dyno's sum */
+static void look_up_sum(Assembler *a, const Maps *maps) {
         look_up(a, maps->sums_fd, STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+}
+
+static void add_to_sum(Assembler *a, const Maps *maps, int32_t value) {
+        look_up_sum(a, maps);
+        set(a, BPF_REG_1, value);
+        add_atomically(a, BPF_REG_0, 0, BPF_REG_1);
 }
 
 /* socket_listen(sock, backlog) */
@@ -200,7 +212,8 @@ static void sent(Assembler *a, const Maps *maps, const Fields *fields) {
 static void asked(Assembler *a, const Maps *maps, const Fields *fields) {
         (void)fields;
         load_argument(a, SK, 0);
-        look_up_sum(a, maps, SK);
+        look_up_dyno(a, maps);
+        look_up_sum(a, maps);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, HELD_MAX, LABEL_REFUSE);
         place(a, LABEL_OUT);
@@ -215,23 +228,19 @@ static void cloned(Assembler *a, const Maps *maps, const Fields *fields) {
         load_argument(a, BPF_REG_8, 1);
         store(a, BPF_DW, BPF_REG_10, STACK_CHILD, BPF_REG_6);
         load(a, BPF_DW, SK, BPF_REG_8, fields->request_listener);
-        look_up_sum(a, maps, SK);
-        move(a, BPF_REG_9, BPF_REG_0);
+        look_up_dyno(a, maps);
         add_new(a, maps->held_fd, STACK_CHILD, STACK_DYNO);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        set(a, BPF_REG_1, 1);
-        add_atomically(a, BPF_REG_9, 0, BPF_REG_1);
+        add_to_sum(a, maps, 1);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
 static void release(Assembler *a, const Maps *maps) {
-        look_up_sum(a, maps, SK);
-        move(a, BPF_REG_9, BPF_REG_0);
+        look_up_dyno(a, maps);
         take_out(a, maps->held_fd, STACK_SK);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        set(a, BPF_REG_1, -1);
-        add_atomically(a, BPF_REG_9, 0, BPF_REG_1);
+        add_to_sum(a, maps, -1);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
@@ -290,16 +299,9 @@ int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) {
                 .flags = BPF_F_NO_PREALLOC,
                 .key_size = sizeof(uint64_t),
                 .value_size = sizeof(uint64_t),
-                .entries = HELD_OF_ALL_MAX,
+                .entries = max_dynos * HELD_MAX, /* it is never full */
         };
-        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
-        const GuardMap sums = {
-                .name = "dynod_sock_sums",
-                .type = BPF_MAP_TYPE_LRU_HASH,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(int64_t),
-                .entries = 2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
-        };
+        const GuardMap sums = guard_sums("dynod_sock_sums", max_dynos);
         _cleanup_close_ int held_fd = -EBADF, sums_fd = -EBADF;
         Fields fields;
         int r;

@@ -195,8 +195,7 @@ void host_guard(Launcher *launcher) {
         if (r == -ENOPROTOOPT)
                 log_info("The kernel runs without the security module bpf, see herokuctl doctor.");
         else if (r < 0)
-                (void)log_warning_errno(
-                        r, "Cannot refuse modules and locks without end to dynos, ignoring: %m");
+                (void)log_warning_errno(r, "Cannot run dynod-guards, ignoring: %m");
 }
 
 /* ---- what is missing ---- */
