@@ -57,6 +57,16 @@ static size_t escape_length(const char *p, size_t left) {
         return p[1] >= 0x20 && p[1] <= 0x7e ? 2 : 1;
 }
 
+/* Controls of more than one byte: C1, and what turns or breaks the line for who reads it. */
+static bool is_control(const unsigned char *p, size_t n) {
+        if (n == 2)
+                return p[0] == 0xc2 && p[1] < 0xa0; /* U+0080 to U+009F */
+        if (n != 3 || p[0] != 0xe2)
+                return false;
+        return (p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) || /* U+2028 to U+202E */
+               (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);   /* U+2066 to U+2069 */
+}
+
 char *text_clean(const char *text, size_t size) {
         char *out = malloc(size + 1);
         size_t used = 0;
@@ -73,9 +83,8 @@ char *text_clean(const char *text, size_t size) {
                         continue;
                 }
                 n = utf8_length((const unsigned char *)text + i, size - i);
-                /* C1 controls, U+0080 to U+009F, are c2 80 to c2 9f */
                 if (n == 0 || (n == 1 && (c < 0x20 || c == 0x7f) && c != '\t') ||
-                    (n == 2 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0)) {
+                    is_control((const unsigned char *)text + i, n)) {
                         out[used++] = '?';
                         i += n == 0 ? 1 : n;
                         continue;

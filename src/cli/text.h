@@ -17,8 +17,9 @@
  * @text:  bytes, not necessarily UTF-8
  * @size:  how many
  *
- * Escape sequences are dropped; other control characters (C0 but tab, DEL, C1) and what is
- * not UTF-8 become '?'.
+ * Escape sequences are dropped; other control characters (C0 but tab, DEL, C1), those that
+ * reorder text (UAX #9: embeddings, overrides, isolates) or end a line, and what is not UTF-8
+ * become '?'.
  *
  * Return: NUL-terminated text, owned by the caller, or NULL for lack of memory.
  */

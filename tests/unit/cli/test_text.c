@@ -33,7 +33,10 @@ static void test_clean_drops_escapes_and_controls(void **state) {
                 "31m",
                 "?31m"); /* C1: CSI as one character */
         assert_clean("\xff\xfe", "??");
-        assert_clean("\xed\xa0\x80", "???"); /* a surrogate */
+        assert_clean("\xed\xa0\x80", "???");                   /* a surrogate */
+        assert_clean("gnp\xe2\x80\xaelld.exe", "gnp?lld.exe"); /* right to left */
+        assert_clean("\xe2\x81\xa6\xe2\x80\xa8", "??");
+        assert_clean("\xd7\xa9\xe2\x80\x8f", "\xd7\xa9\xe2\x80\x8f"); /* a mark stays */
         assert_clean("\033", "");
         assert_clean("\033[", "");
 }
