@@ -262,13 +262,14 @@ static int open_inside(Net *net, int netns_fd, NetRtnl **ret) {
         return r;
 }
 
-static int find_inside(Net *net, int netns_fd, NetRtnl **ret, int *ret_ifindex) {
+static int
+find_inside(Net *net, int netns_fd, NetRtnl **ret, int *ret_ifindex, unsigned *ret_flags) {
         int r;
 
         if (netns_fd < 0)
                 return -ENODEV;
         r = open_inside(net, netns_fd, ret);
-        return r < 0 ? r : net_link_index(*ret, NET_DYNO_LINK, ret_ifindex);
+        return r < 0 ? r : net_link_find(*ret, NET_DYNO_LINK, ret_ifindex, ret_flags);
 }
 
 /*
@@ -284,7 +285,7 @@ static int shape(Net *net, uint32_t slot, int netns_fd) {
         r = tc_shaper_set(net->host, net->slots[slot].ifindex, bandwidth);
         if (r < 0)
                 return r;
-        r = find_inside(net, netns_fd, &inside, &ifindex);
+        r = find_inside(net, netns_fd, &inside, &ifindex, NULL);
         return r < 0 ? r : tc_shaper_set(inside, ifindex, bandwidth);
 }
 
@@ -417,7 +418,7 @@ int net_dyno_converge(Net *net, uint32_t slot, int netns_fd) {
         if (r >= 0)
                 r = shape(net, slot, netns_fd);
         if (r >= 0)
-                r = find_inside(net, netns_fd, &inside, &ifindex);
+                r = find_inside(net, netns_fd, &inside, &ifindex, NULL);
         return r < 0 ? r : net_filter_inside(net, inside, ifindex);
 }
 
@@ -498,9 +499,10 @@ static int check_shape(NetRtnl *rtnl, int ifindex, const NetDyno *dyno) {
 int net_check_inside(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
         _cleanup_(net_rtnl_freep) NetRtnl *inside = NULL;
         const char *fault = "the dyno's end of the link cannot be read";
+        unsigned flags = 0;
         int ifindex, r;
 
-        r = find_inside(net, netns_fd, &inside, &ifindex);
+        r = find_inside(net, netns_fd, &inside, &ifindex, &flags);
         if (r >= 0) {
                 r = check_shape(inside, ifindex, &net->slots[slot].dyno);
                 if (r == -ENOENT)
@@ -510,6 +512,10 @@ int net_check_inside(Net *net, uint32_t slot, int netns_fd, char *detail, size_t
                 r = check_filter_inside(net, inside, ifindex);
                 if (r == -ENOENT)
                         fault = "tc filter is gone at the dyno's end";
+        }
+        if (r >= 0 && !(flags & IFF_NOARP)) {
+                r = -ENOENT;
+                fault = "the dyno's end of the link speaks ARP";
         }
         if (r >= 0)
                 return 0;

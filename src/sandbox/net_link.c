@@ -173,31 +173,32 @@ int net_link_remove_all(NetRtnl *host, const int *ifindex, size_t n, uint32_t gr
         return 0;
 }
 
-static int take_index(struct nlmsghdr *answer, void *userdata) {
-        const struct ifinfomsg *info = nlmsg_data(answer);
-
+static int take_info(struct nlmsghdr *answer, void *userdata) {
         if (answer->nlmsg_type == RTM_NEWLINK)
-                *(int *)userdata = info->ifi_index;
+                *(struct ifinfomsg *)userdata = *(const struct ifinfomsg *)nlmsg_data(answer);
         return 0;
 }
 
-int net_link_index(NetRtnl *rtnl, const char *name, int *ret) {
+int net_link_find(NetRtnl *rtnl, const char *name, int *ret_ifindex, unsigned *ret_flags) {
         _cleanup_(nlmsg_freep) struct nl_msg *msg = link_message(RTM_GETLINK, 0, 0);
-        int ifindex = 0, r;
+        struct ifinfomsg info = {0};
+        int r;
 
         assert(name);
-        assert(ret);
+        assert(ret_ifindex);
 
         if (!msg || nla_put_string(msg, IFLA_IFNAME, name) < 0)
                 return -ENOMEM;
 
-        r = net_rtnl_query(rtnl, msg, take_index, &ifindex);
+        r = net_rtnl_query(rtnl, msg, take_info, &info);
         if (r < 0)
                 return r;
-        if (ifindex <= 0)
+        if (info.ifi_index <= 0)
                 return -ENODEV;
 
-        *ret = ifindex;
+        *ret_ifindex = info.ifi_index;
+        if (ret_flags)
+                *ret_flags = info.ifi_flags;
         return 0;
 }
 

@@ -45,8 +45,9 @@ int net_link_remove(NetRtnl *rtnl, int ifindex) _must_check_;
  */
 int net_link_remove_all(NetRtnl *host, const int *ifindex, size_t n, uint32_t group) _must_check_;
 
-/* The index of a link: 0 or -ENODEV. */
-int net_link_index(NetRtnl *rtnl, const char *name, int *ret) _must_check_;
+/* The index and the flags (IFF_*) of a link: 0 or -ENODEV. */
+int net_link_find(NetRtnl *rtnl, const char *name, int *ret_ifindex, unsigned *ret_flags)
+        _must_check_;
 
 /* Host end, before it goes up: forwards, checks sources, has no IPv6. */
 int net_link_configure(NetRtnl *host, int ifindex, bool ipv6) _must_check_;

@@ -78,7 +78,7 @@ static int make_pair(Net *net, uint32_t slot, int netns_fd, int *ret_ifindex) {
         if (r < 0)
                 return r;
 
-        return net_link_index(net->host, name, ret_ifindex);
+        return net_link_find(net->host, name, ret_ifindex, NULL);
 }
 
 static int filter_link(Net *net, uint32_t slot, int ifindex) {
@@ -127,7 +127,7 @@ static int set_up_dyno_end(Net *net, uint32_t slot, NetRtnl *dyno) {
         uint8_t mac[NET_MAC_SIZE];
         int ifindex, r;
 
-        r = net_link_index(dyno, NET_DYNO_LINK, &ifindex);
+        r = net_link_find(dyno, NET_DYNO_LINK, &ifindex, NULL);
         if (r >= 0)
                 r = net_link_add_address(dyno, ifindex, a.dyno, NET_DYNO_PREFIX);
         if (r >= 0)

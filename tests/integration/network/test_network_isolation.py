@@ -223,6 +223,13 @@ def test_a_filter_that_is_gone_inside_a_dyno_is_noticed(net):
     assert result != 0 and "tc filter is gone at the dyno's end" in detail
 
 
+def test_a_link_that_speaks_arp_inside_a_dyno_is_noticed(net):
+    dyno = net.driver.create(0)
+    dyno.run("ip link set eth0 arp on")
+    result, detail = net.driver.check(0)
+    assert result != 0 and "speaks ARP" in detail
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 def test_a_forged_source_address_does_not_leave(net, layers):
     dyno = net.driver.create(0)
