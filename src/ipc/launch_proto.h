@@ -333,6 +333,7 @@ typedef enum Guard {
         GUARD_MODULES, /* having the host start modprobe */
         GUARD_LOCKS,   /* more record locks than they may have */
         GUARD_SOCKETS, /* more sockets that hold what nobody is charged for */
+        GUARD_FOLDERS, /* more lists of folders, which nobody is charged for either */
         _GUARD_MAX,
 } Guard;
 

@@ -52,6 +52,13 @@ int guard_install(const GuardProgram *program, Assembler *code, const char *inst
 /* Where @field is in the kernel's struct @type, in bytes. Return: that or -ENOENT. */
 int guard_field(const struct btf *btf, const char *type, const char *field) _must_check_;
 
+/*
+ * r0 = the sum of the dyno whose id is at @stack_dyno, made if there is none; goes to @unless.
+ * Uses r1 to r5 and 8 bytes at @stack_sum.
+ */
+void guard_find_sum(
+        Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless);
+
 /* goes to @unless_below, if the process is not below the cgroup of map @dynos_fd. Uses r0 to r5. */
 void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);
 
@@ -70,3 +77,10 @@ int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) _must_ch
  * Arguments and return as of guard_locks().
  */
 int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
+
+/**
+ * guard_folders() - no dyno has overlayfs keep more than 64 lists of folders, of 4 MB together.
+ *
+ * Arguments and return as of guard_locks().
+ */
+int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;

@@ -160,9 +160,9 @@ static void exchange_count(Assembler *a, const Maps *maps) {
         alu(a, BPF_ADD, BPF_REG_7, FILE_WEIGHT);
         move(a, BPF_REG_1, BPF_REG_7);
         place(a, LABEL_EXCHANGE);
-        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_6, BPF_REG_1, ENTRY(count), BPF_XCHG);
+        exchange(a, BPF_REG_6, ENTRY(count), BPF_REG_1);
         jump_if(a, BPF_JNE, BPF_REG_1, BEING_REMOVED, LABEL_NOT_REMOVED);
-        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_6, BPF_REG_1, ENTRY(count), BPF_XCHG);
+        exchange(a, BPF_REG_6, ENTRY(count), BPF_REG_1);
         jump(a, LABEL_OUT);
         place(a, LABEL_NOT_REMOVED);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);

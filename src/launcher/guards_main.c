@@ -76,6 +76,18 @@ void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below) {
         jump_if(a, BPF_JNE, BPF_REG_0, 1, unless_below);
 }
 
+void guard_find_sum(
+        Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless) {
+        look_up(a, sums_fd, stack_dyno);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, found);
+        /* Not without a look: to add one takes room from others even where there is one. */
+        store_value(a, BPF_DW, BPF_REG_10, stack_sum, 0);
+        add_new(a, sums_fd, stack_dyno, stack_sum);
+        look_up(a, sums_fd, stack_dyno);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, unless);
+        place(a, found);
+}
+
 /* Bits; a member without a name is a struct or union whose fields are as its own. */
 static int find_field(const struct btf *btf, const struct btf_type *t, const char *field) {
         const struct btf_member *member = btf_members(t);
@@ -200,12 +212,13 @@ int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) {
         return r < 0 ? r : TAKE_FD(fd);
 }
 
-static int guard_modules(const char *instance, int dynos_fd) {
+static int guard_modules(const char *instance, int dynos_fd, uint32_t max_dynos) {
         static const GuardProgram program = {
                 PIN_MODULES, "dynod_modules", "kernel_module_request", GUARD_ASKED};
         enum { LABEL_NO_DYNO = BPF_LABEL_FIRST };
         Assembler a = {.n = 0};
 
+        (void)max_dynos;
         guard_only_dynos(&a, dynos_fd, LABEL_NO_DYNO);
         leave(&a, -EPERM);
         place(&a, LABEL_NO_DYNO);
@@ -214,23 +227,28 @@ static int guard_modules(const char *instance, int dynos_fd) {
 }
 
 static int install(const char *instance, uint32_t max_dynos) {
+        static const struct {
+                int (*make)(const char *instance, int dynos_fd, uint32_t max_dynos);
+                const char *purpose;
+        } guards[] = {
+                {guard_modules, "refuse kernel modules to dynos"},
+                {guard_locks, "limit the file locks of dynos"},
+                {guard_sockets, "limit what dynos' sockets hold uncharged"},
+                {guard_folders, "limit the lists of folders that dynos have the kernel keep"},
+        };
         _cleanup_close_ int dynos_fd = make_dynos_map();
-        int p, q, r;
+        int result = 0;
 
         if (dynos_fd < 0)
                 return log_error_errno(
                         dynos_fd, "Cannot name the dynos' cgroup to BPF programs: %m");
-        q = guard_modules(instance, dynos_fd);
-        if (q < 0)
-                (void)log_warning_errno(q, "Cannot refuse kernel modules to dynos, ignoring: %m");
-        r = guard_locks(instance, dynos_fd, max_dynos);
-        if (r < 0)
-                (void)log_warning_errno(r, "Cannot limit the file locks of dynos, ignoring: %m");
-        p = guard_sockets(instance, dynos_fd, max_dynos);
-        if (p < 0)
-                (void)log_warning_errno(
-                        p, "Cannot limit what dynos' sockets hold uncharged, ignoring: %m");
-        return q < 0 ? q : r < 0 ? r : p;
+        for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
+                int r = guards[i].make(instance, dynos_fd, max_dynos);
+
+                if (r < 0)
+                        result = log_warning_errno(r, "Cannot %s, ignoring: %m", guards[i].purpose);
+        }
+        return result;
 }
 
 int main(int argc, char **argv) {

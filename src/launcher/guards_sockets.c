@@ -90,14 +90,7 @@ static void hold(Assembler *a, const Maps *maps) {
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
-        look_up(a, maps->sums_fd, STACK_DYNO);
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_HAS_SUM);
-        /* Not without a look: to add one takes room from others even where there is one. */
-        store_value(a, BPF_DW, BPF_REG_10, STACK_SUM, 0);
-        add_new(a, maps->sums_fd, STACK_DYNO, STACK_SUM);
-        look_up(a, maps->sums_fd, STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_REFUSE);
-        place(a, LABEL_HAS_SUM);
+        guard_find_sum(a, maps->sums_fd, STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, BPF_REG_8, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_8, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, HELD_MAX, LABEL_REFUSE);

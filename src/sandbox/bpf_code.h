@@ -99,6 +99,15 @@ static inline void add_new(Assembler *a, int map_fd, int stack_key, int stack_va
         call(a, BPF_FUNC_map_update_elem);
 }
 
+/* The same, and one that is there gets the value. */
+static inline void put(Assembler *a, int map_fd, int stack_key, int stack_value) {
+        map_address(a, BPF_REG_1, map_fd);
+        stack_address(a, BPF_REG_2, stack_key);
+        stack_address(a, BPF_REG_3, stack_value);
+        set(a, BPF_REG_4, BPF_ANY);
+        call(a, BPF_FUNC_map_update_elem);
+}
+
 /* r0 = 0, or -ENOENT. */
 static inline void take_out(Assembler *a, int map_fd, int stack_key) {
         map_address(a, BPF_REG_1, map_fd);
@@ -109,6 +118,11 @@ static inline void take_out(Assembler *a, int map_fd, int stack_key) {
 /* Adds register @src to the 8 bytes at @base, whatever other processors do. */
 static inline void add_atomically(Assembler *a, uint8_t base, int off, uint8_t src) {
         emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_ADD);
+}
+
+/* Register @src and the 8 bytes at @base change places. */
+static inline void exchange(Assembler *a, uint8_t base, int off, uint8_t src) {
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_XCHG);
 }
 
 static inline void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t value, int to) {

@@ -32,6 +32,15 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_SOCKETS_NETLINK] = "sockets-netlink",
         [PIN_SOCKETS_OPTION] = "sockets-option",
         [PIN_SOCKETS_SENT] = "sockets-sent",
+        [PIN_FOLDERS_READING] = "folders-reading",
+        [PIN_FOLDERS_HELD] = "folders-held",
+        [PIN_FOLDERS_SIZES] = "folders-sizes",
+        [PIN_FOLDERS_SUMS] = "folders-sums",
+        [PIN_FOLDERS_FREED] = "folders-freed",
+        [PIN_FOLDERS_ENDED] = "folders-ended",
+        [PIN_FOLDERS_OPENED] = "folders-opened",
+        [PIN_FOLDERS_ASKED] = "folders-asked",
+        [PIN_FOLDERS_BEGUN] = "folders-begun",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -84,19 +93,22 @@ static bool all_pinned(const char *instance, GuardPin first, GuardPin last) {
         return true;
 }
 
+static const struct {
+        GuardPin first, last;
+} guards[_GUARD_MAX] = {
+        [GUARD_MODULES] = {PIN_MODULES, PIN_MODULES},
+        [GUARD_LOCKS] = {PIN_LOCKS, PIN_LOCKS_RELEASED},
+        [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SOCKETS_SENT},
+        [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
+};
+
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {
         bool asked = kernel_asks_bpf();
 
-        ret[GUARD_MODULES] =
-                all_pinned(instance, PIN_MODULES, PIN_MODULES) ? GUARD_HOLDS : GUARD_NO_PIN;
-        ret[GUARD_LOCKS] =
-                all_pinned(instance, PIN_LOCKS, PIN_LOCKS_RELEASED) ? GUARD_HOLDS : GUARD_NO_PIN;
-        ret[GUARD_SOCKETS] = all_pinned(instance, PIN_SOCKETS_HELD, PIN_SOCKETS_SENT)
-                                     ? GUARD_HOLDS
-                                     : GUARD_NO_PIN;
         for (unsigned i = 0; i < _GUARD_MAX; i++)
-                if (!asked)
-                        ret[i] = GUARD_NO_LSM;
+                ret[i] = !asked                                                  ? GUARD_NO_LSM
+                         : all_pinned(instance, guards[i].first, guards[i].last) ? GUARD_HOLDS
+                                                                                 : GUARD_NO_PIN;
         if (!host_starts_modprobe())
                 ret[GUARD_MODULES] = GUARD_NOT_NEEDED;
 }

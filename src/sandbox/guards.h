@@ -15,6 +15,10 @@
  * and datagrams that are not finished are charged to nobody, some 200 kB for each socket, 400 kB
  * if it asks for that.
  *
+ * Folders: overlayfs makes a list of whatever a folder of /app has for who reads it, and keeps it
+ * for as long as the reader has the folder open; another one for whoever comes after a change. They
+ * are charged to nobody.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -43,6 +47,15 @@ typedef enum GuardPin {
         PIN_SOCKETS_NETLINK,
         PIN_SOCKETS_OPTION,
         PIN_SOCKETS_SENT,
+        PIN_FOLDERS_READING, /* a map, which goes on as those of sockets do */
+        PIN_FOLDERS_HELD,    /* the same */
+        PIN_FOLDERS_SIZES,   /* the same */
+        PIN_FOLDERS_SUMS,    /* the same */
+        PIN_FOLDERS_FREED,
+        PIN_FOLDERS_ENDED, /* a call that reads a folder returns */
+        PIN_FOLDERS_OPENED,
+        PIN_FOLDERS_ASKED,
+        PIN_FOLDERS_BEGUN,
         _PIN_MAX,
 } GuardPin;
 

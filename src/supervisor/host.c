@@ -296,6 +296,11 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "no dyno fills the host's memory with what waits in its sockets",
                          "a dyno can fill the host's memory with what waits in its sockets",
                          "Boot with bpf added to the kernel's option lsm="},
+                [GUARD_FOLDERS] =
+                        {"folders",
+                         "no dyno fills the host's memory with folders that it reads",
+                         "a dyno can fill the host's memory with folders that it reads",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
         bool quiet = guard == GUARD_MODULES &&

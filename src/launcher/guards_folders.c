@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Counts the lists of folders that overlayfs keeps for each dyno. Whoever reads a folder that slug
+ * and dyno both have makes the kernel read it from both and keep what it found, some eight times
+ * what the names take on the disk, until the folder is closed (fs/overlayfs/readdir.c). Readers
+ * share a list, but who comes after a change gets one of his own: a dyno of 512 MB has the host
+ * keep gigabytes, of which it is charged for nothing.
+ *
+ * A thread that is in iterate_dir() for a folder of an overlay has an entry by its id, as long
+ * as it is there. What is opened meanwhile are the folders that the list is made of: their sizes
+ * go to the dyno's sum before they are read, or the opening is refused, and with it the reading.
+ * A call that opened nothing and read nothing got a list of others, and counts for the same, so
+ * that it is asked before whether there may be one more. Where
+ * slug and dyno are not both there the kernel passes what it reads straight on and keeps nothing.
+ */
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "launcher/guards.h"
+
+/*
+ * Of a dyno, in bytes of folders on the disk: one that has 100,000 files can be read, and the
+ * host's memory keeps some 32 MB. Each list counts for 64 kB besides: no program has more than 64
+ * folders of the slug that it changed open, and is reading them.
+ */
+#define BYTES_MAX (4 * 1024 * 1024)
+#define LISTS_MAX 64
+#define LIST_WEIGHT (BYTES_MAX / LISTS_MAX)
+/* Of a list that others made, if nobody remembers how long it is. */
+#define BYTES_UNKNOWN (BYTES_MAX / 8)
+
+/* Threads that read a folder of an overlay in the same moment, more than a host has. */
+#define READING_MAX 65536
+/* Folders whose size is remembered, of a dyno; each processor sets 128 aside. */
+#define SIZES_MAX 16
+
+/* By the thread's id. */
+typedef struct Reading {
+        uint64_t file; /* its address */
+        uint64_t dyno; /* id of the cgroup */
+        uint64_t bytes;
+        uint64_t passed; /* nothing is kept: another folder is read for it, or it is refused */
+} Reading;
+
+/* By the file's address. */
+typedef struct Held {
+        uint64_t bytes;
+        uint64_t dyno;
+} Held;
+
+/* Offsets in the kernel's own types, in bytes. */
+typedef struct Fields {
+        int file_inode, inode_mode, inode_size, inode_super, super_magic;
+} Fields;
+
+typedef struct Maps {
+        int dynos_fd;   /* the cgroup of all */
+        int reading_fd; /* thread -> Reading */
+        int held_fd;    /* struct file -> Held */
+        int sizes_fd;   /* struct inode -> bytes of the list made last */
+        int sums_fd;    /* id of a dyno's cgroup -> int64_t */
+} Maps;
+
+#define READING(field) ((int)offsetof(Reading, field))
+#define HELD(field) ((int)offsetof(Held, field))
+
+enum {
+        STACK_THREAD = -8,
+        STACK_DYNO = -16,
+        STACK_SUM = -24,
+        STACK_FILE = -32,
+        STACK_INODE = -40,
+        STACK_HELD = -40 - (int)sizeof(Held),
+        STACK_READING = STACK_HELD - (int)sizeof(Reading),
+};
+
+enum {
+        LABEL_OUT = BPF_LABEL_FIRST,
+        LABEL_OVERLAY,
+        LABEL_HAS_SUM,
+        LABEL_COUNTED_BEFORE,
+        LABEL_REFUSE,
+        LABEL_OF_OTHERS,
+        LABEL_NEW,
+        LABEL_KNOWN,
+};
+
+static int find_fields(Fields *ret) {
+        struct btf *btf = btf__load_vmlinux_btf();
+
+        if (!btf)
+                return -ENOENT;
+        *ret = (Fields){
+                .file_inode = guard_field(btf, "file", "f_inode"),
+                .inode_mode = guard_field(btf, "inode", "i_mode"),
+                .inode_size = guard_field(btf, "inode", "i_size"),
+                .inode_super = guard_field(btf, "inode", "i_sb"),
+                .super_magic = guard_field(btf, "super_block", "s_magic"),
+        };
+        btf__free(btf);
+        return ret->file_inode < 0 || ret->inode_mode < 0 || ret->inode_size < 0 ||
+                               ret->inode_super < 0 || ret->super_magic < 0
+                       ? -ENOENT
+                       : 0;
+}
+
+/* r0 = the thread's Reading; out, if it reads no folder of an overlay. */
+static void look_up_reading(Assembler *a, const Maps *maps) {
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+        look_up(a, maps->reading_fd, STACK_THREAD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+}
+
+/* Register @bytes is added to the sum of the dyno at STACK_DYNO. Out, if it is gone. */
+static void add_to_sum(Assembler *a, const Maps *maps, uint8_t bytes) {
+        look_up(a, maps->sums_fd, STACK_DYNO);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        add_atomically(a, BPF_REG_0, 0, bytes);
+}
+
+static void hold(Assembler *a, const Maps *maps, uint8_t bytes) {
+        store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(bytes), bytes);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_DYNO);
+        store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(dyno), BPF_REG_1);
+        add_new(a, maps->held_fd, STACK_FILE, STACK_HELD);
+}
+
+/* iterate_dir(file, context) begins. */
+static void begun(Assembler *a, const Maps *maps, const Fields *fields) {
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_6, fields->file_inode);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, fields->inode_super);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, fields->super_magic);
+        jump_if(a, BPF_JEQ, BPF_REG_7, OVERLAYFS_SUPER_MAGIC, LABEL_OVERLAY);
+        look_up_reading(a, maps);
+        store_value(a, BPF_DW, BPF_REG_0, READING(passed), 1);
+        jump(a, LABEL_OUT);
+        place(a, LABEL_OVERLAY);
+        guard_only_dynos(a, maps->dynos_fd, LABEL_OUT);
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(dyno), BPF_REG_0);
+        store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(file), BPF_REG_6);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_READING + READING(bytes), 0);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_READING + READING(passed), 0);
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+        put(a, maps->reading_fd, STACK_THREAD, STACK_READING);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* r6 = the file's inode; out, if it is no folder. */
+static void only_folders(Assembler *a, const Fields *fields, uint8_t file) {
+        load(a, BPF_DW, BPF_REG_6, file, fields->file_inode);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_6, fields->inode_mode);
+        alu(a, BPF_AND, BPF_REG_0, S_IFMT);
+        jump_if(a, BPF_JNE, BPF_REG_0, S_IFDIR, LABEL_OUT);
+}
+
+/* r0 = the dyno's sum, r7 = the thread's Reading; to LABEL_REFUSE, if it has its share. */
+static void refuse_beyond(Assembler *a, const Maps *maps) {
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        guard_find_sum(a, maps->sums_fd, STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        jump_if(a, BPF_JSGE, BPF_REG_1, BYTES_MAX, LABEL_REFUSE);
+}
+
+static void refuse(Assembler *a) {
+        place(a, LABEL_REFUSE);
+        store_value(a, BPF_DW, BPF_REG_7, READING(passed), 1);
+        leave(a, -ENOMEM);
+}
+
+/* file_permission(file, mask), of a folder within iterate_dir() alone: for the lists of others. */
+static void asked(Assembler *a, const Maps *maps, const Fields *fields) {
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
+        only_folders(a, fields, BPF_REG_8);
+        look_up_reading(a, maps);
+        move(a, BPF_REG_7, BPF_REG_0);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(file));
+        jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_8, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_8);
+        look_up(a, maps->held_fd, STACK_FILE);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        refuse_beyond(a, maps);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+        refuse(a);
+}
+
+/* file_open(file): by whoever reads a folder of an overlay, it is one that the list is made of. */
+static void opened(Assembler *a, const Maps *maps, const Fields *fields) {
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
+        only_folders(a, fields, BPF_REG_8);
+        look_up_reading(a, maps);
+        move(a, BPF_REG_7, BPF_REG_0);
+        refuse_beyond(a, maps);
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_6, fields->inode_size);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(bytes));
+        jump_if(a, BPF_JNE, BPF_REG_1, 0, LABEL_COUNTED_BEFORE);
+        alu(a, BPF_ADD, BPF_REG_8, LIST_WEIGHT);
+        place(a, LABEL_COUNTED_BEFORE);
+        alu(a, BPF_AND, BPF_REG_8, INT32_MAX); /* nothing that a sum could be turned with */
+        add_atomically(a, BPF_REG_0, 0, BPF_REG_8);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, BPF_REG_8, 0, 0);
+        store(a, BPF_DW, BPF_REG_7, READING(bytes), BPF_REG_1);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+        refuse(a);
+}
+
+/* A list was made: r8 bytes, which the sum has. That which the file had before is gone. */
+static void hold_own(Assembler *a, const Maps *maps) {
+        store(a, BPF_DW, BPF_REG_10, STACK_SUM, BPF_REG_8);
+        put(a, maps->sizes_fd, STACK_INODE, STACK_SUM);
+        look_up(a, maps->held_fd, STACK_FILE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NEW);
+        exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_8);
+        emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_8, 0, 0, 0);
+        add_to_sum(a, maps, BPF_REG_8);
+        jump(a, LABEL_OUT);
+        place(a, LABEL_NEW);
+        hold(a, maps, BPF_REG_8);
+        jump(a, LABEL_OUT);
+}
+
+/* Nothing was read: it is the list that somebody made last, or what the file has already. */
+static void hold_shared(Assembler *a, const Maps *maps) {
+        look_up(a, maps->held_fd, STACK_FILE);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        set(a, BPF_REG_8, BYTES_UNKNOWN);
+        look_up(a, maps->sizes_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_KNOWN);
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_0, 0);
+        place(a, LABEL_KNOWN);
+        hold(a, maps, BPF_REG_8);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        add_to_sum(a, maps, BPF_REG_8);
+}
+
+/* iterate_dir(file, context) returns. */
+static void ended(Assembler *a, const Maps *maps, const Fields *fields) {
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_1, 2 * sizeof(uint64_t)); /* what it returns */
+        look_up_reading(a, maps);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, READING(file));
+        jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_6, LABEL_OUT);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, READING(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_0, READING(bytes));
+        load(a, BPF_DW, BPF_REG_9, BPF_REG_0, READING(passed));
+        store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_6);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_6, fields->file_inode);
+        store(a, BPF_DW, BPF_REG_10, STACK_INODE, BPF_REG_1);
+        take_out(a, maps->reading_fd, STACK_THREAD);
+        jump_if(a, BPF_JEQ, BPF_REG_8, 0, LABEL_OF_OTHERS);
+        hold_own(a, maps);
+        place(a, LABEL_OF_OTHERS);
+        jump_if(a, BPF_JNE, BPF_REG_9, 0, LABEL_OUT);
+        jump_if_word(a, BPF_JEQ, BPF_REG_7, (uint32_t)-ENOENT, LABEL_OUT); /* it was removed */
+        hold_shared(a, maps);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* file_free_security(file) */
+static void freed(Assembler *a, const Maps *maps, const Fields *fields) {
+        (void)fields;
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_6);
+        look_up(a, maps->held_fd, STACK_FILE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_0, HELD(bytes));
+        emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_6, 0, 0, 0);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        take_out(a, maps->held_fd, STACK_FILE);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        add_to_sum(a, maps, BPF_REG_6);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+static int install(const char *instance, const Maps *maps, const Fields *fields) {
+        /* From the end on: nothing is left counted, and what is begun has an end. */
+        static const struct {
+                GuardProgram program;
+                void (*write)(Assembler *a, const Maps *maps, const Fields *fields);
+        } programs[] = {
+                {{PIN_FOLDERS_FREED, "dynod_dir_free", "file_free_security", GUARD_ASKED}, freed},
+                {{PIN_FOLDERS_ENDED, "dynod_dir_end", "iterate_dir", GUARD_AFTER}, ended},
+                {{PIN_FOLDERS_OPENED, "dynod_dir_open", "file_open", GUARD_ASKED}, opened},
+                {{PIN_FOLDERS_ASKED, "dynod_dir_ask", "file_permission", GUARD_ASKED}, asked},
+                {{PIN_FOLDERS_BEGUN, "dynod_dir_begin", "iterate_dir", GUARD_BEFORE}, begun},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+                Assembler code = {.n = 0};
+                int r;
+
+                programs[i].write(&code, maps, fields);
+                r = guard_install(&programs[i].program, &code, instance);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) {
+        const GuardMap reading = {
+                .name = "dynod_dir_read",
+                .type = BPF_MAP_TYPE_HASH,
+                .flags = BPF_F_NO_PREALLOC,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(Reading),
+                .entries = READING_MAX,
+        };
+        const GuardMap held = {
+                .name = "dynod_dir_held",
+                .type = BPF_MAP_TYPE_HASH,
+                .flags = BPF_F_NO_PREALLOC,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(Held),
+                .entries = 2 * LISTS_MAX * max_dynos, /* it is never full: what races past */
+        };
+        const GuardMap sizes = {
+                .name = "dynod_dir_sizes",
+                .type = BPF_MAP_TYPE_LRU_HASH,
+                .key_size = sizeof(uint64_t),
+                .value_size = sizeof(uint64_t),
+                .entries = SIZES_MAX * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
+        };
+        const GuardMap sums = guard_sums("dynod_dir_sums", max_dynos);
+        _cleanup_close_ int reading_fd = -EBADF, held_fd = -EBADF, sizes_fd = -EBADF,
+                            sums_fd = -EBADF;
+        Fields fields;
+        int r;
+
+        r = find_fields(&fields);
+        if (r < 0)
+                return r;
+        reading_fd = guard_pinned_map(&reading, instance, PIN_FOLDERS_READING);
+        if (reading_fd < 0)
+                return reading_fd;
+        held_fd = guard_pinned_map(&held, instance, PIN_FOLDERS_HELD);
+        if (held_fd < 0)
+                return held_fd;
+        sizes_fd = guard_pinned_map(&sizes, instance, PIN_FOLDERS_SIZES);
+        if (sizes_fd < 0)
+                return sizes_fd;
+        sums_fd = guard_pinned_map(&sums, instance, PIN_FOLDERS_SUMS);
+        if (sums_fd < 0)
+                return sums_fd;
+        return install(
+                instance,
+                &(Maps){
+                        .dynos_fd = dynos_fd,
+                        .reading_fd = reading_fd,
+                        .held_fd = held_fd,
+                        .sizes_fd = sizes_fd,
+                        .sums_fd = sums_fd,
+                },
+                &fields);
+}
