@@ -65,6 +65,7 @@ enum {
         IP_SIZE = 20,
         IP_PLAIN = 0x45, /* version 4, and nothing behind these 20 bytes */
         IP_FRAGMENT = STACK_IP + 6,
+        IP_TIME_TO_LIVE = STACK_IP + 8,
         IP_PROTOCOL = STACK_IP + 9,
         IP_SOURCE = STACK_IP + 12,
         IP_DESTINATION = STACK_IP + 16,
@@ -121,6 +122,15 @@ static void refuse_fragments(Assembler *a) {
         load(a, BPF_H, BPF_REG_0, BPF_REG_10, IP_FRAGMENT);
         alu(a, BPF_AND, BPF_REG_0, htons(0x3fff)); /* more fragments, or an offset */
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+}
+
+/*
+ * A router tells the sender what went no further. The host tells that a thousand times a second,
+ * whoever it is (icmp_msgs_per_sec); after a dyno's packets it could tell nobody else anything.
+ */
+static void refuse_short_lived(Assembler *a) {
+        load(a, BPF_B, BPF_REG_0, BPF_REG_10, IP_TIME_TO_LIVE);
+        jump_if(a, BPF_JLE, BPF_REG_0, 1, LABEL_DROP);
 }
 
 /* The first @size bytes behind the IP header. */
@@ -299,6 +309,7 @@ static void assemble_ingress(
         size_t n) {
         begin(a, maps->map_fd);
         refuse_fragments(a);
+        refuse_short_lived(a);
         refuse_unspoken(a);
         check_addresses(a, resolvers, n);
         look_up_route(a);

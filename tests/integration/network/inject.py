@@ -183,6 +183,12 @@ for name, kind in (("loose", 0x83), ("strict", 0x89)):
                   options=struct.pack("!BBB4sB", kind, 7, 4, socket.inet_aton(c[whither]), 0))))
 
 
+# ---- about which the host would have to tell the sender something ----
+
+for ttl in (0, 1):
+    frame(REFUSED, f"time to live {ttl}")(lambda c, ttl=ttl: ip_udp(c, c["dyno"], c["outside"], ttl=ttl))
+
+
 # ---- not IPv4, or not quite ----
 
 for name, kind in (("rarp", 0x8035), ("wake on lan", 0x0842), ("mpls", 0x8847), ("mpls multicast", 0x8848),

@@ -243,6 +243,37 @@ def test_a_forged_source_address_does_not_leave(net, layers):
         expect(layers, dyno.ask("udp", OUTSIDE, PORT, "198.51.100.99"))
 
 
+# One datagram that may go no further than to the next router, which is the host.
+SHORT_LIVED = """
+import socket, sys
+kind = socket.SOCK_DGRAM if sys.argv[1] == "udp" else socket.SOCK_STREAM
+s = socket.socket(socket.AF_INET, kind)
+s.setsockopt(socket.SOL_IP, socket.IP_TTL, 1)
+s.setblocking(False)
+s.connect_ex((sys.argv[2], 7004))
+if kind == socket.SOCK_DGRAM:
+    s.send(b"x")
+"""
+
+
+@pytest.mark.two_kernels
+@pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_the_host_tells_nobody_that_a_packet_lived_too_short(net, proto, layers):
+    """It says so a thousand times a second to all there are, and no more to its own peers then."""
+    dyno = net.driver.create(0)
+    take_away(net, layers)
+    if layers == "tc":
+        net.rule_off()  # its drop would be taken for the filter's
+
+    def told():
+        names, values = (line.split() for line in net.host.run("grep ^Icmp: /proc/net/snmp").splitlines())
+        return int(dict(zip(names, values))["OutTimeExcds"])
+    before = told()
+    dyno.run(f"{sys.executable} -c '{SHORT_LIVED}' {proto} {OUTSIDE}")
+    expect(layers, "ok" if told() > before else "nothing")
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 def test_there_is_no_ipv6(net, layers):
     dyno = net.driver.create(0)
