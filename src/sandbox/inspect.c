@@ -23,6 +23,7 @@
 #include "sandbox/inspect.h"
 #include "sandbox/inspect_parse.h"
 #include "sandbox/limits.h"
+#include "sandbox/namespaces.h"
 #include "sandbox/rootfs_plan.h"
 
 #define NET_DEV_SIZE 4096 /* bytes of /proc/PID/net/dev; two headers and a line per link */
@@ -89,7 +90,8 @@ static int check_user(const Inspection *in, LaunchLayerReport *out) {
         uint32_t stack_root = in->host->config->uid_base + CONFIG_UID_STACK_ROOT;
         uid_t uid = in->expect->uid;
         const uint32_t ranges[][3] = {{0, stack_root, 1}, {SANDBOX_DYNO_UID, uid, 1}};
-        char uid_map[512], gid_map[512], setgroups[16];
+        const uint32_t projects[][3] = {{USERNS_PROJECT, USERNS_PROJECT, 1}};
+        char uid_map[512], gid_map[512], projid_map[512], setgroups[16];
 
         for (size_t i = 0; i < 4; i++)
                 if (in->status.uid[i] != uid || in->status.gid[i] != uid)
@@ -106,11 +108,14 @@ static int check_user(const Inspection *in, LaunchLayerReport *out) {
 
         if (read_text_at(in->proc_fd, "uid_map", uid_map, sizeof(uid_map)) < 0 ||
             read_text_at(in->proc_fd, "gid_map", gid_map, sizeof(gid_map)) < 0 ||
+            read_text_at(in->proc_fd, "projid_map", projid_map, sizeof(projid_map)) < 0 ||
             read_text_at(in->proc_fd, "setgroups", setgroups, sizeof(setgroups)) < 0)
                 return report(out, VERDICT_FAILED, "the mapping cannot be read");
         if (!id_map_is(uid_map, ranges, ARRAY_SIZE(ranges)) ||
             !id_map_is(gid_map, ranges, ARRAY_SIZE(ranges)))
                 return report(out, VERDICT_FAILED, "maps other ids than its own and the stack's");
+        if (!id_map_is(projid_map, projects, ARRAY_SIZE(projects)))
+                return report(out, VERDICT_FAILED, "maps projects of quotas");
         if (strcmp(setgroups, "deny\n") != 0)
                 return report(out, VERDICT_FAILED, "setgroups is not denied");
 

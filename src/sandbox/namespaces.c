@@ -92,6 +92,7 @@ static int write_map(int proc_fd, const char *file, const IdRange *map, size_t n
 
 /* Maps the namespace of @pid, which waits, and opens it. */
 static int map_and_open(pid_t pid, const IdRange *map, size_t n_map) {
+        const IdRange projects = {.inside = USERNS_PROJECT, .outside = USERNS_PROJECT, .count = 1};
         _cleanup_close_ int proc_fd = -EBADF;
         char path[32];
         int r, fd;
@@ -107,6 +108,8 @@ static int map_and_open(pid_t pid, const IdRange *map, size_t n_map) {
                 r = write_map(proc_fd, "uid_map", map, n_map);
         if (r == 0)
                 r = write_map(proc_fd, "gid_map", map, n_map);
+        if (r == 0)
+                r = write_map(proc_fd, "projid_map", &projects, 1);
         if (r < 0)
                 return r;
 

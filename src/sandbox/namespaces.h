@@ -22,6 +22,12 @@ typedef struct IdRange {
         uint32_t count;
 } IdRange;
 
+/*
+ * The kernel lets anybody in a user namespace say once which projects of the host are in it, and
+ * takes no empty list. A project that no file has.
+ */
+#define USERNS_PROJECT UINT32_C(0xfffffffe)
+
 /**
  * userns_create() - make a user namespace
  * @owner:   uid and gid that shall own it
@@ -29,7 +35,8 @@ typedef struct IdRange {
  * @n_map:   how many ranges, at most 4
  * @ret_fd:  the namespace, owned by the caller
  *
- * setgroups(2) is denied in it, and no namespace of any kind can be made in it. Needs CAP_SETUID and CAP_SETGID for becoming @owner and
+ * setgroups(2) is denied in it, no project of a quota but USERNS_PROJECT is in it, and no
+ * namespace of any kind can be made in it. Needs CAP_SETUID and CAP_SETGID for becoming @owner and
  * for mapping ids that are not ours, CAP_SYS_ADMIN where user namespaces are not for
  * everybody, CAP_SYS_PTRACE to open the namespace of a process of another user.
  *

@@ -213,6 +213,13 @@ static int allow_setgroups(void) {
         return attempt_write("/proc/self/setgroups", "allow");
 }
 
+/* Once for a user namespace, by anybody in it, and without a capability. */
+static int project_map(void) {
+        if (escape_is_control && unshare(CLONE_NEWUSER) < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_write("/proc/self/projid_map", "0 0 4294967295");
+}
+
 static int login_uid(void) {
         return attempt_write("/proc/self/loginuid", "1");
 }
@@ -416,6 +423,14 @@ const Attempt attempts_proc[] = {
                 .error = EACCES,
                 .control = CONTROL_ROOT,
                 .run = allow_setgroups,
+        },
+        {
+                .name = "proc/project-map",
+                .tries = "have the projects of every quota of the host as its own",
+                .stopped_by = "kernel",
+                .error = EPERM,
+                .control = CONTROL_ROOT,
+                .run = project_map,
         },
         {
                 .name = "proc/login-uid",

@@ -261,6 +261,7 @@ static void say_facts(void) {
         say_file("status", "/proc/self/status");
         say_file("uid_map", "/proc/self/uid_map");
         say_file("gid_map", "/proc/self/gid_map");
+        say_file("projid_map", "/proc/self/projid_map");
         say_file("setgroups", "/proc/self/setgroups");
         say_file("cgroup", "/proc/self/cgroup");
         say_file("mountinfo", "/proc/self/mountinfo");

@@ -60,6 +60,7 @@ def test_user_namespace(facts):
     wanted = [["0", str(UID_BASE), "1"], ["10000", str(DYNO), "1"]]
     assert [line.split() for line in facts["uid_map"].strip("|").split("|")] == wanted
     assert [line.split() for line in facts["gid_map"].strip("|").split("|")] == wanted
+    assert facts["projid_map"].split() == ["4294967294", "4294967294", "1|"]
     assert facts["setgroups"] == "deny|"
     assert status_of(facts)["Groups"].strip() == ""
     assert facts["setuid_0"] == "EPERM"
@@ -192,7 +193,7 @@ def test_exec_is_confined_alike(lab, facts):
     # More processes than the app may have, so that one at its limit can be looked into.
     more = re.sub(r"(Max processes +)256( +)256", r"\g<1>321\g<2>321", facts["limits"])
     facts = facts | {"limits": more}
-    for name in ("ids", "cwd", "securebits", "uid_map", "gid_map", "setgroups", "limits", "fds",
+    for name in ("ids", "cwd", "securebits", "uid_map", "gid_map", "projid_map", "setgroups", "limits", "fds",
                  "write_root", "mount", "clone3", "clone_newuser", "unknown_call", "umask"):
         assert told[name] == facts[name], name
     inside, alone = status_of(told), status_of(facts)
