@@ -145,8 +145,8 @@ static void netlink(Assembler *a, const Maps *maps, const Fields *fields) {
 }
 
 /*
- * socket_setsockopt(sock, level, optname): copies of what is sent, and waiting with it. Errors are
- * not kept for anybody: seccomp-dyno.policy.
+ * socket_setsockopt(sock, level, optname): copies of what is sent, word that it was, and waiting
+ * with it. Errors are not kept for anybody: seccomp-dyno.policy.
  */
 static void option(Assembler *a, const Maps *maps, const Fields *fields) {
         static const struct {
@@ -155,7 +155,9 @@ static void option(Assembler *a, const Maps *maps, const Fields *fields) {
                 {SOL_SOCKET, SO_TIMESTAMPING_OLD},
                 {SOL_SOCKET, SO_TIMESTAMPING_NEW},
                 {SOL_SOCKET, SO_TXTIME},
+                {SOL_SOCKET, SO_ZEROCOPY},
                 {IPPROTO_UDP, UDP_CORK},
+                {IPPROTO_UDPLITE, UDP_CORK}, /* the same sockets */
         };
 
         load_argument(a, BPF_REG_6, 0);

@@ -18,19 +18,24 @@ MOST = 512
 COMMON = """
 import array, errno, os, signal, socket, struct, sys
 IP_RECVERR, IPV6_RECVERR, UDP_CORK, SO_TIMESTAMPING, MSG_MORE = 11, 25, 1, 37, 0x8000
+SO_ZEROCOPY, SO_TXTIME = 60, 61
 def udp(family=socket.AF_INET):
     return socket.socket(family, socket.SOCK_DGRAM)
 def netlink(held):
     held.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
 def copies(held):
-    held.append(udp()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
-def copies_tcp(held):
-    held.append(socket.socket()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+    held.append(udp()); held[-1].setsockopt(socket.SOL_SOCKET, SO_TXTIME, struct.pack("iI", 1, 0))
+def word(held):
+    held.append(udp()); held[-1].setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
+def word_tcp(held):
+    held.append(socket.socket()); held[-1].setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
 def copy_of_one(held):
     held.append(udp())
     held[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("I", 2))], 0, ("127.0.0.1", 9))
 def cork(held):
     held.append(udp()); held[-1].setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+def cork_by_udp_lite(held):
+    held.append(udp()); held[-1].setsockopt(socket.IPPROTO_UDPLITE, UDP_CORK, 1)
 def unfinished(held):
     held.append(udp()); held[-1].sendto(bytes(60000), MSG_MORE, ("127.0.0.1", 9))
 def listener(held):
@@ -75,7 +80,7 @@ def connect(server, most):
     return clients
 """
 
-WAYS = ["netlink", "copies", "copies_tcp", "copy_of_one", "cork", "unfinished", "listener"]
+WAYS = ["netlink", "copies", "word", "word_tcp", "copy_of_one", "cork", "cork_by_udp_lite", "unfinished", "listener"]
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ for n in range(100):
 for s in held:
     if s.family == socket.AF_INET:
         s.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
-        s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+        s.setsockopt(socket.SOL_SOCKET, SO_ZEROCOPY, 1)
 print(fill(listener)[0])
 """).split() == [str(MOST - 300)]
 
