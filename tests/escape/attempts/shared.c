@@ -7,9 +7,12 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -18,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "escape.h"
@@ -28,7 +32,11 @@
 #define ACL_ENTRIES 1024   /* 8 kB that are memory of no cgroup; the call takes eight times that */
 #define CALL_CACHESTAT 451 /* Linux 6.5, on every architecture */
 #define UDP_ENCAP_OPTION 100
+#define UDP_GRO_OPTION 104
 #define UDP_ENCAP_IPSEC 2
+#define IPV6_PACKET_OPTIONS 6      /* IPV6_2292PKTOPTIONS */
+#define OPTIONS_SIZE 16384         /* below what one socket may have, net.core.optmem_max */
+#define SEGMENTS 4                 /* routing by segments, RFC 8754 */
 #define PIDFD_NETWORK _IO(0xff, 4) /* PIDFD_GET_NET_NAMESPACE, Linux 6.11 */
 
 /* ---- the page cache ---- */
@@ -255,12 +263,113 @@ static int urgent_by_sendmmsg(void) {
         return send_urgent(by_sendmmsg);
 }
 
-static int ipsec_in_udp(void) {
-        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), type = UDP_ENCAP_IPSEC;
+static int
+set_option(int family, int type, int level, int option, const void *value, socklen_t size) {
+        int fd = socket(family, type | SOCK_CLOEXEC, 0), r;
 
         if (fd < 0)
                 return ATTEMPT_BROKEN;
-        return attempt_result(setsockopt(fd, IPPROTO_UDP, UDP_ENCAP_OPTION, &type, sizeof(type)));
+        r = attempt_result(setsockopt(fd, level, option, value, size));
+        (void)close(fd);
+        return r;
+}
+
+static int set_number(int type, int level, int option, int value) {
+        return set_option(AF_INET, type, level, option, &value, sizeof(value));
+}
+
+static int ipsec_in_udp(void) {
+        return set_number(SOCK_DGRAM, IPPROTO_UDP, UDP_ENCAP_OPTION, UDP_ENCAP_IPSEC);
+}
+
+/* UDP takes its options by the level of UDP-Lite as well. */
+static int ipsec_in_udp_lite(void) {
+        return set_number(SOCK_DGRAM, IPPROTO_UDPLITE, UDP_ENCAP_OPTION, UDP_ENCAP_IPSEC);
+}
+
+/* ---- memory of sockets that no cgroup is charged for: as much as net.core.optmem_max each ---- */
+
+static int keep_key(int option, int flags) {
+        struct tcp_md5sig key = {
+                .tcpm_flags = (uint8_t)flags, .tcpm_prefixlen = 32, .tcpm_keylen = 1};
+        struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+        memcpy(&key.tcpm_addr, &peer, sizeof(peer));
+        return set_option(AF_INET, SOCK_STREAM, IPPROTO_TCP, option, &key, sizeof(key));
+}
+
+static int keep_keys(void) {
+        return keep_key(TCP_MD5SIG, 0);
+}
+
+static int keep_keys_of_networks(void) {
+        return keep_key(TCP_MD5SIG_EXT, TCP_MD5SIG_FLAG_PREFIX);
+}
+
+/* One that no protocol knows, and that is kept with all behind it. */
+static int keep_options(void) {
+        static union {
+                struct cmsghdr first;
+                char bytes[OPTIONS_SIZE];
+        } options = {.first = {.cmsg_len = OPTIONS_SIZE, .cmsg_level = 0xffff}};
+
+        return set_option(
+                AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_PACKET_OPTIONS, &options, sizeof(options));
+}
+
+/* By way of one segment, and up to 2 kB of them. */
+static int keep_route(void) {
+        static const uint8_t header[24] = {IPPROTO_NONE, 2, SEGMENTS};
+
+        return set_option(AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_RTHDR, header, sizeof(header));
+}
+
+/* ---- switches of the kernel: with the first socket and the last one its text is changed ---- */
+
+/* The one socket's own switch says whether it did. */
+static int stamp(int option) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, r;
+        socklen_t size = sizeof(on);
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(setsockopt(fd, SOL_SOCKET, option, &on, sizeof(on)));
+        if (r == 0)
+                r = attempt_result(getsockopt(fd, SOL_SOCKET, option, &on, &size));
+        (void)close(fd);
+        return r == 0 && !on ? ATTEMPT_NOTHING : r;
+}
+
+static int stamp_by_time(void) {
+        return stamp(SO_TIMESTAMP);
+}
+
+static int stamp_by_newer(void) {
+        return stamp(SO_TIMESTAMPNS_NEW);
+}
+
+static int stamp_by_all(void) {
+        return set_number(SOCK_DGRAM, SOL_SOCKET, SO_TIMESTAMPING, 1 << 3); /* _RX_SOFTWARE */
+}
+
+/* Who asks for the last packet's time has it measured from then on; there was none yet. */
+static int stamp_by_asking(void) {
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+        struct timespec ts;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(ioctl(fd, SIOCGSTAMPNS_NEW, &ts));
+        (void)close(fd);
+        return r == -ENOENT ? 0 : r;
+}
+
+static int collect_datagrams(void) {
+        return set_number(SOCK_DGRAM, IPPROTO_UDP, UDP_GRO_OPTION, 1);
+}
+
+static int collect_by_udp_lite(void) {
+        return set_number(SOCK_DGRAM, IPPROTO_UDPLITE, UDP_GRO_OPTION, 1);
 }
 
 /* ---- counters and lists of the whole host ---- */
@@ -405,6 +514,72 @@ const Attempt attempts_shared[] = {
                 ENOPROTOOPT,
                 CONTROL_USER | CONTROL_VM,
                 ipsec_in_udp),
+        ATTEMPT("ipsec-by-udp-lite",
+                "the same by the level of another protocol",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER | CONTROL_VM,
+                ipsec_in_udp_lite),
+        ATTEMPT("tcp-keys",
+                "fill memory that no cgroup counts with keys of connections",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                keep_keys),
+        ATTEMPT("tcp-keys-of-networks",
+                "the same by the newer option",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                keep_keys_of_networks),
+        ATTEMPT("packet-options",
+                "the same by options of IPv6, eight times what is counted",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                keep_options),
+        ATTEMPT("routing-header",
+                "the same by a route in each packet",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                keep_route),
+        ATTEMPT("timestamps",
+                "have the kernel's text changed on all processors, again and again",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                stamp_by_time),
+        ATTEMPT("timestamps-newer",
+                "the same by the newest option",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                stamp_by_newer),
+        ATTEMPT("timestamps-of-all",
+                "the same by the option for all kinds",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                stamp_by_all),
+        ATTEMPT("timestamp-of-last",
+                "the same by asking for one",
+                "seccomp",
+                ENOTTY,
+                CONTROL_USER,
+                stamp_by_asking),
+        ATTEMPT("gro",
+                "the same by datagrams that are collected",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                collect_datagrams),
+        ATTEMPT("gro-by-udp-lite",
+                "the same by the level of another protocol",
+                "seccomp",
+                ENOPROTOOPT,
+                CONTROL_USER,
+                collect_by_udp_lite),
         ATTEMPT("locks",
                 "read locks of others, and write for them to read",
                 "masks apparmor",
