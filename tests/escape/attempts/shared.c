@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/seccomp.h>
@@ -31,6 +32,9 @@
 #endif
 #define ACL_ENTRIES 1024   /* 8 kB that are memory of no cgroup; the call takes eight times that */
 #define CALL_CACHESTAT 451 /* Linux 6.5, on every architecture */
+#define CALL_FUTEX_WAITV 449
+#define ADVICE_COLLAPSE 25
+#define HUGE_PAGE (2UL << 20)
 #define UDP_ENCAP_OPTION 100
 #define UDP_GRO_OPTION 104
 #define UDP_ENCAP_IPSEC 2
@@ -153,6 +157,32 @@ static int filter_by_seccomp(void) {
 static int filter_by_prctl(void) {
         (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         return attempt_result(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0));
+}
+
+/* ---- what every processor of the host does at once ---- */
+
+/* The lists of new pages that each of them keeps are emptied before pages are looked at. */
+static int collapse(void) {
+        char *p = mmap(
+                NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        int r;
+
+        if (p == MAP_FAILED)
+                return ATTEMPT_BROKEN;
+        memset(p, 1, 2 * HUGE_PAGE);
+        r = attempt_result(madvise(p, 2 * HUGE_PAGE, ADVICE_COLLAPSE));
+        return r == -ENOMEM || r == -EAGAIN ? 0 : r; /* after that */
+}
+
+/* A thread is in the lists of waiters that all of the host share as often as it likes. */
+static int wait_often(void) {
+        static uint32_t word;
+        const struct futex_waitv waiter = {.uaddr = (uintptr_t)&word, .flags = FUTEX_32};
+        const struct timespec past = {.tv_sec = 0};
+        int r;
+
+        r = attempt_result(syscall(CALL_FUTEX_WAITV, &waiter, 1, 0, &past, CLOCK_MONOTONIC));
+        return r == -ETIMEDOUT ? 0 : r;
 }
 
 /* ---- access control lists ---- */
@@ -478,6 +508,18 @@ const Attempt attempts_shared[] = {
                 CONTROL_USER,
                 merge_range),
         ATTEMPT("merge-all", "the same for a whole process", "seccomp", EINVAL, NEWER, merge_all),
+        ATTEMPT("collapse",
+                "have every processor of the host interrupted for huge pages",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                collapse),
+        ATTEMPT("futex-vector",
+                "make the lists of waiters long that all of the host share",
+                "seccomp",
+                ENOSYS,
+                CONTROL_USER,
+                wait_often),
         ATTEMPT("filter",
                 "fill the host's room for compiled filters by processes",
                 "seccomp",

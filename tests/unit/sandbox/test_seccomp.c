@@ -277,7 +277,7 @@ static void test_options_of_protocols(void **state) {
 }
 
 static void test_advice_about_memory(void **state) {
-        static const unsigned refused[] = {12, 20, 21, 0};
+        static const unsigned refused[] = {12, 20, 21, 25, 0};
 
         (void)state;
         for (unsigned advice = 0; advice < 32; advice++)
