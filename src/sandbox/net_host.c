@@ -17,6 +17,7 @@
 #define SYSCTL_IPV4 "/proc/sys/net/ipv4/conf"
 #define SYSCTL_IPV6 "/proc/sys/net/ipv6/conf"
 #define SYSCTL_PATH_SIZE 80
+#define SYSCTL_ICMP_LIMITED "/proc/sys/net/ipv4/icmp_ratemask" /* kinds, a bit each */
 
 static int
 sysctl_path(char path[SYSCTL_PATH_SIZE], const char *family, const char *link, const char *key) {
@@ -72,6 +73,10 @@ int net_host_disable_ipv6(const char *link) {
                 return r;
 
         return write_text_at(AT_FDCWD, path, "1");
+}
+
+int net_host_count_no_errors(void) {
+        return write_text_at(AT_FDCWD, SYSCTL_ICMP_LIMITED, "0");
 }
 
 typedef struct RouteWalk {

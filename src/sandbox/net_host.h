@@ -49,6 +49,9 @@ bool net_host_has_ipv6(void);
 /* No IPv6 on @link ("default": on links made from now on). The current namespace's. */
 int net_host_disable_ipv6(const char *link) _must_check_;
 
+/* Errors (ICMP) of the current namespace are not for the budget that all have together. */
+int net_host_count_no_errors(void) _must_check_;
+
 /* By which link would a packet of the host to @address leave? 0: by none. */
 int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) _must_check_;
 

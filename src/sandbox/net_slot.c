@@ -28,7 +28,8 @@
 /*
  * Opens a dyno's network namespace (a new one if *@netns_fd is negative) and prepares
  * what can only be done from within: IPv6 stays off on what will be made there, but lo
- * keeps ::1.
+ * keeps ::1. What comes for nobody in there has the dyno's kernel say so, which gets no further
+ * than the link's filter; up to Linux 6.12 it would take from what the host itself may say.
  *
  * Safe because the process is single-threaded and nothing runs between entering and
  * leaving; if it cannot leave, it must not go on as the launcher of other dynos.
@@ -43,6 +44,8 @@ static int open_dyno_side(Net *net, int *netns_fd, NetRtnl **ret) {
         r = net_rtnl_open(&rtnl);
         if (r >= 0 && net->ipv6)
                 r = net_host_disable_ipv6("default");
+        if (r >= 0)
+                r = net_host_count_no_errors();
 
         if (setns(net->host_netns_fd, CLONE_NEWNET) < 0)
                 abort();

@@ -152,6 +152,28 @@ def test_a_closed_app_hears_what_routers_say_of_what_it_may(net):
 
 
 @pytest.mark.two_kernels
+def test_errors_of_a_dyno_are_not_for_the_budget_of_all(net):
+    """What it has sent to it after it closed: its kernel has a burst of 50, which others may need."""
+    dyno = net.driver.create(0)
+    answer = ("import socket\ns = socket.socket(2, 2); s.bind(('0.0.0.0', 7001)); print('ready', flush=True)\n"
+              "input(); _, peer = s.recvfrom(9); print('heard', flush=True)\n"
+              "input(); print(sum(s.sendto(b'x', peer) for _ in range(200)), flush=True)")
+
+    def errors():
+        names, values = (line.split() for line in dyno.run("grep ^Icmp: /proc/net/snmp").splitlines())
+        return int(dict(zip(names, values))["OutDestUnreachs"])
+    for bounded in (False, True):  # the second one is the control
+        if bounded:
+            dyno.run("sysctl -qw net.ipv4.icmp_ratemask=6168")
+        with speaker(net.outside, answer) as peer:
+            dyno.run(f"{sys.executable} -c \"import socket; socket.socket(2, 2).sendto(b'x', ('{OUTSIDE}', 7001))\"")
+            before = errors()
+            assert peer("hear") == "heard"
+            assert peer("answer") == "200"
+            assert (errors() - before > 50) != bounded
+
+
+@pytest.mark.two_kernels
 @pytest.mark.parametrize("change", ["unpublished", "not trusted", "nobody"])
 def test_a_dyno_sends_nothing_more_to_whom_may_not_come_any_more(peers, change):
     peers.driver.ok(f"policy 1 1 publish={PUBLISHED}")
