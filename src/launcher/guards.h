@@ -10,6 +10,9 @@
 #include "sandbox/bpf_code.h"
 #include "sandbox/guards.h"
 
+/* MSG_BATCH in include/linux/socket.h: of one sendmmsg(2), and not the last. */
+#define MESSAGE_OF_MANY 0x40000
+
 typedef enum GuardWhen {
         GUARD_ASKED, /* by the security modules' hook */
         GUARD_BEFORE,

@@ -28,7 +28,7 @@
 typedef struct Fields {
         int socket_sk, socket_type;
         int sk_family;
-        int message_flags, message_control;
+        int message_name, message_flags, message_control;
         int request_listener;
 } Fields;
 
@@ -51,6 +51,7 @@ enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_COUNTS,
         LABEL_INET,
+        LABEL_ALONE,
         LABEL_REFUSE,
         LABEL_HAS_SUM,
 };
@@ -65,6 +66,7 @@ static int find_fields(Fields *ret) {
                 .socket_type = guard_field(btf, "socket", "type"),
                 .sk_family =
                         guard_field(btf, "sock_common", "skc_family"), /* sock begins with it */
+                .message_name = guard_field(btf, "msghdr", "msg_name"),
                 .message_flags = guard_field(btf, "msghdr", "msg_flags"),
                 .message_control = guard_field(btf, "msghdr", "msg_controllen"),
                 .request_listener =
@@ -72,8 +74,8 @@ static int find_fields(Fields *ret) {
         };
         btf__free(btf);
         return ret->socket_sk < 0 || ret->socket_type < 0 || ret->sk_family < 0 ||
-                               ret->message_flags < 0 || ret->message_control < 0 ||
-                               ret->request_listener < 0
+                               ret->message_name < 0 || ret->message_flags < 0 ||
+                               ret->message_control < 0 || ret->request_listener < 0
                        ? -ENOENT
                        : 0;
 }
@@ -182,7 +184,8 @@ static void option(Assembler *a, const Maps *maps, const Fields *fields) {
 
 /*
  * socket_sendmsg(sock, msg, size): of IP, a datagram that is not finished, and any that has
- * control data, in which it can ask for a copy.
+ * control data, in which it can ask for a copy. Of the messages of one sendmmsg(2) to one address
+ * the kernel asks about the first alone, whatever the others have.
  */
 static void sent(Assembler *a, const Maps *maps, const Fields *fields) {
         load_argument(a, BPF_REG_6, 0);
@@ -195,6 +198,12 @@ static void sent(Assembler *a, const Maps *maps, const Fields *fields) {
         load(a, BPF_DW, BPF_REG_0, BPF_REG_8, fields->message_control);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_COUNTS);
         load(a, BPF_W, BPF_REG_0, BPF_REG_8, fields->message_flags);
+        move(a, BPF_REG_1, BPF_REG_0);
+        alu(a, BPF_AND, BPF_REG_1, MESSAGE_OF_MANY);
+        jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_ALONE);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_8, fields->message_name);
+        jump_if(a, BPF_JNE, BPF_REG_1, 0, LABEL_COUNTS);
+        place(a, LABEL_ALONE);
         alu(a, BPF_AND, BPF_REG_0, MSG_MORE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         load(a, BPF_H, BPF_REG_0, BPF_REG_6, fields->socket_type);

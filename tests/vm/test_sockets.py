@@ -16,7 +16,7 @@ PINS = pathlib.Path("/sys/fs/bpf")
 MOST = 512
 
 COMMON = """
-import array, errno, os, signal, socket, struct, sys
+import array, ctypes, errno, os, signal, socket, struct, sys
 IP_RECVERR, IPV6_RECVERR, UDP_CORK, SO_TIMESTAMPING, MSG_MORE = 11, 25, 1, 37, 0x8000
 SO_ZEROCOPY, SO_TXTIME = 60, 61
 def udp(family=socket.AF_INET):
@@ -32,6 +32,22 @@ def word_tcp(held):
 def copy_of_one(held):
     held.append(udp())
     held[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, SO_TIMESTAMPING, struct.pack("I", 2))], 0, ("127.0.0.1", 9))
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("length", ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("name_length", ctypes.c_uint), ("iov", ctypes.POINTER(Iovec)),
+                ("iov_length", ctypes.c_size_t), ("control", ctypes.c_char_p), ("control_length", ctypes.c_size_t),
+                ("flags", ctypes.c_long), ("sent", ctypes.c_long)]  # ints, padded
+def copy_of_second(held):
+    "The kernel asks about the first message of a call alone, when the next is for the same address."
+    held.append(udp())
+    name = struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", 9, socket.inet_aton("127.0.0.1"))
+    control = struct.pack("NiiI4x", 20, socket.SOL_SOCKET, SO_TIMESTAMPING, 2)
+    iov = ctypes.pointer(Iovec(b"x", 1))
+    two = (Message * 2)(Message(name, 16, iov, 1), Message(name, 16, iov, 1, control, len(control)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.sendmmsg(held[-1].fileno(), two, 2, 0) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
 def cork(held):
     held.append(udp()); held[-1].setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
 def cork_by_udp_lite(held):
@@ -80,7 +96,8 @@ def connect(server, most):
     return clients
 """
 
-WAYS = ["netlink", "copies", "word", "word_tcp", "copy_of_one", "cork", "cork_by_udp_lite", "unfinished", "listener"]
+WAYS = ["netlink", "copies", "word", "word_tcp", "copy_of_one", "copy_of_second", "cork", "cork_by_udp_lite",
+        "unfinished", "listener"]
 
 
 @pytest.fixture
@@ -230,6 +247,12 @@ def test_without_its_programs_there_is_no_end(daemon, dyno):
         for way in WAYS:
             wait_until(lambda way=way: int(dyno(f"print(fill({way}, 1000)[0])")) == 1000, f"no limit on {way}")
         assert int(dyno("s = server()\nprint(established(connect(s, 700)))")) == 700
+        # The copy is there.
+        assert dyno("""
+held = []
+copy_of_second(held)
+print(len(held[0].recvmsg(100, 100, socket.MSG_ERRQUEUE)[1]) > 0)
+""") == "True\n"
     finally:
         daemon.restart()
     assert check_of_sockets(daemon)["verdict"] == "ok"
