@@ -334,6 +334,7 @@ typedef enum Guard {
         GUARD_LOCKS,   /* more record locks than they may have */
         GUARD_SOCKETS, /* more sockets that hold what nobody is charged for */
         GUARD_FOLDERS, /* more lists of folders, which nobody is charged for either */
+        GUARD_FLIGHT,  /* more descriptors in flight than they may have */
         _GUARD_MAX,
 } Guard;
 

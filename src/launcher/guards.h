@@ -87,3 +87,10 @@ int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) _must_
  * Arguments and return as of guard_locks().
  */
 int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
+
+/**
+ * guard_flight() - no dyno has more than 512 descriptors in flight.
+ *
+ * Arguments and return as of guard_locks().
+ */
+int guard_flight(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;

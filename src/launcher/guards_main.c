@@ -235,6 +235,7 @@ static int install(const char *instance, uint32_t max_dynos) {
                 {guard_locks, "limit the file locks of dynos"},
                 {guard_sockets, "limit what dynos' sockets hold uncharged"},
                 {guard_folders, "limit the lists of folders that dynos have the kernel keep"},
+                {guard_flight, "limit the descriptors that dynos have in flight"},
         };
         _cleanup_close_ int dynos_fd = make_dynos_map();
         int result = 0;

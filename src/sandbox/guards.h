@@ -19,6 +19,9 @@
  * for as long as the reader has the folder open; another one for whoever comes after a change. They
  * are charged to nobody.
  *
+ * Flight: descriptors that were sent (SCM_RIGHTS) and not received are counted for each user, by
+ * RLIMIT_NOFILE; a few dynos together have enough for every message of the host to start a search.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -56,6 +59,9 @@ typedef enum GuardPin {
         PIN_FOLDERS_OPENED,
         PIN_FOLDERS_ASKED,
         PIN_FOLDERS_BEGUN,
+        PIN_FLIGHT,
+        PIN_FLIGHT_STREAM, /* a send ends */
+        PIN_FLIGHT_DATAGRAM,
         _PIN_MAX,
 } GuardPin;
 

@@ -301,6 +301,11 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "no dyno fills the host's memory with folders that it reads",
                          "a dyno can fill the host's memory with folders that it reads",
                          "Boot with bpf added to the kernel's option lsm="},
+                [GUARD_FLIGHT] =
+                        {"descriptors",
+                         "no dyno slows the host's Unix sockets down",
+                         "a dyno can slow the host's Unix sockets down, with descriptors in flight",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
         bool quiet = guard == GUARD_MODULES &&

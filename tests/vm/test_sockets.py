@@ -61,6 +61,7 @@ def plain(held):
     held.append(socket.socket())
     held += socket.socketpair()
     held[-1].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+    held[-2].recv(1) # how many are in flight has a bound of its own
 def fill(how, most=2000):
     "Does it again and again; how often before the refusal. All is kept."
     held = []
