@@ -19,9 +19,9 @@ int confine_no_new_privs(void) {
 }
 
 /* The kernel may know more capabilities than our headers: EINVAL says where its list ends. */
-static int drop_bounding(void) {
+static int drop_bounding(uint64_t kept) {
         for (unsigned long cap = 0; cap < 64; cap++) {
-                if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+                if (kept & UINT64_C(1) << cap || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
                         continue;
                 if (errno == EINVAL || errno == EPERM)
                         return 0;
@@ -30,13 +30,16 @@ static int drop_bounding(void) {
         return 0;
 }
 
-int confine_drop_capabilities(void) {
+int confine_keep_capabilities(uint64_t kept) {
         struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+        const struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
+                {.effective = (uint32_t)kept, .permitted = (uint32_t)kept},
+                {.effective = (uint32_t)(kept >> 32), .permitted = (uint32_t)(kept >> 32)},
+        };
         int r;
 
         /* While CAP_SETPCAP may still be held: first what needs it. */
-        r = drop_bounding();
+        r = drop_bounding(kept);
         if (r < 0)
                 return r;
         if (prctl(PR_SET_SECUREBITS, SECUREBITS_LOCKED, 0, 0, 0) < 0 && errno != EPERM)
@@ -45,5 +48,9 @@ int confine_drop_capabilities(void) {
                 return -errno;
 
         /* Giving up is always allowed: safe whoever we are. */
-        return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+        return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+int confine_drop_capabilities(void) {
+        return confine_keep_capabilities(0);
 }

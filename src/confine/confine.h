@@ -92,6 +92,16 @@ int confine_landlock(const ConfinePath *paths, size_t n) _must_check_;
  */
 int confine_drop_capabilities(void) _must_check_;
 
+/**
+ * confine_keep_capabilities() - the same, but for what a process that stays root is there for
+ * @kept:  bits by the numbers of linux/capability.h; all of them must be permitted
+ *
+ * They stay effective, permitted and in the bounding set; no program that is executed has them.
+ *
+ * Return: 0 or a negative errno, -EPERM if one of @kept is not permitted.
+ */
+int confine_keep_capabilities(uint64_t kept) _must_check_;
+
 /* Sets no_new_privs. Return: 0 or a negative errno. */
 int confine_no_new_privs(void) _must_check_;
 

@@ -13,25 +13,18 @@
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "confine/confine.h"
 
 #define RULES_SIZE ((size_t)4 * 1024 * 1024) /* bytes: 16384 dynos need about 1 MB */
 
 /* Nothing but the right to change the packet filter. */
 static int drop_privileges(void) {
-        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-        const uint32_t keep = UINT32_C(1) << CAP_NET_ADMIN;
-        const struct __user_cap_data_struct data[2] = {
-                {.effective = keep, .permitted = keep},
-        };
+        int r = confine_no_new_privs();
 
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0)
-                return -errno;
-        return 0;
+        return r < 0 ? r : confine_keep_capabilities(UINT64_C(1) << CAP_NET_ADMIN);
 }
 
 static int read_rules(char **ret) {

@@ -10,6 +10,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "config/config.h"
+#include "confine/confine.h"
 #include "launcher/guards.h"
 #include "sandbox/bpf_call.h"
 
@@ -252,14 +254,42 @@ static int install(const char *instance, uint32_t max_dynos) {
         return result;
 }
 
+/*
+ * It stays root, whose the BPF file system is. CAP_BPF: maps and programs. CAP_PERFMON: programs
+ * that are asked or called within the kernel, and read its memory.
+ */
+static int drop_privileges(void) {
+        static const char *const syscalls[] = {
+                "bpf",
+                "access", /* the kernel's types, where they may be */
+                "faccessat",
+                "newfstatat",
+                "openat",
+                "rename", /* pins */
+                "renameat",
+                "unlink",
+                "unlinkat",
+        };
+        int r;
+
+        r = confine_keep_capabilities(UINT64_C(1) << CAP_BPF | UINT64_C(1) << CAP_PERFMON);
+        return r < 0 ? r : confine_seccomp(syscalls, ARRAY_SIZE(syscalls), CONFINE_BASE);
+}
+
 int main(int argc, char **argv) {
         uint32_t max_dynos;
+        int r;
 
         log_open("dynod-guards", false);
         if (argc != 3 || !instance_name_is_valid(argv[1]) || parse_u32(argv[2], &max_dynos) < 0 ||
             max_dynos > CONFIG_DYNOS_MAX) {
                 log_error("Started by dynod only.");
                 return 2;
+        }
+        r = drop_privileges();
+        if (r < 0) {
+                (void)log_error_errno(r, "Cannot drop privileges: %m");
+                return 1;
         }
         (void)libbpf_set_print(NULL); /* it would tell stderr by itself */
         return install(argv[1], max_dynos) < 0;

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/parse.h"
+#include "confine/confine.h"
 
 #define RESULT_FD 3
 #define JOB_TIMEOUT_USEC (20 * USEC_PER_SEC)
@@ -44,12 +46,9 @@ static _Noreturn void keep(uid_t uid) {
         (void)prctl(PR_SET_NAME, "dynod-keeper", 0, 0, 0);
         (void)setsid();
         (void)syscall(SYS_close_range, 0, ~0U, 0);
-        /* EINVAL is the end of the kernel's list. */
-        for (unsigned cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
-                ;
         /* Nothing is left to do for it but to be there; a failure to drop root ends it. */
         if (chdir("/") < 0 || setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
-            setresuid(uid, uid, uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+            setresuid(uid, uid, uid) < 0 || confine_drop_capabilities() < 0)
                 _exit(1);
         for (;;)
                 (void)pause();
@@ -245,6 +244,18 @@ get_scope(sd_bus *bus, const char *unit, uint64_t stop_usec, uid_t uid, char *gr
         return r;
 }
 
+/* CAP_SETPCAP: the keeper empties its bounding set. To systemd it is root by its uid. */
+static int drop_privileges(void) {
+        static const unsigned kept[] = {CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL};
+        uint64_t bits = 0;
+        int r;
+
+        for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+                bits |= UINT64_C(1) << kept[i];
+        r = confine_no_new_privs();
+        return r < 0 ? r : confine_keep_capabilities(bits);
+}
+
 int main(int argc, char **argv) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         uint64_t grace_sec, uid, tasks;
@@ -257,6 +268,11 @@ int main(int argc, char **argv) {
             parse_u64(argv[4], &tasks) < 0) {
                 log_error("Started by dynod only.");
                 return 2;
+        }
+        r = drop_privileges();
+        if (r < 0) {
+                (void)log_error_errno(r, "Cannot drop privileges: %m");
+                return 1;
         }
         (void)snprintf(unit, sizeof(unit), "%s-dynos.scope", argv[1]);
 

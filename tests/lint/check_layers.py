@@ -17,7 +17,7 @@ ALLOWED = {
     "logs": {"base", "ipc", "confine", "config"},
     "supervisor": {"base", "ipc", "confine", "config", "dynod"},
     "control": {"base", "ipc", "confine", "config", "supervisor", "dynod"},
-    "firewall": {"base"},
+    "firewall": {"base", "confine"},
     "init": {"base", "ipc"},
     "cli": {"base", "ipc", "dynod"},
 }

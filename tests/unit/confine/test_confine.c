@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -302,6 +303,22 @@ static void child_root_gains_nothing(void) {
         CHECK(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 0, 0, 0) < 0);
 }
 
+static void child_keeps_one(void) {
+        if (geteuid() != 0)
+                _exit(SKIPPED);
+        CHECK(confine_keep_capabilities(UINT64_C(1) << CAP_CHOWN) == 0);
+        CHECK(prctl(PR_CAPBSET_READ, CAP_CHOWN, 0, 0, 0) == 1);
+        CHECK(prctl(PR_CAPBSET_READ, CAP_SYS_CHROOT, 0, 0, 0) == 0);
+        CHECK(chroot("/") < 0 && errno == EPERM);
+        CHECK(confine_keep_capabilities(UINT64_C(1) << CAP_SYS_CHROOT) == -EPERM);
+        /* A program of root's own has not even that one. */
+        CHECK(execl("/bin/sh",
+                    "sh",
+                    "-c",
+                    "grep -q '^CapEff:.0*$' /proc/self/status && exit 0; exit 99",
+                    NULL) == 0);
+}
+
 static void test_check_refuses_an_unconfined_process(void **state) {
         expect_success(child_checks_too_early);
 }
@@ -322,6 +339,10 @@ static void test_dropped_root_cannot_regain(void **state) {
         expect_success(child_root_gains_nothing);
 }
 
+static void test_what_is_kept_is_all_there_is(void **state) {
+        expect_success(child_keeps_one);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_unlisted_call_fails_with_enosys),
@@ -338,6 +359,7 @@ int main(void) {
                 cmocka_unit_test(test_start_as_root_or_with_bounding_set_is_refused),
                 cmocka_unit_test(test_start_as_the_launcher_does_it_passes),
                 cmocka_unit_test(test_dropped_root_cannot_regain),
+                cmocka_unit_test(test_what_is_kept_is_all_there_is),
         };
 
         return cmocka_run_group_tests_name("confine/confine", tests, NULL, NULL);
