@@ -6,17 +6,20 @@ Of Landlock /proc tells nothing: hostile/test_locked_in.py tries what its rules 
 
 import collections
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
 import pwd
 import re
+import signal
 import struct
 import subprocess
 
 import pytest
 
 from dynod_testing import make_slug, wait_until
+from held import held_at
 
 # What comes with libsystemd.
 SYSTEMD = {"libcap", "libgcrypt", "libgpg-error", "liblz4", "liblzma", "libzstd"}
@@ -31,7 +34,7 @@ LIBRARIES = {
         {"libacl", "libbz2", "libgcc_s", "libicudata", "libicuuc", "liblz4", "liblzma", "libm", "libstdc++",
          "libxml2", "libz", "libzstd"}),
     "libexec/dynod/dynod-firewall": ({"libnftables"}, {"libgmp", "libjansson", "libmnl", "libnftnl", "libxtables"}),
-    "libexec/dynod/dynod-guards": ({"libbpf"}, {"libelf", "libz"}),
+    "libexec/dynod/dynod-guards": ({"libbpf", "libseccomp"}, {"libelf", "libz"}),
     "libexec/dynod/dynod-scope": ({"libsystemd"}, SYSTEMD),
     "libexec/dynod/dyno-init": (set(), set()),
     "bin/herokuctl": ({"libsystemd", "libjson-c"}, SYSTEMD),
@@ -99,9 +102,15 @@ ROOT_CAPABILITIES = {
     "NET_ADMIN": 12, "SYS_CHROOT": 18, "SYS_PTRACE": 19, "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "MKNOD": 27,
     "SETFCAP": 31, "PERFMON": 38, "BPF": 39}
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+def bits(*names):
+    return sum(1 << ROOT_CAPABILITIES[name] for name in names)
+
+
 # Per process: those that it holds and may hold, no_new_privs, and its filters with those inherited of us.
 PINNED = {
-    "dynod": (sum(1 << number for number in ROOT_CAPABILITIES.values()), "0", 1),
+    "dynod": (bits(*ROOT_CAPABILITIES), "0", 1),
     "dynod-supervisor": (0, "1", 2),
     "dynod-logger": (0, "1", 2),
     "dynod-unpacker": (0, "1", 2),
@@ -109,9 +118,20 @@ PINNED = {
     "app": (0, "1", 2),
     # Forked before dynod loads its own filter, and does nothing but be there.
     "dynod-keeper": (0, "1", 0),
+    # Those that end soon. Before dynod loads its own filter: ruleset, guards and scope.
+    "dynod-firewall": (bits("NET_ADMIN"), "1", 0),
+    "dynod-guards": (bits("BPF", "PERFMON"), "1", 1),
+    "dynod-scope": (bits("SETUID", "SETGID", "SETPCAP", "KILL"), "1", 0),
+    "sweeper": (0, "1", 2),  # dynod-unpacker, of another uid and without an archive
+    "exec-init": (0, "1", 2),  # dyno-init again, for ps:exec
+    "exec": (0, "1", 2),
 }
-OURS = [name for name in PINNED if name != "dynod-keeper"]
-KEEPER = pytest.param("dynod-keeper", marks=pytest.mark.vm)
+ROOTS = ("dynod", "dynod-firewall", "dynod-guards", "dynod-scope")
+# Not without systemd, the kernel's security module bpf, or scratch on a disk.
+GUEST = ("dynod-keeper", "dynod-guards", "dynod-scope", "sweeper")
+ALL = [pytest.param(name, marks=pytest.mark.vm) if name in GUEST else name for name in PINNED]
+# Which program each is, where the name does not say it.
+PROGRAMS = {"sweeper": "dynod-unpacker", "exec-init": "dyno-init", "dynod-keeper": "dynod-scope"}
 
 
 @functools.cache
@@ -188,6 +208,51 @@ def idle(daemon, stack, tmp_path_factory):
 
 
 @contextlib.contextmanager
+def sweeping(daemon):
+    """Pid of the process that removes what a dyno left, at a folder that the dyno made."""
+    daemon.ok("run", "--detached", "-a", "pinned", "--", "sh", "-c", "mkdir /tmp/held; touch /tmp/held/it; exec sleep 1000000")
+    dyno = next(dyno for dyno in daemon.dynos("pinned") if dyno["type"] == "run")
+    folder = pathlib.Path(f"/proc/{dyno['pid']}/root/tmp/held")
+    wait_until((folder / "it").exists, "the dyno has made its folder")
+    with held_at(folder, daemon.prefix / "libexec/dynod/dynod-unpacker",
+                 lambda: daemon.ok("ps:stop", dyno["name"], "-a", "pinned", timeout=90)) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def executing(daemon, dyno):
+    """Pids of what joins a dyno, and of its command."""
+    def joined():
+        found = [pid for pid in map(int, children_of(daemon.main_pid()))
+                 if status(pid)["Uid"].split()[0] == str(dyno["uid"]) and pid != dyno["pid"]]
+        return [(pid, int(child)) for pid in found for child in children_of(pid)
+                if pathlib.Path(f"/proc/{child}/comm").read_text() == "sleep\n"]
+    with subprocess.Popen([str(daemon.herokuctl), "ps:exec", dyno["name"], "-a", "pinned", "--no-tty", "--", "sleep",
+                           "1000000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}) as client:
+        try:
+            [pids] = wait_until(joined, "the command runs in the dyno")
+            yield pids
+            os.kill(pids[1], signal.SIGKILL)
+            client.wait(60)
+        finally:
+            client.kill()
+
+
+def children_of(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@contextlib.contextmanager
+def soon_over(daemon, name):
+    """Pid of a child of root's that runs at each start, where it opens something and has dropped what it drops."""
+    path = {"dynod-firewall": "/etc/iproute2/rt_realms", "dynod-guards": "/sys/kernel/btf/vmlinux",
+            "dynod-scope": cgroup_of_all(daemon) / "keeper/cgroup.events"}[name]
+    with held_at(path, daemon.prefix / "libexec/dynod" / name, daemon.restart) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
 def one_of(daemon, idle, name):
     """Pid and uid of a process of that kind."""
     dyno, command = idle
@@ -199,6 +264,15 @@ def one_of(daemon, idle, name):
     elif name == "dynod-keeper":
         [pid] = (cgroup_of_all(daemon) / "keeper/cgroup.procs").read_text().split()
         yield int(pid), daemon.uid_base() + 4
+    elif name == "sweeper":
+        with sweeping(daemon) as pid:
+            yield pid, daemon.uid_base() + 2
+    elif name in ("exec-init", "exec"):
+        with executing(daemon, dyno) as pids:
+            yield pids[name == "exec"], dyno["uid"]
+    elif name in ROOTS:
+        with soon_over(daemon, name) as pid:
+            yield pid, 0
     elif name in ("dyno-init", "app"):
         yield dyno["pid"] if name == "dyno-init" else command, dyno["uid"]
     else:
@@ -206,57 +280,71 @@ def one_of(daemon, idle, name):
         yield pids[0], id_of(daemon, name.removeprefix("dynod-") + "_user")
 
 
-@pytest.mark.parametrize("name", [*OURS, KEEPER])
-def test_process_has_what_is_pinned(daemon, idle, name):
+def mapped(pid):
+    """Libraries, without version."""
+    lines = (line.split(None, 5) for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines())
+    return {pathlib.Path(words[5]).name.split(".so")[0] for words in lines if len(words) > 5 and ".so" in words[5]}
+
+
+@dataclasses.dataclass
+class Look:
+    """What /proc said of a process."""
+    uid: int  # that it must have
+    status: dict
+    filters: int
+    label: str
+    libraries: set
+    descriptors: dict
+
+
+@pytest.fixture(scope="module")
+def look(daemon, idle):
+    """look(name): of one process of each kind. Once, for some are there only while dynod starts, and a
+    dynod that took over what runs holds other descriptors than one that started it."""
+    @functools.cache
+    def once(name):
+        with one_of(daemon, idle, name) as (pid, uid):
+            label = pathlib.Path(f"/proc/{pid}/attr/apparmor/current")
+            return Look(uid, status(pid), filters_of(daemon, pid), label.read_text().strip() if daemon.is_installed else "",
+                        mapped(pid), settled(daemon, pid, name))
+    return once
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_process_has_what_is_pinned(look, name):
     held, no_new_privs, filters = PINNED[name]
     held &= int(status("self")["CapBnd"], 16)  # a container may have given us less
-    with one_of(daemon, idle, name) as (pid, uid):
-        facts, count = status(pid), filters_of(daemon, pid)
-    assert set(facts["Uid"].split()) == {str(uid)}
-    assert uid != 0 or name == "dynod"
+    seen = look(name)
+    facts = seen.status
+    assert set(facts["Uid"].split()) == {str(seen.uid)}
+    assert seen.uid != 0 or name in ROOTS
     assert {kind: int(facts[kind], 16) for kind in SETS} == \
         {"CapInh": 0, "CapPrm": held, "CapEff": held, "CapBnd": held, "CapAmb": 0}
-    assert (facts["NoNewPrivs"], count) == (no_new_privs, filters)
+    assert (facts["NoNewPrivs"], seen.filters) == (no_new_privs, filters)
     if filters:
         assert facts["Seccomp"] == "2"
-    if name != "dynod":
+    if name not in ROOTS:
         assert facts["Groups"].split() in ([], [facts["Gid"].split()[0]])
         assert "0" not in facts["Gid"].split()
 
 
-def test_loader_of_the_ruleset_keeps_one_capability(daemon):
-    """It reads its rules to their end first: here nobody ends them."""
-    net_admin = 1 << ROOT_CAPABILITIES["NET_ADMIN"]
-    with subprocess.Popen([daemon.prefix / "libexec/dynod/dynod-firewall"], stdin=subprocess.PIPE) as loader:
-        try:
-            wait_until(lambda: int(status(loader.pid)["CapPrm"], 16) == net_admin, "it has dropped the others", 10)
-            facts = status(loader.pid)
-        finally:
-            loader.stdin.close()
-    assert {kind: int(facts[kind], 16) for kind in ("CapInh", "CapEff", "CapAmb")} == \
-        {"CapInh": 0, "CapEff": net_admin, "CapAmb": 0}
-    assert facts["NoNewPrivs"] == "1"
-    assert loader.returncode == 0
-
-
 @pytest.mark.vm
 @pytest.mark.parametrize("name", PINNED)
-def test_process_has_its_label(daemon, idle, name):
-    profile = {"dyno-init": "dynod-dyno", "app": "dynod-dyno", "dynod-keeper": "dynod"}.get(name, name)
-    with one_of(daemon, idle, name) as (pid, _):
-        shown = pathlib.Path(f"/proc/{pid}/attr/apparmor/current").read_text().strip()
-    assert shown == f"{profile} (enforce)"
+def test_process_has_its_label(look, name):
+    profile = {"sweeper": "dynod-unpacker", "dynod-keeper": "dynod"}.get(name, name)
+    if name in ("dyno-init", "app", "exec-init", "exec"):
+        profile = "dynod-dyno"
+    elif name in ROOTS:
+        profile = "dynod"
+    assert look(name).label == f"{profile} (enforce)"
 
 
-@pytest.mark.parametrize("name", [*(name for name in OURS if name != "app"), KEEPER])
-def test_process_has_mapped_what_is_agreed(daemon, idle, name):
+@pytest.mark.parametrize("name", [one for one in ALL if one not in ("app", "exec")])
+def test_process_has_mapped_what_is_agreed(look, name):
     """Whatever way a library came in: by a plug-in of the C library's, or by another one."""
-    program = "dynod-scope" if name == "dynod-keeper" else name
+    program = PROGRAMS.get(name, name)
     named, brought = LIBRARIES[next(path for path in LIBRARIES if path.endswith(f"/{program}"))]
-    with one_of(daemon, idle, name) as (pid, _):
-        lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
-    files = {pathlib.Path(words[5]).name for words in (line.split(None, 5) for line in lines) if len(words) > 5}
-    assert without_libc({file.split(".so")[0] for file in files if ".so" in file}) == named | brought
+    assert without_libc(look(name).libraries) == named | brought
 
 
 def is_read_only(pid, path):
@@ -347,6 +435,14 @@ DESCRIPTORS = {
         "RUN/dynos/DYNO/status rw": 1, "anon_inode:[signalfd] rw": 1, "pipe r": 2},
     "app": {"stdin /dev/null r": 1, f"stdout {FIFO_APP} w": 1, f"stderr {FIFO_APP} w": 1},
     "dynod-keeper": {},
+    "dynod-firewall": {"stdin /memfd:ruleset rw": 1, "stdout LOG": 1, "stderr LOG": 1},
+    "dynod-guards": {**SERVICE, "CGROUP r": 1, "anon_inode:bpf-map rw": 1},
+    "dynod-scope": {**SERVICE, "pipe w": 1, "socket rw": 1},
+    "sweeper": {},
+    "exec-init": {
+        "stdin /dev/null rw": 1, "stdout /dev/null rw": 1, "stderr /dev/null rw": 1, "/dev/null rw": 4,
+        "/memfd:dyno-spec rw": 1, "anon_inode:[signalfd] rw": 1, "pipe r": 2, "socket rw": 1},
+    "exec": {"stdin pipe r": 1, "stdout pipe w": 1, "stderr pipe w": 1},
 }
 
 
@@ -371,19 +467,26 @@ def descriptors_of_root(daemon):
     return held
 
 
-@pytest.mark.parametrize("name", [*OURS, KEEPER])
-def test_process_holds_the_descriptors_of_its_work(daemon, idle, name):
-    """All of them, by kind, access mode and number; clients and what they began have gone first."""
-    wanted = descriptors_of_root(daemon) if name == "dynod" else DESCRIPTORS[name]
-    with one_of(daemon, idle, name) as (pid, _):
-        seen = {}
+def settled(daemon, pid, name):
+    """As they are when clients and what they began have gone: soon those that are wanted, or what differs."""
+    seen = {}
 
-        def is_as_wanted():
-            seen.clear()
-            seen.update(descriptors(daemon, pid))
-            return seen == wanted
-        try:
-            wait_until(is_as_wanted, "its descriptors are as pinned", 10)
-        except AssertionError:
-            pass  # the difference says more
-        assert seen == wanted
+    def is_as_wanted():
+        seen.clear()
+        seen.update(descriptors(daemon, pid))
+        return seen == wanted_descriptors(daemon, name)
+    try:
+        wait_until(is_as_wanted, "its descriptors are as pinned", 10)
+    except AssertionError:
+        pass  # the difference says more
+    return seen
+
+
+def wanted_descriptors(daemon, name):
+    return descriptors_of_root(daemon) if name == "dynod" else DESCRIPTORS[name]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_process_holds_the_descriptors_of_its_work(daemon, look, name):
+    """All of them, by kind, access mode and number."""
+    assert look(name).descriptors == wanted_descriptors(daemon, name)
