@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -171,6 +172,28 @@ static int mount_of_i386(void) {
 #endif
 }
 
+/* A filter that compares numbers alone lets these by, or takes them for unknown ones. */
+#define X32_BIT 0x40000000L
+
+static int call_of_x32(void) {
+#ifdef __x86_64__
+        long r = attempt_call(X32_BIT | SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+        return r == getpid() ? 0 : r < 0 ? (int)r : ATTEMPT_BROKEN;
+#else
+        return ATTEMPT_ABSENT;
+#endif
+}
+
+static int mount_of_x32(void) {
+#ifdef __x86_64__
+        return (int)attempt_call(
+                X32_BIT | SYS_mount, (long)"tmpfs", (long)"/tmp", (long)"tmpfs", 0, 0, 0);
+#else
+        return ATTEMPT_ABSENT;
+#endif
+}
+
 #define NODE(n, what, how, call)                                                                   \
         {                                                                                          \
                 .name = "devices/" n, .tries = what,                                               \
@@ -229,6 +252,22 @@ const Attempt attempts_devices[] = {
                 .error = ATTEMPT_KILLED,
                 .control = CONTROL_ROOT | CONTROL_VM,
                 .run = mount_of_i386,
+        },
+        {
+                .name = "devices/x32",
+                .tries = "make a call by the table of programs with short pointers",
+                .stopped_by = "seccomp",
+                .error = ATTEMPT_KILLED,
+                .control = CONTROL_USER | CONTROL_VM,
+                .run = call_of_x32,
+        },
+        {
+                .name = "devices/x32-mount",
+                .tries = "mount by the table of programs with short pointers",
+                .stopped_by = "seccomp capabilities user apparmor",
+                .error = ATTEMPT_KILLED,
+                .control = CONTROL_ROOT | CONTROL_VM,
+                .run = mount_of_x32,
         },
         {.name = NULL},
 };
