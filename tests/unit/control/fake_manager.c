@@ -54,7 +54,7 @@ int manager_list_stacks(Manager *manager, StackVisitor visit, void *userdata) {
         return visit(&info, userdata);
 }
 
-/* Reads what it is given and ends at once with as many bytes; "stuck" never ends. */
+/* Reads what it is given and ends at once with as many bytes; "stuck" never ends, "long" has steps. */
 int manager_import_stack(
         Manager *manager,
         const ManagerClient *client,
@@ -66,7 +66,9 @@ int manager_import_stack(
         const StackInfo stack = {
                 .name = request->name, .digest = text, .version = 1, .bytes = (uint64_t)n};
         const JobResult result = {.stack = &stack, .bytes = (uint64_t)n};
-        const JobProgress progress = {.phase = "read", .text = "half"};
+        JobProgress progress = {.phase = "read", .text = "half"};
+        char line[4096];
+        int steps = 1;
 
         (void)close(request->fd);
         if (strcmp(request->name, "bad") == 0)
@@ -75,7 +77,13 @@ int manager_import_stack(
         *ret_job = ++fake.last_job;
         if (strcmp(request->name, "stuck") == 0)
                 return 0;
-        client->events->progress(*ret_job, &progress, client->userdata);
+        if (strcmp(request->name, "long") == 0) {
+                (void)snprintf(line, sizeof(line), "%4095s", "half");
+                progress.text = line; /* all together more than a socket takes */
+                steps = 10000;
+        }
+        for (int i = 0; i < steps; i++)
+                client->events->progress(*ret_job, &progress, client->userdata);
         client->events->done(*ret_job, NULL, &result, client->userdata);
         return 0;
 }

@@ -529,6 +529,32 @@ static void test_who_does_not_read_is_dropped(void **state) {
         call(bus, "Version", NULL, NULL, "");
 }
 
+#define STEPS 10000 /* of the fake manager's job "long" */
+
+/* Progress waits for no more than what a socket holds, and the end of the job comes all the same. */
+static void test_progress_does_not_pile_up_for_who_does_not_read(void **state) {
+        _cleanup_bus_ sd_bus *slow = connect_bus(*state), *bus = connect_bus(*state);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_close_ int fd = pipe_with("archive");
+        struct pollfd p = {.fd = sd_bus_get_fd(slow), .events = POLLIN};
+        Seen seen = {.done = 0};
+        uint64_t cookie;
+
+        watch(slow, &seen);
+        call(slow, "Version", NULL, NULL, "");
+        assert_true(
+                sd_bus_message_new_method_call(
+                        slow, &m, NULL, DYNOD_BUS_PATH, DYNOD_BUS_INTERFACE, "ImportStack") >= 0);
+        assert_true(sd_bus_message_append(m, "shts", "long", fd, (uint64_t)7, "") >= 0);
+        assert_true(sd_bus_send(slow, m, &cookie) >= 0);
+        assert_true(sd_bus_flush(slow) >= 0);
+        assert_int_equal(poll(&p, 1, 5000), 1);
+        call(bus, "Version", NULL, NULL, ""); /* answered when all of it is sent */
+
+        wait_done(slow, &seen, 1);
+        assert_in_range(seen.progress, 16, STEPS / 2);
+}
+
 #define CONNECTIONS 64
 
 /* Whether a client is answered at all, and was not sent away. */
@@ -555,6 +581,27 @@ static void test_connections_of_a_uid_are_bounded(void **state) {
         for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
                 (void)close(fds[i]);
         /* and there is room again */
+        for (int i = 0; !is_served(*state); i++)
+                assert_true(i < 1000);
+}
+
+#define ALL_CONNECTIONS 512
+
+/* Enough uids, each with fewer than it may have, would use up the server's descriptors. */
+static void test_connections_of_all_uids_are_bounded(void **state) {
+        int fds[ALL_CONNECTIONS + 1];
+
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+                assert_int_equal(seteuid((uid_t)(60000 + i / (CONNECTIONS - 1))), 0);
+                fds[i] = connect_raw(*state);
+                assert_int_equal(seteuid(0), 0);
+        }
+        assert_true(hung_up(fds[ALL_CONNECTIONS]));
+        assert_false(is_served(*state)); /* whoever comes now, root too */
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+                (void)close(fds[i]);
         for (int i = 0; !is_served(*state); i++)
                 assert_true(i < 1000);
 }
@@ -684,7 +731,9 @@ int main(void) {
                 TEST(test_descriptors_of_one_message_are_bounded),
                 TEST(test_no_descriptor_outlives_a_broken_message),
                 TEST(test_who_does_not_read_is_dropped),
+                TEST(test_progress_does_not_pile_up_for_who_does_not_read),
                 TEST(test_connections_of_a_uid_are_bounded),
+                TEST(test_connections_of_all_uids_are_bounded),
                 TEST(test_jobs_of_a_uid_are_bounded_and_freed),
                 TEST(test_a_refused_job_is_not_charged),
         };
