@@ -386,6 +386,41 @@ inspect_stranger(Driver *d, const SandboxExpect *expect, int cgroup_fd, size_t n
         (void)close(stranger.pidfd);
 }
 
+/* In a user namespace as a dyno's, made by somebody who may map groups without denying setgroups. */
+static void inspect_unsafe_groups(Driver *d, const SandboxExpect *expect, int cgroup_fd) {
+        SandboxDyno stranger = {.pidfd = -EBADF, .cgroup_fd = cgroup_fd};
+        uint32_t stack_root = d->config->uid_base + CONFIG_UID_STACK_ROOT;
+        char map[64];
+        int status, proc_fd;
+
+        stranger.pid = fork();
+        if (stranger.pid == 0) {
+                if (setgroups(0, NULL) < 0 || unshare(CLONE_NEWUSER) < 0)
+                        _exit(1);
+                (void)kill(getpid(), SIGSTOP);
+                if (setresgid(SANDBOX_DYNO_UID, SANDBOX_DYNO_UID, SANDBOX_DYNO_UID) < 0 ||
+                    setresuid(SANDBOX_DYNO_UID, SANDBOX_DYNO_UID, SANDBOX_DYNO_UID) < 0)
+                        _exit(1);
+                (void)kill(getpid(), SIGSTOP);
+                _exit(0);
+        }
+        (void)snprintf(map, sizeof(map), "/proc/%d", stranger.pid);
+        proc_fd = open(map, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        (void)snprintf(
+                map, sizeof(map), "0 %u 1\n%u %u 1\n", stack_root, SANDBOX_DYNO_UID, d->slot.uid);
+        if (waitpid(stranger.pid, &status, WUNTRACED) < 0 || !WIFSTOPPED(status) ||
+            write_text_at(proc_fd, "uid_map", map) < 0 ||
+            write_text_at(proc_fd, "gid_map", map) < 0 || kill(stranger.pid, SIGCONT) < 0 ||
+            waitpid(stranger.pid, &status, WUNTRACED) < 0 || !WIFSTOPPED(status))
+                die("a stranger in a user namespace", errno);
+        stranger.pidfd = (int)syscall(SYS_pidfd_open, stranger.pid, 0);
+        say_layer(d, "with_setgroups", &stranger, *expect, LAYER_USER);
+        (void)kill(stranger.pid, SIGKILL);
+        (void)waitpid(stranger.pid, NULL, 0);
+        (void)close(stranger.pidfd);
+        (void)close(proc_fd);
+}
+
 /* A dyno with more processes and other scratch than was asked for. */
 static void inspect_limits(Driver *d, const SandboxDyno *dyno, SandboxExpect expect) {
         LaunchStart other = d->start;
@@ -451,6 +486,7 @@ static int inspect(Driver *d, const char *what) {
         print_reports(reports);
         inspect_stranger(d, &expect, dyno.cgroup_fd, 0);
         inspect_stranger(d, &expect, dyno.cgroup_fd, 1);
+        inspect_unsafe_groups(d, &expect, dyno.cgroup_fd);
         expect.userns_fd = d->slot.slug_idmap_fd;
         say_layer(d, "other_userns", &dyno, expect, LAYER_NAMESPACES);
         expect.userns_fd = d->slot.userns_fd;
