@@ -328,6 +328,9 @@ static int collect(UnpackChild *child) {
         *child = (UnpackChild)UNPACK_CHILD_INIT;
         if (info.si_code != CLD_EXITED)
                 return -EPROTO;
+        /* Whoever took it over chooses its status: none says that it still runs. */
+        if (info.si_status == EAGAIN)
+                return -EPROTO;
         /* 1 stands for a refusal, everything else is an errno: see image/unpacker.c. */
         return info.si_status == 1 ? -EBADMSG : -info.si_status;
 }
