@@ -97,7 +97,10 @@ int launch_take_report(LaunchPipes *pipes, bool *ready, ChildReport *ret, Sandbo
         while ((r = child_report_receive(pipes->report_read, &report)) > 0) {
                 if (report.type == CHILD_FAILED) {
                         *reterr = report.error;
-                        return report.error.error > 0 ? -report.error.error : -EPROTO;
+                        /* EAGAIN is for who may go on waiting; a dyno at its limits gets it, too. */
+                        return report.error.error > 0 && report.error.error != EAGAIN
+                                       ? -report.error.error
+                                       : -EPROTO;
                 }
                 if (report.type == CHILD_READY)
                         *ready = true;

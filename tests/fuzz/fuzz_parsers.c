@@ -5,9 +5,9 @@
  * The first byte picks one; what it accepts keeps its promises.
  *
  * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c:55 control/utf8.c
- *          image/entry_name.c init/listen_table.c init/log_lines.c:55 init/port_watch.c:40
+ *          image/entry_name.c init/listen_table.c init/log_lines.c:58 init/port_watch.c:68
  *          sandbox/inspect_parse.c sandbox/seccomp_policy.c sandbox/child_report.c
- *          control/call_header.c:80
+ *          control/call_header.c:85
  */
 
 #include <assert.h>
@@ -31,6 +31,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/child_report.h"
 #include "sandbox/inspect_parse.h"
+#include "sandbox/launch_internal.h"
 #include "sandbox/seccomp_policy.h"
 
 static void fuzz_policy(char *text, size_t size) {
@@ -231,16 +232,23 @@ static void fuzz_port(char *text, size_t size) {
         port_watch_close(&watch);
 }
 
+static void fill_pipe(int ret[2], const char *text, size_t size) {
+        if (pipe2(ret, O_CLOEXEC | O_NONBLOCK) < 0)
+                abort();
+        (void)!write(ret[1], text, size < 32768 ? size : 32768);
+        (void)close(ret[1]);
+}
+
 /* Both ends of these pipes are ours, up to the exec; what comes may still be cut. */
 static void fuzz_children(char *text, size_t size) {
+        LaunchPipes pipes = LAUNCH_PIPES_INIT;
         Command command;
+        SandboxError error;
         ChildReport report;
+        bool ready = false;
         int fds[2], r;
 
-        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-                abort();
-        (void)!write(fds[1], text, size < 32768 ? size : 32768);
-        (void)close(fds[1]);
+        fill_pipe(fds, text, size);
         while ((r = child_report_receive(fds[0], &report)) > 0) {
                 assert(report.type == CHILD_READY || report.type == CHILD_FAILED);
                 assert(report.error.layer <= _LAYER_ANY_MAX);
@@ -249,10 +257,13 @@ static void fuzz_children(char *text, size_t size) {
         assert(r == 0 || r == -EPROTO);
         (void)close(fds[0]);
 
-        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-                abort();
-        (void)!write(fds[1], text, size < 8 ? size : 8);
-        (void)close(fds[1]);
+        fill_pipe(fds, text, size);
+        pipes.report_read = fds[0];
+        r = launch_take_report(&pipes, &ready, &report, &error);
+        assert(r <= 0 && r != -EAGAIN); /* its writer is gone: there is nothing to wait for */
+        (void)close(fds[0]);
+
+        fill_pipe(fds, text, size < 8 ? size : 8);
         command.error_fd = fds[0];
         r = command_error(&command);
         assert(r >= 0 && command.error_fd < 0);
