@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * dyno-init's loop: orders from dynod, what the app sends it in their likeness, processes that
- * end in any order, a client that goes, FIFOs that nobody empties. The kernel is the input.
+ * dyno-init: what it is to run, orders from dynod, what the app sends it in their likeness,
+ * processes that end in any order, a client that goes, FIFOs that nobody empties. The kernel is
+ * the input.
  *
  * Whatever happens: what comes from within the dyno has no effect, a signal reaches no process
- * but the command, its group or those of the dyno, and an order to end always ends it.
+ * but the command, its group or those of the dyno, an order to end always ends it, and a line
+ * of dyno-init's is one of its own.
  *
- * Covers: init/init.c:55
+ * Covers: init/init.c:78 init/streams.c:68 init/log_lines.c:72
  */
 
 #include <assert.h>
@@ -24,14 +26,21 @@
 #include <unistd.h>
 
 #include "base/parse.h"
+#include "fuzz_folder.h"
 #include "fuzz_input.h"
+#include "init/command.h"
+#include "init/log_lines.h"
+#include "init/port_watch.h"
+#include "ipc/attach_proto.h"
 #include "ipc/channel.h"
+#include "ipc/init_fds.h"
 
 #define COMMAND_PID 7
 #define DYNOD_PID 0      /* what has no pid in the dyno's namespace, pid_namespaces(7) */
 #define TURNS_TO_END 600 /* of the loop after an order to end: as many as zombies can take */
 
 static Input input;
+static int spec_fd, attach_fd;
 static bool is_pid1, command_lives;
 static uint64_t now_usec;
 static unsigned n_kills, n_signals_left, n_turns_at_end;
@@ -68,7 +77,7 @@ static struct signalfd_siginfo make_signal(void) {
                 .ssi_signo = what % 4 == 0   ? SIGTERM
                              : what % 4 == 1 ? SIGCHLD
                                              : (uint32_t)SIGRTMIN,
-                .ssi_code = SI_QUEUE,
+                .ssi_code = what & 0x20 ? SI_USER : SI_QUEUE,
                 .ssi_pid = what < 0xc0 ? DYNOD_PID : input_byte(&input),
                 .ssi_int = (input_byte(&input) % 4) << 8 | input_byte(&input) % 40,
         };
@@ -81,9 +90,20 @@ static struct signalfd_siginfo make_signal(void) {
         return si;
 }
 
+static ssize_t fake_read_go(char *ret) {
+        static const int errors[] = {EINTR, EIO};
+        uint8_t how = input_byte(&input);
+
+        *ret = how & 0x10 ? (char)input_byte(&input) : INIT_GO;
+        errno = errors[how % 2];
+        return how < 0xe0 ? 1 : how < 0xf0 ? 0 : -1;
+}
+
 static ssize_t fake_read(int fd, void *buf, size_t size) {
         struct signalfd_siginfo si = {.ssi_signo = SIGCHLD};
 
+        if (size == 1)
+                return fake_read_go(buf);
         assert(size == sizeof(si));
         if (n_signals_left == 0) {
                 errno = EAGAIN;
@@ -129,6 +149,56 @@ static int fake_poll(struct pollfd *fds, nfds_t n, int timeout_msec) {
         return 1;
 }
 
+/* The app's FIFO is the kernel's, and the rest of it real. */
+static int fake_streams_open(Streams *ret, const DynoSpecHeader *header) {
+        if ((header->flags & DYNO_SPEC_ATTACH) != 0)
+                return streams_open(ret, header);
+        *ret = (Streams)STREAMS_INIT;
+        for (int i = 0; i < 3; i++)
+                ret->command[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        return 0;
+}
+
+static int
+fake_command_start(Command *ret, const DynoSpec *spec, const Streams *streams, bool die_with_us) {
+        uint8_t how = input_byte(&input);
+        int error = how % 64;
+
+        for (int i = 0; i < 3; i++)
+                assert(fcntl(streams->command[i], F_GETFD) == FD_CLOEXEC);
+        assert(die_with_us == ((spec->header.flags & DYNO_SPEC_EXEC) != 0));
+        assert(spec->args[0][0] != '\0');
+        ret->pid = COMMAND_PID;
+        if (how >= 0xe0) /* it could not be executed */
+                ret->error_fd = fuzz_memfd(&error, sizeof(error));
+        return how < 0xf8 ? 0 : -EAGAIN;
+}
+
+/* What the kernel says of the host's sockets. */
+static int fake_port_watch_open(PortWatch *watch, uint16_t port) {
+        uint8_t how = input_byte(&input);
+        char table[256];
+        int n;
+
+        assert(port != 0);
+        n = snprintf(
+                table,
+                sizeof(table),
+                "  sl  local_address rem_address   st\n"
+                "   0: 00000000:%04X 00000000:0000 %s 00000000:00000000\n",
+                port,
+                how & 1 ? "0A" : "01");
+        watch->port = port;
+        watch->fd[0] = fuzz_memfd(table, (size_t)n);
+        return how < 0xf0 ? 0 : -ENOENT;
+}
+
+static int fake_log_lines_flush(LogLines *log) {
+        uint8_t how = input_byte(&input);
+
+        return how < 0xc0 ? log_lines_flush(log) : how < 0xe0 ? -EAGAIN : -ENOMEM;
+}
+
 /* The code itself, with the kernel's calls in the input's hand. */
 #define kill fake_kill
 #define waitpid fake_waitpid
@@ -136,6 +206,16 @@ static int fake_poll(struct pollfd *fds, nfds_t n, int timeout_msec) {
 #define pwrite fake_pwrite
 #define ioctl fake_ioctl
 #define poll fake_poll
+#define streams_open fake_streams_open
+#define command_start fake_command_start
+#define port_watch_open fake_port_watch_open
+#define log_lines_flush fake_log_lines_flush
+#undef INIT_FD_SPEC
+#undef INIT_FD_GO
+#undef INIT_FD_ATTACH
+#define INIT_FD_SPEC spec_fd
+#define INIT_FD_GO STDIN_FILENO
+#define INIT_FD_ATTACH attach_fd
 #define clock_boottime_usec fake_clock
 #include "init/init.c" // NOLINT(bugprone-suspicious-include): its functions are all static
 #undef kill
@@ -144,6 +224,10 @@ static int fake_poll(struct pollfd *fds, nfds_t n, int timeout_msec) {
 #undef pwrite
 #undef ioctl
 #undef poll
+#undef streams_open
+#undef command_start
+#undef port_watch_open
+#undef log_lines_flush
 #undef clock_boottime_usec
 
 /* From within the dyno: no effect, whatever it looks like. */
@@ -160,10 +244,84 @@ static void forge_signals(Init *init, unsigned n) {
         }
 }
 
+/* What the supervisor writes, in which the input may have changed something. */
+static void make_spec(void) {
+        struct {
+                DynoSpecHeader header;
+                char strings[2 * LOG_LINE_SIZE + 4];
+        } spec = {.header = {.magic = DYNO_SPEC_MAGIC, .n_args = 1}};
+        uint8_t how = input_byte(&input);
+        size_t size, whole;
+        const uint8_t *text;
+
+        spec.header.flags = how % 16;
+        spec.header.n_args += how / 64;
+        spec.header.n_env = how / 32 % 2;
+        if ((how & 0x10) != 0) {
+                spec.header.rows = spec.header.columns = how;
+                spec.header.web_port = input_byte(&input);
+        }
+        text = input_bytes(&input, (how & 8) != 0 ? 64 : 1, LOG_LINE_SIZE, &size);
+        memcpy(spec.strings, text, size);
+        if ((how & 8) != 0) { /* longer than a line */
+                memcpy(spec.strings + size, text, size);
+                size *= 2;
+        }
+        if (spec.header.n_env > 0)
+                memcpy(spec.strings + size, "\0A=", 4);
+        size += spec.header.n_env > 0 ? 4 : 1;
+        spec.header.strings_size = (uint32_t)size;
+        whole = sizeof(spec.header) + size;
+        if (input_byte(&input) >= 0xf0)
+                ((uint8_t *)&spec)[input_u32(&input) % whole] = input_byte(&input);
+        spec_fd = fuzz_memfd(&spec, whole - (how == 0xff));
+        if (how != 0xfe)
+                (void)fcntl(
+                        spec_fd,
+                        F_ADD_SEALS,
+                        F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+}
+
+/* True if it runs a command. */
+static bool begin(Init *init) {
+        int r;
+
+        make_spec();
+        r = wait_for_go(init->pid1);
+        if (r == 0)
+                r = prepare(init);
+        (void)close(spec_fd);
+        return r == 0;
+}
+
+/* No argument of the command's makes a line of its own, or one that another process wrote. */
+static void check_lines(int fd) {
+        static const char *const lines[] = {
+                "Starting process with command `",
+                "Process exited with status ",
+                "Client connection closed. Sending SIGHUP to all processes\n"};
+        static char text[LOG_LINES_QUEUED_MAX * LOG_LINE_SIZE + 1];
+        ssize_t n = pread(fd, text, sizeof(text), 0);
+        const char *at = text, *end;
+
+        assert(n >= 0 && n < (ssize_t)sizeof(text));
+        for (; at < text + n; at = end + 1) {
+                size_t i = 0;
+
+                end = memchr(at, '\n', (size_t)(text + n - at));
+                assert(end && end - at < LOG_LINE_SIZE);
+                while (i < ARRAY_SIZE(lines) && strncmp(at, lines[i], strlen(lines[i])) != 0)
+                        i++;
+                assert(i < ARRAY_SIZE(lines));
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static int null_fd = -EBADF, never_fd[2];
-        int pair[2];
+        unsigned before;
+        bool runs = true;
+        int pair[2], log_fd;
         uint8_t how;
 
         if (null_fd < 0) {
@@ -173,6 +331,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         input = (Input){data, size};
         how = input_byte(&input);
+        before = fuzz_count_fds();
         is_pid1 = how & 1;
         command_lives = true;
         n_turns_at_end = n_kills = 0;
@@ -188,17 +347,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 .port = {.fd = {-EBADF, -EBADF}, .port = how & 8 ? 5000 : 0},
         };
 
-        if (log_lines_open(&init.log, null_fd) < 0 || channel_pair(&pair[0], &pair[1]) < 0)
+        log_fd = fuzz_memfd("", 0);
+        if (log_lines_open(&init.log, log_fd) < 0 || channel_pair(&pair[0], &pair[1]) < 0)
                 abort();
-        if (how & 4)
-                init.attach_fd = pair[0];
-        else
+        attach_fd = pair[0];
+        if (how & 0x10)
+                runs = begin(&init);
+        else if (how & 4)
+                init.attach_fd = attach_fd;
+        if (init.attach_fd < 0)
                 (void)close(pair[0]);
-        forge_signals(&init, how / 32);
-        assert(loop(&init) == 0);
-        assert(init.status <= 255);
+        if (runs) {
+                forge_signals(&init, how / 32);
+                assert(loop(&init) == 0);
+                assert(init.status <= 255);
+        }
+        check_lines(log_fd);
+        port_watch_close(&init.port);
+        safe_close(init.command.error_fd);
         safe_close(init.attach_fd);
         (void)close(init.log.fd);
+        (void)close(log_fd);
         (void)close(pair[1]);
+        assert(fuzz_count_fds() == before);
         return 0;
 }
