@@ -4,18 +4,18 @@
  * The root process and those it must not trust: a supervisor that sends anything in any
  * order, unpackers and dynos that end in any way, status records that the app has forged,
  * a supervisor or a launcher that is started anew, on a disk with damaged files. Requests,
- * dynos, folders, slots, link and store are the real ones; kernel mechanisms and children are
- * in fuzz_launcher_fakes.c.
+ * dynos, folders, slots, link, store, services and sweeper are the real ones; kernel mechanisms
+ * and children are in fuzz_launcher_fakes.c.
  *
  * The input is a list of steps. Whatever they are: all that root says passes the checks of
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
- * Covers: launcher/requests.c launcher/link.c:50 launcher/dynos.c launcher/dynos_adopt.c
- *          launcher/dyno_folder.c launcher/execs.c launcher/starts.c launcher/discard.c
- *          launcher/policies.c launcher/network.c:50 launcher/slots.c launcher/loop.c
- *          ipc/launch_proto.c
- *          ipc/channel.c image/store.c image/store_import.c image/store_place.c
- *          ipc/dyno_state.c
+ * Covers: launcher/requests.c launcher/link.c:85 launcher/dynos.c:85 launcher/dynos_adopt.c:80
+ *          launcher/dyno_folder.c:85 launcher/execs.c:85 launcher/starts.c:85 launcher/discard.c
+ *          launcher/policies.c:85 launcher/network.c launcher/slots.c launcher/loop.c
+ *          launcher/services.c:80 launcher/sweep.c:70 launcher/sizes.c:70
+ *          ipc/launch_proto.c ipc/channel.c ipc/dyno_state.c
+ *          image/store.c image/store_import.c image/store_place.c
  * Options: -max_len=4096
  */
 
@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 
 #include "fuzz_launcher_fakes.h"
 #include "ipc/channel.h"
@@ -32,16 +33,19 @@
 #include "launcher/dynos.h"
 #include "launcher/policies.h"
 #include "launcher/slots.h"
+#include "launcher/sweep.h"
 
 #define STEPS_MAX 200
 #define SEQ_MAX 512
+#define FDS_MAX 1024
+#define SWEEPS_MAX 64         /* many more than there can be folders in the trash */
+#define FOREIGN makedev(1, 5) /* /dev/zero: no file of root's, nor of what it may be sent */
 
 typedef struct World {
         Launcher launcher;
         Config config;
         char folder[FUZZ_PATH_SIZE];
         Source *store_source;
-        int supervisor_fd; /* our end */
         uint32_t last_seq;
         uint8_t answers[SEQ_MAX];
 } World;
@@ -56,17 +60,31 @@ static bool is_answer(uint32_t type) {
                type == LAUNCH_HOSTED || type == LAUNCH_FETCHED || type == LAUNCH_EXTRACTED;
 }
 
+/* What runs has no more than some size has, whatever was asked for. */
+static void check_started(const World *w, const LaunchStart *start) {
+        const DynoSize *size = &w->config.sizes[0];
+
+        assert(start->process_limit <= size->process_limit);
+        assert(start->cpu_weight == size->cpu_weight);
+        assert(start->memory_kill / 2 <= start->memory_quota);
+        assert(start->memory_quota <= w->launcher.memory_total);
+}
+
 static void hear(World *w) {
-        for (;;) {
+        while (fake_service_fd[0] >= 0) {
                 _cleanup_channel_fds_ ChannelFds fds = CHANNEL_FDS_INIT;
                 LaunchMessage msg;
                 size_t size;
                 int r;
 
-                r = channel_recv(w->supervisor_fd, &msg, sizeof(msg), &size, &fds);
+                r = channel_recv(fake_service_fd[0], &msg, sizeof(msg), &size, &fds);
                 if (r != 0)
                         return;
                 assert(launch_message_check(&msg, size, fds.n, LAUNCH_FROM_LAUNCHER) == 0);
+                if (msg.header.type == LAUNCH_HELLO)
+                        fake_check_listener(fds.fd[1]);
+                if (msg.header.type == LAUNCH_STARTED && msg.started.result == 0)
+                        check_started(w, &msg.started.facts.start);
                 if (is_answer(msg.header.type) && msg.header.seq < SEQ_MAX)
                         assert(++w->answers[msg.header.seq] == 1);
         }
@@ -77,33 +95,23 @@ static bool end_loop(void *userdata) {
         return false;
 }
 
-static void open_link(World *w) {
-        int pair[2];
-
-        if (channel_pair(&pair[0], &pair[1]) < 0 || link_open(&w->launcher, pair[0]) < 0)
-                abort();
-        w->supervisor_fd = pair[1];
-        fake_supervisor_killed = false;
-        assert(request_greet(&w->launcher) == 0);
-}
-
-static void close_link(World *w) {
-        hear(w);
-        link_close(&w->launcher);
-        w->supervisor_fd = safe_close(w->supervisor_fd);
-}
-
-static void run(World *w) {
+static void turn(World *w) {
         assert(loop_run(w->launcher.loop) == 0);
         hear(w);
-        if (fake_supervisor_killed) {
-                close_link(w);
-                open_link(w);
+}
+
+/* One that ends soon after its start, again and again, is started after a pause only. */
+static void run(World *w) {
+        turn(w);
+        for (int i = 0; i < 3 && w->launcher.supervisor.pidfd < 0; i++) {
+                fake_now_usec += 32 * USEC_PER_SEC;
+                turn(w);
         }
 }
 
 static void send_message(World *w, LaunchMessage *msg, size_t size, const int *fds, size_t n_fds) {
-        if (channel_send(w->supervisor_fd, msg, size, fds, n_fds) == CHANNEL_E_AGAIN)
+        if (fake_service_fd[0] >= 0 &&
+            channel_send(fake_service_fd[0], msg, size, fds, n_fds) == CHANNEL_E_AGAIN)
                 run(w);
 }
 
@@ -268,9 +276,9 @@ static void step_request(World *w, Input *in) {
 static void step_deaf(World *w, Input *in) {
         LaunchMessage msg = {.header.type = LAUNCH_HOST};
 
-        for (unsigned n = 8U * input_byte(in); n > 0; n--) {
+        for (unsigned n = 8U * input_byte(in); n > 0 && fake_service_fd[0] >= 0; n--) {
                 msg.header.seq = ++w->last_seq;
-                if (channel_send(w->supervisor_fd, &msg, sizeof(msg.header), NULL, 0) != 0)
+                if (channel_send(fake_service_fd[0], &msg, sizeof(msg.header), NULL, 0) != 0)
                         return;
                 assert(loop_run(w->launcher.loop) == 0);
         }
@@ -286,6 +294,60 @@ static void step_raw(World *w, Input *in) {
                 msg.header.seq = ++w->last_seq;
         if (size > 0)
                 send_message(w, &msg, size, NULL, 0);
+}
+
+/* ---- what services do that were taken over ---- */
+
+/* Root leaves what it cannot close open, see launcher/discard.c; nothing else. */
+static void close_foreign(World *w) {
+        struct stat st;
+        size_t n = 0;
+
+        for (int fd = 0; fd < FDS_MAX && w->launcher.n_foreign > 0; fd++)
+                if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == FOREIGN) {
+                        (void)close(fd);
+                        n++;
+                }
+        assert(n == w->launcher.n_foreign);
+        w->launcher.n_foreign = 0;
+}
+
+static void send_foreign(World *w, Input *in) {
+        LaunchMessage msg = {.header = {.type = LAUNCH_HOST, .seq = ++w->last_seq}};
+        size_t n = 1 + input_pick(in, CHANNEL_FDS_MAX);
+        int fds[CHANNEL_FDS_MAX];
+
+        for (size_t i = 0; i < n; i++)
+                fds[i] = (input_byte(in) & 1) != 0 ? some_socket()
+                                                   : fuzz_open("/dev", "zero", O_RDONLY);
+        send_message(w, &msg, sizeof(msg.header), fds, n);
+        for (size_t i = 0; i < n; i++)
+                (void)close(fds[i]);
+}
+
+/* One ends; before that it may have broken what its successor is to have. */
+static void step_service(World *w, Input *in, uint8_t how) {
+        switch (how / 32) {
+        case 3:
+                fake_service_fd[0] = safe_close(fake_service_fd[0]);
+                return;
+        case 4:
+                send_foreign(w, in);
+                return;
+        case 5:
+                (void)shutdown(w->launcher.listen_fd, (int)input_pick(in, 3));
+                break;
+        case 6:
+                (void)shutdown(w->launcher.logger_channel_fd[how / 4 % 2], (int)input_pick(in, 3));
+                fake_service_end(input_byte(in) % 2);
+                return;
+        case 7:
+                fake_service_end(1);
+                return;
+        default:
+                break;
+        }
+        fake_service_end(0);
 }
 
 /* ---- what dynos do ---- */
@@ -432,6 +494,18 @@ static void damage_disk(World *w, Input *in) {
         }
 }
 
+static void start_services(World *w) {
+        w->launcher.stopping = false;
+        fake_fail_next = 0; /* else dynod would end here */
+        assert(services_start(&w->launcher) == 0);
+}
+
+static void stop_services(World *w) {
+        hear(w);
+        services_stop(&w->launcher);
+        close_foreign(w);
+}
+
 static int adopt(World *w) {
         int r;
 
@@ -461,7 +535,7 @@ static void step_restart(World *w, Input *in, bool with_store) {
                         (void)close(fd);
                 }
         }
-        close_link(w);
+        stop_services(w);
         if (with_store) {
                 close_store(w);
                 open_store(w);
@@ -473,7 +547,7 @@ static void step_restart(World *w, Input *in, bool with_store) {
         }
         assert(policies_restore(&w->launcher) == 0);
         (void)!network_start(&w->launcher);
-        open_link(w);
+        start_services(w);
 }
 
 static void step(World *w, Input *in) {
@@ -509,11 +583,8 @@ static void step(World *w, Input *in) {
                         step_deaf(w, in);
                 else if ((how & 1) != 0)
                         step_restart(w, in, (how & 4) != 0);
-                else {
-                        close_link(w);
-                        run(w);
-                        open_link(w);
-                }
+                else
+                        step_service(w, in, how);
                 break;
         }
 }
@@ -539,8 +610,11 @@ static void setup(World *w) {
         fuzz_mkdir(w->folder, "dynos");
         fuzz_mkdir(w->folder, "cgroup");
         fuzz_mkdir(w->folder, "state");
+        fuzz_write(w->folder, "dynod-unpacker", "", 0);
         w->config = (Config){
                 .instance = "fuzz",
+                .libexec_dir = w->folder,
+                .scratch = SCRATCH_PLACE,
                 .uid_base = 1000000,
                 .max_dynos = 3,
                 .pool = 1,
@@ -551,24 +625,28 @@ static void setup(World *w) {
                 .import_max_ratio = 100,
                 .network = {.s_addr = htonl(0xac1e0000)},
                 .network_prefix = 16,
+                .n_sizes = 1,
+                .sizes =
+                        {{.process_limit = 256,
+                          .cpu_weight = 100,
+                          .memory_quota = UINT64_C(512) << 20,
+                          .memory_kill = UINT64_C(1024) << 20}},
         };
         w->launcher = (Launcher){
                 .config = &w->config,
-                .memory_total = UINT64_C(8) << 30,
-                .bounds =
-                        {.kill_per_quota = 2,
-                         .process_limit = 256,
-                         .cpu_weight_min = 100,
-                         .cpu_weight_max = 100},
+                .memory_total = UINT64_C(4) << 30,
                 .host = fake_host,
                 .instance = INSTANCE_INIT,
-                .listen_fd = fuzz_open("/dev", "null", O_RDWR),
+                .logger_channel_fd = {-EBADF, -EBADF},
                 .config_fd = fuzz_open("/dev", "null", O_RDWR),
                 .cgroup_fd = fuzz_open(w->folder, "cgroup", O_RDONLY | O_DIRECTORY),
                 .dynos_dir_fd = fuzz_open(w->folder, "dynos", O_RDONLY | O_DIRECTORY),
                 .inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
         };
         w->launcher.instance.run_dir_fd = fuzz_open(w->folder, ".", O_RDONLY | O_DIRECTORY);
+        w->launcher.instance.state_dir_fd = fuzz_open(w->folder, "state", O_RDONLY | O_DIRECTORY);
+        sizes_allow(&w->launcher.bounds, &w->config);
+        sizes_set_host(&w->launcher.bounds, 4096);
         if (policies_open(&w->launcher) < 0 || loop_new(&w->launcher.loop) < 0 ||
             loop_add_timer(
                     w->launcher.loop, &w->launcher.repair.timer, USEC_INFINITY, on_repair, w) < 0 ||
@@ -584,13 +662,28 @@ static void setup(World *w) {
         loop_set_idle(w->launcher.loop, end_loop, w);
         fake_objects(w->folder);
         open_store(w);
-        open_link(w);
+        if (host_listen(&w->launcher) < 0 || sweep_new(&w->launcher) < 0)
+                abort();
+        start_services(w);
+}
+
+/* All that dynos left behind is emptied in the end, whatever came in between. */
+static void finish_sweeping(World *w) {
+        fake_fail_next = 0;
+        sweep_start(&w->launcher);
+        for (int i = 0; i < SWEEPS_MAX && fake_trash_is_left(); i++) {
+                fake_sweeper_end();
+                turn(w);
+        }
+        assert(!fake_trash_is_left());
 }
 
 static void teardown(World *w) {
         Launcher *l = &w->launcher;
 
-        close_link(w);
+        finish_sweeping(w);
+        stop_services(w);
+        l->sweep = sweep_free(l->sweep);
         execs_clear(l);
         dynos_clear(l);
         assert(loop_run(l->loop) == 0); /* what was closed in peace is closed now */
@@ -606,6 +699,7 @@ static void teardown(World *w) {
         (void)close(l->dynos_dir_fd);
         (void)close(l->policies_dir_fd);
         (void)close(l->instance.run_dir_fd);
+        (void)close(l->instance.state_dir_fd);
         fake_reset();
         fuzz_remove_tree(w->folder);
 }

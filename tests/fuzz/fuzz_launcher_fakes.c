@@ -11,30 +11,43 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #include "ipc/unpack_proto.h"
+#include "launcher/child.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/net_plan.h"
 #include "sandbox/net_policy.h"
 
 #define PROCESSES_MAX 1024
 
+typedef enum FakeKind {
+        FAKE_DYNO,  /* or a ps:exec */
+        FAKE_CHILD, /* of the store, or the sweeper */
+        FAKE_SERVICE,
+} FakeKind;
+
 typedef struct FakeProcess {
         int fd; /* ours; the launcher has another one of the same eventfd */
         int launcher_fd;
-        bool is_child; /* of the store */
+        FakeKind kind;
         int result;
         UnpackMode mode;
         int out_fd, record_fd;
+        char swept[DYNO_ID_SIZE]; /* whose trash it empties */
+        unsigned service;
 } FakeProcess;
 
 SandboxHost *const fake_host = (SandboxHost *)&fake_now_usec;
 uint64_t fake_now_usec = USEC_PER_SEC;
 uint8_t fake_fail_next;
-bool fake_supervisor_killed;
+int fake_service_fd[2] = {-EBADF, -EBADF};
 static FakeProcess processes[PROCESSES_MAX];
 static unsigned n_processes;
 
@@ -45,6 +58,11 @@ static int fails(void) {
         /* each call takes a bit: what fails is anywhere in a start */
         fake_fail_next >>= 1;
         return (how & 1) == 0 ? 0 : -errors[how % ARRAY_SIZE(errors)];
+}
+
+/* Some of its calls are over when a process is begun, and their bits with them. */
+static bool is_held_up(void) {
+        return (fake_fail_next & 0x82) != 0;
 }
 
 static void process_forget(FakeProcess *p) {
@@ -86,32 +104,194 @@ static void process_end(FakeProcess *p) {
         (void)!write(p->fd, &one, sizeof(one));
 }
 
-static FakeProcess *pick(unsigned which, bool is_child) {
+static FakeProcess *pick(unsigned which, FakeKind kind) {
         for (unsigned i = 0; i < n_processes; i++)
-                if (processes[(which + i) % n_processes].is_child == is_child)
+                if (processes[(which + i) % n_processes].kind == kind)
                         return &processes[(which + i) % n_processes];
         return NULL;
 }
 
 void fake_dyno_end(unsigned which) {
-        FakeProcess *p = pick(which, false);
+        FakeProcess *p = pick(which, FAKE_DYNO);
 
         if (p)
                 process_end(p);
 }
 
+static void forget_trash(void);
+
 void fake_reset(void) {
         while (n_processes > 0)
                 process_forget(&processes[0]);
+        for (size_t i = 0; i < ARRAY_SIZE(fake_service_fd); i++)
+                fake_service_fd[i] = safe_close(fake_service_fd[i]);
         fake_fail_next = 0;
         fake_forget_policies();
+        forget_trash();
 }
 
-/* ---- the store's children ---- */
+/* ---- supervisor and logger ---- */
+
+static bool is_broken(int fd) {
+        struct pollfd end = {.fd = fd, .events = POLLRDHUP};
+
+        return poll(&end, 1, 0) != 0 && (end.revents & (POLLRDHUP | POLLHUP)) != 0;
+}
+
+int child_spawn(const ChildSpec *spec, pid_t *ret_pid, int *ret_pidfd) {
+        unsigned service = strstr(spec->path, "dynod-logger") ? 1 : 0;
+        FakeProcess *p;
+        int r = fails();
+
+        if (r < 0)
+                return r;
+        assert(!is_broken(spec->fds[0])); /* whatever its predecessor did */
+        p = process_new(ret_pidfd);
+        if (!p)
+                return -EAGAIN;
+        p->kind = FAKE_SERVICE;
+        p->service = service;
+        (void)safe_close(fake_service_fd[service]);
+        fake_service_fd[service] = fcntl(spec->fds[0], F_DUPFD_CLOEXEC, 3);
+        *ret_pid = 4714;
+        return 0;
+}
+
+int child_wait(int pidfd) {
+        FakeProcess *p = process_of(pidfd);
+
+        if (!p)
+                return -ECHILD;
+        fake_service_fd[p->service] = safe_close(fake_service_fd[p->service]);
+        process_forget(p);
+        return 128 + SIGKILL;
+}
+
+void fake_service_end(unsigned service) {
+        for (unsigned i = 0; i < n_processes; i++)
+                if (processes[i].kind == FAKE_SERVICE && processes[i].service == service)
+                        process_end(&processes[i]);
+}
+
+int host_listen(Launcher *launcher) {
+        const struct sockaddr_un address = {.sun_family = AF_UNIX}; /* any, unix(7): autobind */
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(sa_family_t)) < 0 ||
+            listen(fd, 8) < 0)
+                abort();
+        launcher->listen_fd = fd;
+        return 0;
+}
+
+void fake_check_listener(int fd) {
+        assert(!is_broken(fd));
+}
+
+/* ---- what dynos leave in scratch ---- */
+
+#define TRASH_MAX 8
+
+typedef struct Trash {
+        char id[DYNO_ID_SIZE]; /* "": none */
+        bool empty, aside;
+} Trash;
+
+static Trash trash[TRASH_MAX];
+static char sweeps_next[DYNO_ID_SIZE]; /* what was asked for last */
+
+static void forget_trash(void) {
+        memset(trash, 0, sizeof(trash));
+}
+
+static Trash *trash_of(const char *id) {
+        for (size_t i = 0; i < TRASH_MAX; i++)
+                if (strcmp(trash[i].id, id) == 0)
+                        return &trash[i];
+        return NULL;
+}
+
+int scratch_discard(const Scratch *scratch, const char *id) {
+        Trash *place = trash_of(id);
+        int r = fails();
+
+        if (r < 0)
+                return r;
+        if (!place)
+                place = trash_of("");
+        if (!place)
+                return 0; /* it wrote nothing */
+        *place = (Trash){.empty = false};
+        field_set(place->id, sizeof(place->id), id);
+        return 0;
+}
+
+int scratch_discard_others(
+        const Scratch *scratch, bool (*is_known)(void *, const char *), void *userdata) {
+        for (size_t i = 0; i < TRASH_MAX; i++)
+                trash[i].aside = false;
+        return fails();
+}
+
+int scratch_check_room(const Scratch *scratch, const LaunchStart *start) {
+        return fails() < 0 ? -EDQUOT : 0;
+}
+
+int scratch_next_trash(
+        const Scratch *scratch, const char *after, char ret_id[DYNO_ID_SIZE], int *ret_fd) {
+        const Trash *last = after[0] ? trash_of(after) : NULL;
+        size_t first = last ? (size_t)(last - trash) + 1 : 0;
+        int r = fails();
+
+        for (size_t i = 0; i < TRASH_MAX && r == 0; i++) {
+                const Trash *next = &trash[(first + i) % TRASH_MAX];
+
+                if (next->id[0] == '\0' || next->aside)
+                        continue;
+                field_set(ret_id, DYNO_ID_SIZE, next->id);
+                field_set(sweeps_next, sizeof(sweeps_next), next->id);
+                *ret_fd = open("/dev/null", O_PATH | O_CLOEXEC);
+                return 1;
+        }
+        return r;
+}
+
+int scratch_end_trash(const Scratch *scratch, const char *id) {
+        Trash *ended = trash_of(id);
+
+        if (ended && !ended->empty)
+                ended->aside = true;
+        else if (ended)
+                *ended = (Trash){.empty = false};
+        return ended && ended->aside ? -ENOTEMPTY : 0;
+}
+
+bool fake_trash_is_left(void) {
+        for (size_t i = 0; i < TRASH_MAX; i++)
+                if (trash[i].id[0] && !trash[i].aside)
+                        return true;
+        return false;
+}
+
+/* ---- the store's children, and the sweeper ---- */
+
+static void child_does_its_job(FakeProcess *p) {
+        Trash *emptied = p->swept[0] ? trash_of(p->swept) : NULL;
+
+        if (emptied && p->result == 0)
+                emptied->empty = true;
+        process_end(p);
+}
+
+void fake_sweeper_end(void) {
+        for (unsigned i = 0; i < n_processes; i++)
+                if (processes[i].swept[0])
+                        child_does_its_job(&processes[i]);
+}
 
 void fake_child_end(Input *in) {
         static const int results[] = {0, 0, 0, -EBADMSG, -EPROTO, -ENOSPC};
-        FakeProcess *p = pick(input_byte(in), true);
+        FakeProcess *p = pick(input_byte(in), FAKE_CHILD);
         FetchRecord record = {.bytes = 4};
 
         if (!p)
@@ -128,7 +308,7 @@ void fake_child_end(Input *in) {
         }
         if (p->out_fd >= 0 && p->mode == UNPACK_EXTRACT_SLUG)
                 (void)mkdirat(p->out_fd, "tree", 0755);
-        process_end(p);
+        child_does_its_job(p);
 }
 
 int unpack_spawn(int program_fd, const char *profile, const UnpackJob *job, UnpackChild *ret) {
@@ -140,8 +320,10 @@ int unpack_spawn(int program_fd, const char *profile, const UnpackJob *job, Unpa
         p = process_new(&ret->pidfd);
         if (!p)
                 return -EAGAIN;
-        p->is_child = true;
+        p->kind = FAKE_CHILD;
         p->mode = job->mode;
+        if (job->root_uid != 0) /* the sweeper's, which was told of it just now */
+                field_set(p->swept, sizeof(p->swept), sweeps_next);
         p->out_fd = job->mode == UNPACK_REMOVE ? -1 : fcntl(job->out_fd, F_DUPFD_CLOEXEC, 3);
         p->record_fd = job->mode == UNPACK_FETCH ? fcntl(job->record_fd, F_DUPFD_CLOEXEC, 3) : -1;
         ret->pid = 4711;
@@ -169,16 +351,16 @@ static long fake_clone(const struct clone_args *args) {
                 errno = EAGAIN;
                 return -1;
         }
-        p->is_child = true;
+        p->kind = FAKE_CHILD;
         p->mode = UNPACK_REMOVE;
         return 4712;
 }
 
 static int fake_signal(int pidfd) {
         FakeProcess *p = process_of(pidfd);
-        int r = fails();
+        int r = p && p->kind == FAKE_SERVICE ? 0 : fails();
 
-        if (p && p->is_child) { /* SIGKILL: it ends, and that is seen later */
+        if (p && p->kind != FAKE_DYNO) { /* SIGKILL: it ends, and that is seen later */
                 p->result = -EPROTO;
                 process_end(p);
         }
@@ -275,7 +457,7 @@ struct SandboxStart {
 
 int sandbox_launch_begin(
         SandboxHost *host, const SandboxLaunch *launch, SandboxStart **ret, SandboxError *reterr) {
-        bool held_up = (fake_fail_next & 0x80) != 0;
+        bool held_up = is_held_up();
         SandboxDyno process = SANDBOX_DYNO_INIT;
         int r = start_process(&process, reterr);
 
@@ -327,7 +509,7 @@ int sandbox_exec_begin(
         int *ret_pidfd,
         SandboxError *reterr) {
         SandboxDyno process = SANDBOX_DYNO_INIT;
-        bool held_up = (fake_fail_next & 0x80) != 0;
+        bool held_up = is_held_up();
         int r = start_process(&process, reterr);
 
         if (r < 0)
@@ -368,7 +550,6 @@ int sandbox_adopt(SandboxHost *host, const char *id, uid_t uid, pid_t pid, Sandb
         return r;
 }
 
-/* A tmpfs each: nothing to discard. */
 const Scratch *sandbox_host_scratch(const SandboxHost *host) {
         static const Scratch none = SCRATCH_INIT;
 
@@ -453,7 +634,7 @@ int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
 }
 
 const char *net_damage(const Net *net) {
-        return (fake_fail_next & 0x40) != 0 ? "the nftables table was changed by nft (PID 4711)"
+        return (fake_fail_next & 0x04) != 0 ? "the nftables table was changed by nft (PID 4711)"
                                             : NULL;
 }
 
@@ -510,6 +691,10 @@ void fake_forget_policies(void) {
         n_policies = 0;
 }
 
+uint32_t sandbox_host_missing(const SandboxHost *host) {
+        return 0;
+}
+
 uint32_t host_missing(const Launcher *launcher) {
         return UINT32_C(1) << MISSING_QUOTA;
 }
@@ -517,10 +702,6 @@ uint32_t host_missing(const Launcher *launcher) {
 void host_report(Launcher *launcher, LaunchInspected *ret) {
         (void)launcher;
         ret->result = fails();
-}
-
-void services_restart_supervisor(Launcher *launcher) {
-        fake_supervisor_killed = true;
 }
 
 /* ---- what is there at first ---- */
