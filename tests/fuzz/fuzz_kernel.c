@@ -7,9 +7,9 @@
  * from a likely kind of attributes, then damaged, cut, or too many. Each reader ends, and
  * what it asks to be removed is well-formed.
  *
- * Covers: sandbox/conntrack.c:85 sandbox/net_listen.c:85 sandbox/net_rtnl.c sandbox/net_watch.c
- *          sandbox/firewall_others.c:80 sandbox/firewall_legacy.c:85 sandbox/net_host.c
- *          sandbox/firewall.c:45
+ * Covers: sandbox/conntrack.c:90 sandbox/net_listen.c:88 sandbox/net_rtnl.c:75
+ *          sandbox/net_watch.c:70 sandbox/firewall_others.c:85 sandbox/firewall_legacy.c:90
+ *          sandbox/net_host.c:65 sandbox/firewall.c:52
  * Options: -max_len=4096
  */
 
