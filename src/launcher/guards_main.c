@@ -240,11 +240,14 @@ static int install(const char *instance, uint32_t max_dynos) {
                 {guard_flight, "limit the descriptors that dynos have in flight"},
         };
         _cleanup_close_ int dynos_fd = make_dynos_map();
-        int result = 0;
+        int result;
 
         if (dynos_fd < 0)
                 return log_error_errno(
                         dynos_fd, "Cannot name the dynos' cgroup to BPF programs: %m");
+        result = guards_make_folder(instance);
+        if (result < 0)
+                return log_error_errno(result, "Cannot make a folder in " GUARD_FOLDER ": %m");
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
                 int r = guards[i].make(instance, dynos_fd, max_dynos);
 
@@ -263,9 +266,11 @@ static int drop_privileges(void) {
                 "bpf",
                 "access", /* the kernel's types, where they may be */
                 "faccessat",
+                "mkdir", /* of the pins */
+                "mkdirat",
                 "newfstatat",
                 "openat",
-                "rename", /* pins */
+                "rename",
                 "renameat",
                 "unlink",
                 "unlinkat",

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -47,11 +48,11 @@ static const char *const pins[_PIN_MAX] = {
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
-        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s-%s", instance, pins[pin]);
+        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s/%s", instance, pins[pin]);
 }
 
 void guard_fresh_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
-        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s-%s-new", instance, pins[pin]);
+        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s/%s-new", instance, pins[pin]);
 }
 
 /* A program can be attached where the kernel never asks: its boot options say. */
@@ -83,6 +84,17 @@ int guards_check(void) {
         if (statfs(GUARD_FOLDER, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
                 return -ENODEV;
         return 0;
+}
+
+static void folder_path(char ret[GUARD_PATH_SIZE], const char *instance) {
+        (void)snprintf(ret, GUARD_PATH_SIZE, GUARD_FOLDER "/%s", instance);
+}
+
+int guards_make_folder(const char *instance) {
+        char path[GUARD_PATH_SIZE];
+
+        folder_path(path, instance);
+        return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 static bool all_pinned(const char *instance, GuardPin first, GuardPin last) {
@@ -126,4 +138,6 @@ void guards_remove(const char *instance) {
                 guard_path(path, instance, pin);
                 (void)unlink(path);
         }
+        folder_path(path, instance);
+        (void)rmdir(path);
 }

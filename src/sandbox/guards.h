@@ -30,8 +30,8 @@
 #include "base/names.h"
 #include "ipc/launch_proto.h"
 
-#define GUARD_FOLDER "/sys/fs/bpf"
-#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "/-sockets-accepted-new") + INSTANCE_NAME_SIZE)
+#define GUARD_FOLDER "/sys/fs/bpf" /* an instance's are in the folder of its name there */
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//sockets-accepted-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
         PIN_MODULES,
@@ -79,7 +79,11 @@ void guard_fresh_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin 
  */
 int guards_check(void) _must_check_;
 
+/* Makes the folder for them. Return: 0 or a negative errno. */
+int guards_make_folder(const char *instance) _must_check_;
+
 /* What there is of them now. */
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]);
 
+/* All of them, and the folder. */
 void guards_remove(const char *instance);

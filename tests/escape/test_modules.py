@@ -18,7 +18,7 @@ from dynod_testing import http_get, time_factor, wait_until
 pytestmark = pytest.mark.vm
 
 MODPROBE = pathlib.Path("/proc/sys/kernel/modprobe")
-PIN = pathlib.Path("/sys/fs/bpf/dynod-modules")
+PIN = pathlib.Path("/sys/fs/bpf/dynod/modules")
 NOTES, HELPER = pathlib.Path("/var/tmp/escape-modules"), pathlib.Path("/var/tmp/escape-modprobe")
 
 # Every family with each type and the protocols that a filter may let by. "few" is for a host

@@ -263,7 +263,7 @@ def test_lock_bomb_takes_the_hosts_memory_without_dynods_programs(arena, gated):
     bomb.going()
     assert locks_of_the_host() < 10000
     bomb.kill()
-    pathlib.Path("/sys/fs/bpf/dynod-locks").unlink()
+    pathlib.Path("/sys/fs/bpf/dynod/locks").unlink()
     try:
         bomb = gated("locks")
         bomb.going()

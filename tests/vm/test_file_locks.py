@@ -15,7 +15,7 @@ from dynod_testing import wait_until
 
 pytestmark = pytest.mark.vm
 
-PINS = [pathlib.Path("/sys/fs/bpf/dynod-locks" + part) for part in ("", "-taken", "-closed", "-released")]
+PINS = [pathlib.Path("/sys/fs/bpf/dynod/locks" + part) for part in ("", "-taken", "-closed", "-released")]
 MOST, WEIGHT = 2048, 8
 
 COMMON = """

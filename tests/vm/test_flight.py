@@ -11,7 +11,7 @@ from dynod_testing import wait_until
 
 pytestmark = pytest.mark.vm
 
-PINS = pathlib.Path("/sys/fs/bpf")
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
 MOST = 512  # what a message can hold counts, and 4 for each that is being sent
 
 COMMON = """
@@ -137,7 +137,7 @@ def check_of_flight(daemon):
 def test_without_its_program_there_are_many(daemon, dyno):
     """The control, and doctor's word."""
     assert check_of_flight(daemon)["verdict"] == "ok"
-    (PINS / "dynod-flight").unlink()
+    (PINS / "flight").unlink()
     try:
         said = check_of_flight(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said

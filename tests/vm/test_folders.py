@@ -11,7 +11,7 @@ from dynod_testing import wait_until
 
 pytestmark = pytest.mark.vm
 
-PINS = pathlib.Path("/sys/fs/bpf")
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
 MOST = 64
 SMALL, LARGE = "/app/small", "/app/large"
 LARGE_FILES = 3000
@@ -168,8 +168,8 @@ def uncharged():
 
 def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader):
     """The control, and doctor's word."""
-    (PINS / "dynod-folders-asked").unlink()
-    (PINS / "dynod-folders-opened").unlink()
+    (PINS / "folders-asked").unlink()
+    (PINS / "folders-opened").unlink()
     try:
         said = check_of_folders(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said

@@ -28,7 +28,7 @@ def test_package_stays_while_a_dyno_does(daemon, stack, tmp_path):
     (group / "not-ours").mkdir()
     done = dpkg("--remove")
     assert done.returncode != 0 and "the package stays" in done.stderr, done.stdout + done.stderr
-    for path in ("/usr/sbin/dynod", "/sys/fs/bpf/dynod-modules"):
+    for path in ("/usr/sbin/dynod", "/sys/fs/bpf/dynod/modules"):
         assert pathlib.Path(path).exists(), path
     assert "dynod-dyno (enforce)" in profiles()
     tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
@@ -62,7 +62,7 @@ def test_purge_with_running_dynos_leaves_nothing(daemon, stack, tmp_path):
 
     before = subprocess.run([str(checker)], capture_output=True, text=True, check=False)
     assert before.returncode == 1, "the checker sees nothing of a running dynod"
-    assert "program /sys/fs/bpf/dynod-modules" in before.stdout, before.stdout
+    assert "folder /sys/fs/bpf/dynod" in before.stdout, before.stdout
 
     done = subprocess.run(["dpkg", "--purge", "dynod"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

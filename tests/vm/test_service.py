@@ -152,5 +152,5 @@ def test_scope_that_is_gone_is_made_again(daemon, app, slug):
     daemon.wait_ready()
     assert run("systemctl", "show", "-P", "InvocationID", "dynod-dynos.scope").stdout != invocation
     assert daemon.run(app, "true", timeout=90).returncode == 0
-    assert pathlib.Path("/sys/fs/bpf/dynod-modules").exists()
+    assert pathlib.Path("/sys/fs/bpf/dynod/modules").exists()
     assert daemon.main_pid() == main

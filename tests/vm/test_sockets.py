@@ -12,7 +12,7 @@ from dynod_testing import reconfigured, wait_until
 
 pytestmark = pytest.mark.vm
 
-PINS = pathlib.Path("/sys/fs/bpf")
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
 MOST = 512
 
 COMMON = """
@@ -241,7 +241,7 @@ def test_without_its_programs_there_is_no_end(daemon, dyno):
     """The control, and doctor's word."""
     assert check_of_sockets(daemon)["verdict"] == "ok"
     for name in ("netlink", "option", "sent", "listen", "asked"):
-        (PINS / f"dynod-sockets-{name}").unlink()
+        (PINS / f"sockets-{name}").unlink()
     try:
         said = check_of_sockets(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
