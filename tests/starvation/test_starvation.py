@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import arena as arena_module
 from arena import (DEADLY, HOPELESS_USEC, RATIO, THROUGH_THE_LOGGER, TRASH, WARM_UP, Figures, Thrown,
                    Verdict, bomb_names)
 from dynod_testing import wait_until
@@ -63,11 +64,24 @@ def test_lost_requests_are_not_outvoted():
     assert Figures([([9] * (WARM_UP + 90) + [None] * 10, 1)]).quantile(99) == HOPELESS_USEC
 
 
+def test_ps_takes_a_second_at_most_where_the_machine_is_no_emulation(monkeypatch):
+    def verdict(ps_usec, benign_ps_usec):
+        requests = [9] * (WARM_UP + 200)
+        return Verdict([[(requests, ps_usec)]], Figures([(requests, benign_ps_usec)]))
+
+    monkeypatch.setattr(arena_module, "EMULATED", False)
+    assert verdict(999_999, 1).good() and not verdict(1_000_001, 999_999).good()
+    monkeypatch.setattr(arena_module, "EMULATED", True)
+    assert verdict(1_000_001, 999_999).good() and "by its benign" in verdict(1_000_001, 999_999).row("")
+    assert not verdict(3_000_001, 999_999).good() and "passed" not in verdict(999_999, 1).row("")
+
+
 def test_one_round_that_stood_still_is_noise_and_most_are_not():
     fine, still = [([9] * (WARM_UP + 150), 1)] * 2, [([9] * (WARM_UP + 100) + [900] * 50, 1)] * 2
     benign = Figures(fine)
     assert Verdict([fine] * 3 + [still] * 2, benign).good()
     assert Verdict([fine] * 3 + [still] * 2, benign).ratio > RATIO
+    assert "passed by its median round" in Verdict([fine] * 3 + [still] * 2, benign).row("")
     assert not Verdict([fine] * 2 + [still] * 3, benign).good()
     assert not Verdict([still], benign).good()
 
