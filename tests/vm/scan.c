@@ -10,12 +10,13 @@
  *                            "tcp ADDRESS tried N open N refused N said N nowhere N silent N"
  *   udp,ADDRESS,PORT         "udp ADDRESS PORT answered|refused|said|nowhere|silent"
  *
- * refused: by the port; said: another error came back; nowhere: the dyno itself has no way
- * there. Nothing comes for the time of PATIENCE_MS: the rest is silent.
+ * ADDRESS may end in %LINK. refused: by the port; said: another error came back; nowhere: the
+ * dyno itself has no way there. Nothing comes for the time of PATIENCE_MS: the rest is silent.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,12 +63,16 @@ static Target parse_address(const char *text) {
         Target target = {.text = text};
         struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&target.address;
         struct sockaddr_in *in = (struct sockaddr_in *)&target.address;
+        const char *link = strchr(text, '%');
+        char address[INET6_ADDRSTRLEN];
 
-        if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+        (void)snprintf(address, sizeof(address), "%.*s", (int)strcspn(text, "%"), text);
+        if (inet_pton(AF_INET, address, &in->sin_addr) == 1) {
                 in->sin_family = AF_INET;
                 target.size = sizeof(*in);
-        } else if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
+        } else if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1) {
                 in6->sin6_family = AF_INET6;
+                in6->sin6_scope_id = link ? if_nametoindex(link + 1) : 0;
                 target.size = sizeof(*in6);
         } else {
                 fprintf(stderr, "scan: %s is no address\n", text);
@@ -87,13 +92,24 @@ static Answer classify(int error) {
         }
 }
 
+/* Whoever tries all ports of his own meets himself: at the port that he calls from. */
+static bool is_connected_to_itself(int fd) {
+        struct sockaddr_in here = {0}, there = {0};
+        socklen_t here_size = sizeof(here), there_size = sizeof(there);
+
+        return getsockname(fd, (struct sockaddr *)&here, &here_size) == 0 &&
+               getpeername(fd, (struct sockaddr *)&there, &there_size) == 0 &&
+               here.sin_family == AF_INET && here.sin_port == there.sin_port &&
+               here.sin_addr.s_addr == there.sin_addr.s_addr;
+}
+
 static Answer result_of(int fd) {
         socklen_t size = sizeof(int);
         int error = 0;
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
                 error = errno;
-        return classify(error);
+        return error == 0 && is_connected_to_itself(fd) ? ANSWER_REFUSED : classify(error);
 }
 
 static int open_socket(const Target *target, int type) {

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scan from inside a dyno of the installed daemon: every TCP port of every address of the host,
-of another dyno and of the clouds' metadata, UDP, IPv6, multicast and broadcast. Nothing answers
-and nothing arrives; the same scanner outside a dyno finds all of it."""
+of another dyno and of the clouds' metadata, the loopback network, UDP, IPv6, multicast and
+broadcast. Nothing answers and nothing arrives; the same scanner outside a dyno finds all of it."""
 
 import contextlib
+import ipaddress
+import json
 import os
 import pathlib
 import socket
@@ -25,6 +27,7 @@ UPLINK = "198.51.100.2"  # of the guest, where its default route begins
 LAN, LAN_ALL, LAN_6 = "10.99.79.1", "10.99.79.255", "fd79::1"
 METADATA = ["169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16"]
 GROUP, GROUP_6 = "224.0.0.251", "ff02::1"
+LOOPBACK = ["127.0.0.1", "127.0.0.53", "127.255.255.254"]  # of the host and of each dyno, never the same
 EVERYBODY = "255.255.255.255"
 PORTS_UDP = [53, 67, 69, 111, 123, 137, 161, 500, 514, 1194, 1900, 2049, 4500, 5353, 11211]
 OWN = 7003  # the scanning dyno's, on its loopback
@@ -116,6 +119,21 @@ def gateway_of(dyno):
     return f"{head}.{int(last) - 1}"
 
 
+def link_local(link):
+    """What a link of the host has by IPv6, or would have if somebody turned that on."""
+    mac = json.loads(subprocess.run(["ip", "-j", "link", "show", "dev", link], check=True,
+                                    capture_output=True, text=True).stdout)[0]["address"].split(":")
+    bytes_ = [int(byte, 16) for byte in [*mac[:3], "ff", "fe", *mac[3:]]]
+    bytes_[0] ^= 2  # EUI-64
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes(bytes_)))
+
+
+def own_link(address):
+    """The host's end of a dyno's link."""
+    way = subprocess.run(["ip", "-j", "route", "get", address], check=True, capture_output=True, text=True).stdout
+    return json.loads(way)[0]["dev"]
+
+
 def test_a_dyno_finds_nothing_of_the_host_nor_of_another_dyno(daemon, dynos):
     scanner, other = dynos
     gateway = gateway_of(scanner)
@@ -123,30 +141,39 @@ def test_a_dyno_finds_nothing_of_the_host_nor_of_another_dyno(daemon, dynos):
     with contextlib.ExitStack() as stack:
         host = Host(stack, gateway)
         near = (max(host.port - 20, 1), min(host.port + 20, 65535))
+        by_link = [f"{link_local('lan2')}%lan2", f"{GROUP_6}%lan2"]
 
         # Who is in no dyno finds every listener, at every address.
         opened, _, datagrams = from_host(
-            *tcp([*own, LAN_6, f"::ffff:{gateway}"], *near), *tcp([other["address"]], 4990, 5010),
-            *udp([*own, LAN_6, GROUP, LAN_ALL], [host.port]))
-        assert opened >= {(address, host.port) for address in (*own, LAN_6, f"::ffff:{gateway}")}
+            *tcp([*own, *LOOPBACK, LAN_6, by_link[0], f"::ffff:{gateway}"], *near),
+            *tcp([other["address"]], 4990, 5010),
+            *udp([*own, *LOOPBACK, LAN_6, *by_link, GROUP, LAN_ALL], [host.port]))
+        found = [*own, *LOOPBACK, LAN_6, by_link[0], f"::ffff:{gateway}"]
+        assert opened >= {(address, host.port) for address in found}
         assert (other["address"], 5000) in opened
         came = host.came()
-        assert came[0] == len(own) + 2 and came[1] >= len(own) + 2 and came[2] == 1, (came, datagrams)
+        assert came[0] == len(found) and came[1] >= len(own) + len(LOOPBACK) + 2 and came[2] == 3, (came, datagrams)
 
         # A dyno finds itself.
         many = [GROUP, LAN_ALL, "224.0.0.1", "239.255.255.250"]
-        targets = [*tcp(["127.0.0.1"], OWN - 3, OWN + 3), *tcp([*own, other["address"]]),
-                   *tcp([LAN_6, "fe80::1", f"::ffff:{gateway}"], *near),
-                   *udp([*own, other["address"], LAN_6, *many, EVERYBODY, GROUP_6], [host.port, *PORTS_UDP])]
+        gateway_6 = f"{link_local(own_link(scanner['address']))}%eth0"
+        targets = [*tcp([*LOOPBACK, *own, other["address"], gateway_6]),
+                   *tcp([LAN_6, "fe80::1", "fe80::1%eth0", f"::ffff:{gateway}"], *near),
+                   *udp([*own, other["address"], LAN_6, *many, EVERYBODY, gateway_6, GROUP_6,
+                         f"{GROUP_6}%eth0", f"{GROUP_6}%lo"], [host.port, *PORTS_UDP]),
+                   *udp(LOOPBACK, [host.port])]
         done = daemon.exec("scan-from", "scanner.1", "/app/scan", str(PATIENCE), *targets, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         opened, counts, datagrams = read(done.stdout)
         assert opened == {("127.0.0.1", OWN)}
+        for address in LOOPBACK:  # nothing else is there, least of all what listens on the host
+            assert counts[address]["refused"] + counts[address]["open"] == 65535, (address, counts[address])
         for address in (*own, other["address"]):
             assert counts[address]["tried"] == counts[address]["silent"] == 65535, (address, counts[address])
         assert counts[f"::ffff:{gateway}"]["silent"] == near[1] - near[0] + 1
-        for address in (LAN_6, "fe80::1"):
-            assert counts[address]["nowhere"] == near[1] - near[0] + 1, counts[address]
+        for address in (LAN_6, "fe80::1", "fe80::1%eth0", gateway_6):
+            assert counts[address]["nowhere"] == counts[address]["tried"] > 0, (address, counts[address])
+        assert {datagrams.pop((address, host.port)) for address in LOOPBACK} == {"refused"}
         assert {at: what for at, what in datagrams.items() if what not in ("silent", "nowhere")} == {}
         # They did leave the dyno's sockets, but for those that it has no way for, and to everybody,
         # whom no socket of a dyno may speak to (SO_BROADCAST).

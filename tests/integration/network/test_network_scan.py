@@ -127,3 +127,24 @@ def test_nmap_finds_nothing_either(net, scene):
         out = scene.run(f"nmap -n -Pn {kind} --max-retries 0 --host-timeout 30s -T5 -oG - {what} "
                         f"{address(0)[0]} {HOST} {address(1)[1]}")
         assert "/open/" not in out and "/closed/" not in out and "/unfiltered/" not in out, out
+
+
+def test_nmap_of_a_dyno_without_privileges_finds_no_port_of_the_host(net, scene):
+    """By connections, as an app's program has nothing else; all ports that there are."""
+    command = ["nsenter", f"--net={scene.path}", "setpriv", "--reuid", "65534", "--clear-groups",
+               "--bounding-set=-all", "nmap", "-n", "-Pn", "-sT", "--unprivileged", "-T5", "--max-retries", "0",
+               "--min-rate", "20000", "--max-rtt-timeout", "50ms", "-oG", "-"]
+    listening = ",".join(map(str, TCP_OPEN))
+
+    def found(target, ports):
+        out = subprocess.run([*command, "-p", ports, target], check=True, capture_output=True, text=True,
+                             timeout=120).stdout
+        return {int(port.split("/")[0]) for port in out.split("Ports: ")[-1].split(", ")
+                if "/open/" in port or "/closed/" in port}
+
+    assert found(address(0)[0], "-") == set()
+    assert found(OUTSIDE, listening) == set(TCP_OPEN)
+    net.nft_off()
+    net.tc_off(0)
+    net.rule_off()
+    assert found(address(0)[0], listening) == set(TCP_OPEN), "the attempt itself does not work"
