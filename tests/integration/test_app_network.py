@@ -148,7 +148,6 @@ def test_what_is_said_last_counts(daemon, shop):
     assert reached(daemon, shop) == sorted(TARGETS)
 
 
-@pytest.mark.native
 def test_no_rule_opens_the_host_or_another_dyno(daemon, apps, shop):
     other = daemon.dyno(apps[1], "web.1")
     daemon.ok("firewall:allow", "10.99.77.0/24", f"{other['address']}/32", "any:1-65535/tcp", "-a", shop)
@@ -159,7 +158,6 @@ def test_no_rule_opens_the_host_or_another_dyno(daemon, apps, shop):
     assert "link-local" in daemon.refused("firewall:allow", "169.254.169.254", "-a", shop)
 
 
-@pytest.mark.native
 def test_source_address_is_what_the_peer_sees(daemon, apps, shop):
     target = f"tcp {NEAR} {PORT}"
     assert tried(daemon, shop, "web.1", [target]) == {target: HOST}
@@ -217,7 +215,6 @@ def test_published_port_leads_to_all_web_dynos_of_the_app(daemon, apps, shop, ou
     assert daemon.dyno(shop, "web.1")["published"] == []
 
 
-@pytest.mark.native
 def test_only_trusted_addresses_connect(daemon, apps, shop, outside):
     daemon.ok("ps:publish", "18080", "-a", shop)
     assert get(outside, HOST, 18080, OTHER) == "web.1"
