@@ -149,6 +149,10 @@ for name, flags in (("ack", 0x10), ("rst", 4), ("syn rst", 6), ("syn ack", 0x12)
     for who in ("gateway", "host", "victim_gateway"):
         frame(REFUSED_BY_TABLE, f"web port to {who}, {name}")(lambda c, flags=flags, who=who: ether(
             c, ip(c["dyno"], c[who], 6, tcp(c["dyno"], c[who], flags, c["web_port"]))))
+    frame(REFUSED, f"port 0 to the host, {name}")(lambda c, flags=flags: ether(c, ip(
+        c["dyno"], c["host"], 6, tcp(c["dyno"], c["host"], flags, 0))))
+    frame(REFUSED, f"udp of the web port that looks like tcp, {name}")(lambda c, flags=flags: ether(c, ip(
+        c["dyno"], c["host"], 17, udp(c["dyno"], c["host"], c["web_port"], payload=bytes([0] * 5 + [flags]) + TAG))))
     frame(REFUSED, f"web port to a dyno, {name}")(lambda c, flags=flags: ether(c, ip(
         c["dyno"], c["victim"], 6, tcp(c["dyno"], c["victim"], flags, c["web_port"], c["web_port"]))))
 

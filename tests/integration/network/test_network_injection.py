@@ -25,8 +25,10 @@ table netdev observed {
     chain ingress { type filter hook ingress device "t1-0" priority 100; counter name in; }
 }
 table inet observed {
+    counter first { }
     counter seen { }
     counter routed { }
+    chain untracked { type filter hook prerouting priority -250; iifname "t1-0" counter name first; }
     chain prerouting { type filter hook prerouting priority -120; iifname "t1-0" counter name seen; }
     chain input { type filter hook input priority 100; iifname "t1-0" counter name routed; }
     chain forward { type filter hook forward priority 100; iifname "t1-0" counter name routed; }
@@ -167,6 +169,28 @@ def test_what_claims_to_be_from_others_is_never_tracked(attack, net):
     net.nft_off()
     assert {name.split()[0] for name in names if it.send(name)} == {"from", "ipv6"}
     assert it.counters()["seen"] > 10
+
+
+def test_what_goes_to_nobody_is_never_tracked(attack, net):
+    """Nor does it get as far as where the kernel itself refuses some of it."""
+    it = attack("nft")
+    names = [f"udp to {target}" for target in ("0.0.0.0", "127.0.0.1", "127.1.2.3", "169.254.1.1", "224.0.0.1",
+                                               "239.255.255.250", "240.0.0.1", "255.255.255.255")]
+    broadcast = ["udp to 10.77.0.255", "udp to 172.16.0.31"]
+    assert strays(it, names, "first") == []
+    assert strays(it, broadcast, "seen") == []
+    # The control: they get there.
+    net.nft_off()
+    far = how_far(it, names + broadcast)
+    assert {name for name in names if "first" not in far[name]} == set()
+    assert {name for name in broadcast if "seen" not in far[name]} == set()
+
+
+def test_who_is_no_web_dyno_says_nothing_to_the_host(attack, net):
+    it = attack("tc")
+    net.driver.ok("forbid 0")
+    names = [name for name in PACKETS if name.startswith(("port 0", "web port", "udp of the web port"))]
+    assert strays(it, names, "in") == []
 
 
 def test_both_together_refuse_each_frame_and_pass_what_may(attack):
