@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Others take away what is ours: it is noticed, named and made good, and nothing else is."""
 
+import pathlib
+import shutil
+
 import pytest
 
 from lab import HOST, OUTSIDE, UPLINK, Driver, address
@@ -90,6 +93,30 @@ def test_every_loss_on_a_link_is_named_and_made_good(net):
             assert driver.say("damage") == "ok 0", what
             assert driver.report()["ok"] == 0 and driver.check(0)[0] == 0, what
             assert dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}", what
+
+
+def test_a_routing_rule_that_is_not_ours_does_not_pass_for_it(net):
+    """In its place, with another mark, or with the mark and another end."""
+    mark = net.host.run("ip rule show priority 10").split("fwmark ")[1].split()[0]
+    for other in ("fwmark 5 blackhole", f"fwmark {mark} lookup main"):
+        net.host.run(f"ip rule add priority 10 {other}")
+        net.host.run(f"ip rule del priority 10 fwmark {mark} blackhole")
+        assert "routing rule with priority 10 is gone" in damage(net.driver), other
+        net.host.run(f"ip rule del priority 10 {other}")
+        net.driver.ok("reload")
+        settle(net.driver)
+        assert net.driver.say("damage") == "ok 0"
+
+
+def test_who_changed_the_table_writes_nothing_on_terminals(net, tmp_path):
+    """A process may have any name."""
+    program = tmp_path / "n\x1b[2Jf\tt"
+    program.write_bytes(pathlib.Path(shutil.which("nft")).read_bytes())
+    program.chmod(0o755)
+    net.driver.create(0)
+    settle(net.driver)
+    net.host.run(f"'{program}' flush set inet t1 uplinks")
+    assert "changed by n?[2Jf?t (PID" in damage(net.driver)
 
 
 def test_what_we_do_ourselves_is_no_damage(net):

@@ -79,8 +79,11 @@ def test_a_destroyed_slot_passes_nothing_and_leaves_nothing(net):
         # By tc alone as well.
         net.nft_off()
         net.rule_off()
-        net.outside.run(f"ip route add {address(0)[1]} via {HOST}")
+        net.outside.run(f"ip route add {address(0)[1]} via {HOST}; "
+                        "nft 'add table ip count; add chain ip count c { type filter hook prerouting priority -400; }; "
+                        f"add rule ip count c ip saddr {address(0)[1]} counter'")
         assert dyno.ask("tcp", OUTSIDE, PORT) == "timeout"
+        assert "packets 0 " in net.outside.run("nft list chain ip count c")
     dyno.close()
 
     net.driver.ok("start")
@@ -172,15 +175,16 @@ def test_what_is_not_ours_is_not_touched(net):
     rules = "table inet other {\n\tchain c {\n\t\ttype filter hook forward priority filter + 5; policy accept;\n\t}\n}"
     net.host.run(f"nft '{rules}'")
     net.host.run("ip link add t1-9 type veth peer name foreign")  # our name, not our MAC
+    net.host.run("ip link add t1-8 address 02:64:79:01:00:08 type bridge")  # our name and MAC, not our kind
     net.host.run("ip link add t1-x type veth peer name foreign2")
     net.host.run("ip link add t2-1 type veth peer name foreign3")
     net.host.run("ip rule add priority 20 fwmark 5 blackhole")
     net.driver.create(0)
     net.driver.ok("start")
-    assert links(net) == ["t1-9", "t1-x"]
+    assert links(net) == ["t1-8", "t1-9", "t1-x"]
     net.driver.create(1)
     net.driver.ok("purge")
-    assert links(net) == ["t1-9", "t1-x"]
+    assert links(net) == ["t1-8", "t1-9", "t1-x"]
     assert "t2-1" in net.host.run("ip -br link")
     assert "fwmark 0x5 blackhole" in net.host.run("ip rule")
     assert net.host.run("nft list ruleset").strip() == rules
