@@ -265,6 +265,8 @@ def test_a_destroyed_dyno_leaves_nothing_on_its_slot(net):
 def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
     net.driver.ok("policy 1 1 closed service=tcp:5432")
     spaces = [dyno_of(net, slot, 1, limits="1000000 100 50") for slot in range(5)]
+    more = [dyno_of(net, slot, 1, limits="1000000 100 50") for slot in (8, 9)]
+    assert more
     spaces.append(dyno_of(net, 5, 2))
     net.driver.ok("policy 2 0")
     spaces.append(dyno_of(net, 6, 2, limits="1000000"))
@@ -277,10 +279,15 @@ def test_the_read_back_sees_what_is_missing_of_a_dyno(net):
         3: "tc qdisc del dev t1-3 root",
         4: "nft 'delete element inet t1 policies { \"t1-4\" }; add element inet t1 policies { \"t1-4\" : accept }'",
         5: "nft 'add element inet t1 policies { \"t1-5\" : goto app-1-out }'",
+        8: "nft 'delete element inet t1 rates_from { \"t1-8\" }; "
+           "add element inet t1 rates_from { \"t1-8\" limit rate over 51/second }'",
+        9: "nft 'delete element inet t1 rates_to { \"t1-9\" }; "
+           "add element inet t1 rates_to { \"t1-9\" limit rate 50/second }'",
     }
     inside = {6: "tc qdisc del dev eth0 root", 7: "tc qdisc change dev eth0 root tbf rate 1gbit burst 1m limit 1m"}
     texts = {0: "network policy", 1: "a limit of connections", 2: "a limit of connections",
              3: "bandwidth", 4: "network policy", 5: "of another dyno",
+             8: "a limit of connections", 9: "a limit of connections",
              6: "bandwidth is not limited as it must be at the dyno's end", 7: "at the dyno's end"}
     for slot, damage in (damages | inside).items():
         assert net.driver.check(slot)[0] == 0
@@ -331,8 +338,12 @@ def test_a_service_is_open_to_its_app_and_nothing_else_is(net, proto):
 @pytest.mark.parametrize("layers", ["nft", "tc"])
 def test_each_layer_alone_keeps_what_is_beside_a_service_closed(net, layers):
     """What arrives at the host counts: without the table no answer would come back."""
-    net.driver.ok(f"policy 1 1 service=tcp:{PG} service=udp:{PG}")
+    net.driver.ok(f"policy 1 1 service=tcp:{PG} service=udp:{PG + 2} service=tcp:{PG + 3}")
+    net.driver.ok(f"policy 1 2 service=tcp:{PG} service=udp:{PG + 2}")
     one, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    # One that was open while the dyno ran.
+    net.driver.ok(f"policy 1 3 service=tcp:{PG} service=udp:{PG + 2} service=tcp:{PG + 4}")
+    net.driver.ok(f"policy 1 4 service=tcp:{PG} service=udp:{PG + 2}")
     net.host.run("nft 'add table ip count; add chain ip count c { type filter hook input priority 300; }'")
 
     def arrives(who, *attempt):
@@ -342,12 +353,13 @@ def test_each_layer_alone_keeps_what_is_beside_a_service_closed(net, layers):
         return "packets 0 " not in net.host.run("nft list chain ip count c")
 
     attempts = [(one, "tcp", SERVICE, PG + 1), (one, "udp", SERVICE, PG + 1), (other, "tcp", SERVICE, PG),
-                (one, "tcp", HOST, PG), (one, "udp", address(0)[0], PG)]
+                (one, "tcp", HOST, PG), (one, "udp", address(0)[0], PG + 2), (one, "udp", SERVICE, PG),
+                (one, "tcp", SERVICE, PG + 2), (one, "tcp", SERVICE, PG + 3), (one, "tcp", SERVICE, PG + 4)]
     without(net, layers, (0, 1))
     for attempt in attempts:
         assert not arrives(*attempt), attempt
-    for proto in ("tcp", "udp"):
-        assert arrives(one, proto, SERVICE, PG)
+    for proto, port in (("tcp", PG), ("udp", PG + 2)):
+        assert arrives(one, proto, SERVICE, port)
     if layers == "tc":  # the attempts themselves work where there is no layer
         net.tc_off(0)
         assert arrives(*attempts[0]) and arrives(*attempts[3])
@@ -439,6 +451,33 @@ def test_public_ports_are_open_at_public_addresses_alone(lab):
             with lab.host.serve("tcp", "0.0.0.0", 444):
                 assert dyno.ask("tcp", HOST, 444) == "timeout"
             lab.driver.ok("reload")
+
+
+def test_no_address_but_a_public_one_has_public_ports(lab):
+    """Not one that is valid on its link alone, nor the services' own, nor one that was public."""
+    lab.host.run(f"ip addr add 203.0.113.50/32 dev {UPLINK} scope link; ip addr add {SERVICE}/32 dev {UPLINK}; "
+                 f"ip addr add 203.0.113.20/32 dev {UPLINK}")
+    lab.start(public=("tcp:443",))
+    dyno = dyno_of(lab, 0, 1)
+    with lab.host.serve("tcp", "0.0.0.0", 443):
+        assert dyno.ask("tcp", "203.0.113.20", 443).startswith("ok")
+        assert dyno.ask("tcp", "203.0.113.50", 443) == "timeout"
+        assert dyno.ask("tcp", SERVICE, 443) == "timeout"
+        # By each half alone: in the other one it may still be open.
+        lab.host.run(f"ip addr del 203.0.113.20/32 dev {UPLINK}; ip addr add 203.0.113.20/32 dev lan0")
+        lab.driver.ok("watch")
+        while lab.driver.say("quiet") != "ok 0":
+            lab.driver.ok("watch")
+        assert dyno.ask("tcp", HOST, 443).startswith("ok")
+        lab.host.run("nft 'add table ip count; add chain ip count c { type filter hook input priority 300; }; "
+                     "add rule ip count c iifname t1-0 ip daddr 203.0.113.20 counter'")
+        lab.nft_off()
+        lab.rule_off()
+        dyno.ask("tcp", "203.0.113.20", 443)
+        assert "packets 0 " in lab.host.run("nft list chain ip count c")
+        lab.tc_off(0)
+        dyno.ask("tcp", "203.0.113.20", 443)
+        assert "packets 0 " not in lab.host.run("nft list chain ip count c"), "the attempt itself does not work"
 
 
 # ---- published ports ----
@@ -687,8 +726,18 @@ def test_no_limit_is_a_share_of_the_hosts_table(net):
     with open("/proc/sys/net/netfilter/nf_conntrack_max", encoding="ascii") as file:
         share = int(file.read()) // 16  # an eighth for both ways
     number = 1 << min(share.bit_length() - 1, 20)
+    dyno_of(net, 1, 1, limits="0 1048576 0")  # of a size that is too large for this host
     for way in ("from", "to"):
-        assert f"count-{number}-{way}" in net.host.run(f"nft list map inet t1 counts_{way}")
+        counts = net.host.run(f"nft list map inet t1 counts_{way}")
+        assert counts.count(f"goto count-{number}-{way}") == 2, counts
+
+
+def test_tcp_has_a_rate_of_its_own_by_the_number_of_connections(net):
+    """What has closed counts for nothing, and the kernel remembers it for a while."""
+    dyno = dyno_of(net, 0, 1, limits="0 64 0")
+    seen = counter(net, "tcp dport 7001 tcp flags syn")
+    syns(dyno, FAR, 200)
+    assert 8 <= seen() < 24  # 8 at once and 8 a second, of 64
 
 
 @pytest.mark.two_kernels
