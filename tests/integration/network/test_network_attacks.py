@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from lab import HOST, HOST_LAN, OUTSIDE, UPLINK, address
-from test_network_policy import FAR, PG, PORT, SERVICE, Talk, counter, dyno_of, syns
+from lab import HOST, HOST_LAN, OUTSIDE, UPLINK, Driver, Namespace, address
+from test_network_policy import FAR, PG, PORT, SERVICE, Talk, answering, counter, dyno_of, names, syns
 
 WEB = 5000
 PUBLISHED = 8080
@@ -174,7 +174,7 @@ def test_errors_of_a_dyno_are_not_for_the_budget_of_all(net):
 
 
 @pytest.mark.two_kernels
-@pytest.mark.parametrize("change", ["unpublished", "not trusted", "nobody"])
+@pytest.mark.parametrize("change", ["unpublished", "another", "not trusted", "nobody"])
 def test_a_dyno_sends_nothing_more_to_whom_may_not_come_any_more(peers, change):
     peers.driver.ok(f"policy 1 1 publish={PUBLISHED}")
     dyno = dyno_of(peers, 0, 1, web=WEB)
@@ -188,7 +188,7 @@ def test_a_dyno_sends_nothing_more_to_whom_may_not_come_any_more(peers, change):
         assert server("accept") == "open"
         before = seen()
         assert server("one") == "sent" and seen() > before
-        peers.driver.ok({"unpublished": "policy 1 2", "nobody": f"policy 1 2 nobody publish={PUBLISHED}",
+        peers.driver.ok({"unpublished": "policy 1 2", "another": f"policy 1 2 publish={PUBLISHED + 1}", "nobody": f"policy 1 2 nobody publish={PUBLISHED}",
                          "not trusted": f"policy 1 2 publish={PUBLISHED} trust={TRUSTED}/32"}[change])
         before = seen()
         assert server("two") == "sent"
@@ -254,6 +254,173 @@ def test_public_ports_answer_no_dyno_that_may_not_reach_them(lab):
         assert arrived() == 1
 
 
+@pytest.mark.parametrize("layers", ["nft", "tc"])
+def test_who_is_no_web_dyno_any_more_says_nothing_to_the_host(net, layers):
+    """Not even in what is open."""
+    dyno = dyno_of(net, 0, 1, web=WEB)
+    net.host.run("nft 'add table ip seen; add chain ip seen c { type filter hook input priority 300; }; "
+                 "add rule ip seen c iifname t1-0 counter'")
+
+    def arrived():
+        return int(net.host.run("nft list chain ip seen c").split("packets ")[1].split()[0])
+    push = (f"import socket\nl = socket.create_server(('', {WEB})); print('ready', flush=True)\n"
+            "input(); c, _ = l.accept(); print('open', flush=True)\n"
+            "while True: c.sendall(input().encode()); print('sent', flush=True)")
+    call = (f"import socket\ns = socket.create_connection(('{address(0)[1]}', {WEB}))\n"
+            "print('ready', flush=True); input()")
+    with speaker(dyno, push) as server, speaker(net.host, call):
+        assert server("accept") == "open"
+        before = arrived()
+        assert server("one") == "sent" and arrived() > before
+        net.driver.ok("forbid 0")
+        if layers == "tc":
+            net.nft_off()
+            net.rule_off()
+        else:
+            net.tc_off(0)
+        before = arrived()
+        assert server("two") == "sent"
+        assert arrived() == before
+
+
+def incoming(dyno):
+    """Counts what comes out of a dyno's link, whatever becomes of it. Returns a function that reads it."""
+    return arrivals(dyno, "iifname eth0", "incoming")
+
+
+HOST_SAYS = f"""
+import socket, struct
+def sum16(b):
+    t = sum(struct.unpack("!%dH" % (len(b) // 2), b)); t = (t >> 16) + (t & 65535)
+    return ~(t + (t >> 16)) & 65535
+def icmp(kind, code, rest):
+    m = struct.pack("!BBHL", kind, code, 0, 7) + rest
+    return m[:2] + struct.pack("!H", sum16(m)) + m[4:]
+about = bytes.fromhex("450000200000000040110000") + socket.inet_aton("{address(0)[1]}") + \
+    socket.inet_aton("{OUTSIDE}") + struct.pack("!HHHH", 4711, 4712, 12, 0)
+errors = [(kind, code, about) for kind, code in ((3, 1), (3, 3), (3, 4), (5, 1), (11, 0), (12, 0))]
+for message in [(8, 0, b""), *errors]:
+    try: socket.socket(2, 3, 1).sendto(icmp(*message), ("{address(0)[1]}", 0))
+    except OSError: pass
+s = socket.socket(2, 2)
+s.bind(("{SERVICE}", {PG}))
+try: s.sendto(b"x", ("{address(0)[1]}", 9))
+except OSError: pass
+for port in (5001, 22):
+    try: socket.create_connection(("{address(0)[1]}", port), 0.2)
+    except OSError: pass
+"""
+
+
+def test_the_host_says_nothing_to_a_dyno_that_it_was_not_asked(net):
+    """No ping, no error about what was not sent, nothing from a service's port, to no port but the web's."""
+    net.driver.ok(f"policy 1 1 service=udp:{PG}")
+    dyno = dyno_of(net, 0, 1, web=WEB)
+    came = incoming(dyno)
+    net.host.run(f"{sys.executable} -c '{HOST_SAYS}'")
+    assert came() == 0
+    net.nft_off()
+    net.tc_off(0)
+    net.host.run(f"{sys.executable} -c '{HOST_SAYS}'")
+    assert came() > 8, "the attempts themselves do not work"
+
+
+@pytest.mark.parametrize("layers", ["both", "nft"])
+def test_a_host_that_is_a_router_leads_no_neighbour_to_a_dyno(lab, layers):
+    """Where the host forwarded before, dynod restricts nothing but what goes to dynos."""
+    lab.host.run("sysctl -qw net.ipv4.ip_forward=1")
+    lab.start()
+    lab.driver.ok(f"policy 1 1 publish={PUBLISHED}")
+    dyno = dyno_of(lab, 0, 1, web=WEB)
+    lab.outside.run(f"ip route add {address(0)[1]} via {HOST}")
+    if layers == "nft":
+        lab.tc_off(0)
+    came = incoming(dyno)
+    for port in (WEB, PUBLISHED, PORT):
+        assert not lab.outside.ask("tcp", address(0)[1], port).startswith("ok")
+        lab.outside.ask("udp", address(0)[1], port)
+    assert came() == 0
+    lab.nft_off()
+    if layers == "both":
+        lab.tc_off(0)
+    lab.outside.ask("udp", address(0)[1], PORT)
+    assert came() > 0, "the attempt itself does not work"
+
+
+def test_what_another_table_leaves_untracked_does_not_leave(net):
+    """It would show the dyno's own address."""
+    dyno = dyno_of(net, 0, 1)
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type filter hook prerouting priority -290; }; "
+                 "add rule ip theirs c udp dport 7001 notrack'")
+    seen = counter(net, f"udp dport 7001 ip saddr {address(0)[1]}")
+    dyno.ask("udp", OUTSIDE, 7001)
+    assert seen() == 0
+    net.host.run("nft 'flush chain inet t1 from_dyno'")
+    dyno.ask("udp", OUTSIDE, 7001)
+    assert seen() == 1, "the attempt itself does not work"
+
+
+def test_the_filter_lets_nothing_in_that_is_for_another_address(net):
+    """Whatever leads there on the host: marked as what may, and by its routes."""
+    dyno = net.driver.create(0)
+    mark = int(net.host.run("ip rule show priority 10").split("fwmark ")[1].split()[0].split("/")[0], 16) | 1
+    net.host.run("ip route add 198.51.100.99/32 dev t1-0; ip neigh add 198.51.100.99 dev t1-0 lladdr "
+                 f"$(ip neigh show {address(0)[1]} dev t1-0 | sed 's/.*lladdr \\([^ ]*\\).*/\\1/')")
+    net.nft_off()
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type filter hook postrouting priority 400; }; "
+                 f"add rule ip theirs c oifname t1-0 meta mark set {mark}'")
+    came = incoming(dyno)
+    net.host.ask("udp", "198.51.100.99", PORT)
+    assert came() == 0
+    net.host.ask("udp", address(0)[1], PORT)
+    assert came() == 1, "what is for the dyno passes"
+
+
+SETTINGS = {"rp_filter": 1, "accept_redirects": 0, "send_redirects": 0, "accept_source_route": 0,
+            "route_localnet": 0, "forwarding": 1}
+
+
+def test_a_link_has_its_own_settings_whatever_the_hosts_are(net):
+    for name, value in SETTINGS.items():
+        net.host.run(f"sysctl -qw net.ipv4.conf.default.{name}={1 - value}")
+    net.driver.create(0)
+    for name, value in SETTINGS.items():
+        assert net.host.run(f"cat /proc/sys/net/ipv4/conf/t1-0/{name}").strip() == str(value), name
+    # IPv6 is off, and who turns it on gets no address with it.
+    assert net.host.run("cat /proc/sys/net/ipv6/conf/t1-0/disable_ipv6").strip() == "1"
+    net.host.run("sysctl -qw net.ipv6.conf.t1-0.disable_ipv6=0")
+    assert net.host.run("ip -6 addr show dev t1-0") == ""
+
+
+ECHO_TO_PORT_53 = """
+import socket, struct
+body = struct.pack("!HH", 7, 0)
+total = 0x0800 + 7 + 53
+rest = ~((total & 0xffff) + (total >> 16)) & 0xffff
+packet = struct.pack("!BBHHHH", 8, 0, 53, 7, 0, rest)  # its checksum is where a port would be
+socket.socket(2, 3, 1).sendto(packet, ("169.254.169.254", 0))
+"""
+
+
+@pytest.mark.parametrize("layers", ["both", "nft", "tc"])
+def test_no_echo_request_passes_for_a_question_to_a_resolver(lab, layers):
+    """At a metadata address only port 53 is open, and not what has 53 in its place."""
+    lab.driver = Driver(lab.host, resolver="169.254.169.254")
+    lab.driver.ok("start")
+    dyno = lab.driver.create(0)
+    if layers == "tc":
+        lab.nft_off()
+        lab.rule_off()
+    if layers == "nft":
+        lab.tc_off(0)
+    seen = counter(lab, "ip daddr 169.254.169.254 icmp type echo-request")
+    dyno.run(f"{sys.executable} -c '{ECHO_TO_PORT_53}'")
+    assert seen() == 0
+    lab.host.run("nft flush ruleset; tc qdisc del dev t1-0 clsact; ip rule del priority 10", check=False)
+    dyno.run(f"{sys.executable} -c '{ECHO_TO_PORT_53}'")
+    assert seen() == 1, "the attempt itself does not work"
+
+
 # ---- a published port ----
 
 @pytest.mark.two_kernels
@@ -286,7 +453,82 @@ def test_the_host_may_call_from_a_port_that_is_published(net):
         assert net.host.run(f'{sys.executable} -c "{call}"').strip() == HOST
 
 
+def test_a_published_port_takes_nothing_that_is_for_others(net):
+    """What the host only forwards, what it asks others for, what it asks itself on its loopback,
+    and what somebody else leads to a program of the host's."""
+    net.driver.ok(f"policy 1 1 publish={PUBLISHED}")
+    web, other = dyno_of(net, 0, 1, web=WEB), dyno_of(net, 1, 2)
+    third = Namespace()
+    net.host.run(f"ip link add third0 type veth peer name third0 netns {third.keeper.pid}; "
+                 "ip addr add 10.79.0.2/24 dev third0; ip link set third0 up; sysctl -qw net.ipv4.ip_forward=1")
+    third.run("ip addr add 10.79.0.1/24 dev third0; ip link set third0 up; ip route add default via 10.79.0.2")
+    net.outside.run(f"ip route add 10.79.0.0/24 via {HOST}")
+    net.driver.ok("refresh")
+    answering(web, "dyno", WEB)
+    for space, word in ((net.outside, "outside"), (third, "third"), (net.host, "host")):
+        answering(space, word, PUBLISHED)
+    assert names(net.outside, HOST, PUBLISHED, 1) == names(net.host, HOST, PUBLISHED, 1) == ["dyno"]
+    assert names(net.outside, "10.79.0.1", PUBLISHED, 1) == ["third"]
+    assert names(net.host, OUTSIDE, PUBLISHED, 1) == ["outside"]
+    assert names(other, OUTSIDE, PUBLISHED, 1) == ["outside"]
+    assert names(net.host, "127.0.0.1", PUBLISHED, 1) == ["host"]
+    net.host.run("nft 'add table ip theirs; add chain ip theirs c { type nat hook prerouting priority -110; }; "
+                 f"add rule ip theirs c iifname {UPLINK} tcp dport 9090 redirect to :{PUBLISHED}'")
+    assert names(net.outside, HOST, 9090, 1) == ["host"]
+
+
+def test_a_public_port_that_is_published_too_leads_dynos_to_the_host(lab):
+    lab.start(public=(f"tcp:{PUBLISHED}",))
+    lab.driver.ok(f"policy 1 1 publish={PUBLISHED}")
+    web, other = dyno_of(lab, 0, 1, web=WEB), dyno_of(lab, 1, 2)
+    answering(web, "dyno", WEB)
+    answering(lab.host, "host", PUBLISHED)
+    assert names(lab.outside, HOST, PUBLISHED, 1) == ["dyno"]
+    assert names(other, HOST, PUBLISHED, 1) == ["host"]
+
+
 # ---- the address that is shared with the host and with all other dynos ----
+
+SEEN_PORT = f"""
+import select, socket
+tcp, udp = socket.create_server(("{OUTSIDE}", {PORT})), socket.socket(2, 2)
+udp.bind(("{OUTSIDE}", {PORT}))
+print("ready", flush=True)
+while True:
+    for s in select.select([tcp, udp], [], [])[0]:
+        if s is udp:
+            peer = udp.recvfrom(9)[1]
+            udp.sendto(str(peer[1]).encode(), peer)
+        else:
+            c, peer = tcp.accept()
+            c.sendall(str(peer[1]).encode())
+            c.close()
+"""
+SEEN_WITH = f"""
+import socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    for port in (1023, 8080, 40000, 51820, 65535):
+        s = socket.socket(2, kind)
+        s.settimeout(1)
+        s.bind(("", port))
+        s.connect(("{OUTSIDE}", {PORT}))
+        s.send(b"x")
+        print(port, s.recv(9).decode())
+"""
+
+
+@pytest.mark.parametrize("fixed", ["", "10.77.0.50"])
+def test_no_dyno_chooses_the_port_that_it_is_seen_with(net, fixed):
+    """Whatever port it calls from, it is answered, and seen with one that it could not know."""
+    if fixed:
+        net.host.run(f"ip addr add {fixed}/24 dev {UPLINK}")
+        net.driver.ok(f"policy 1 1 source={fixed}")
+    dyno = dyno_of(net, 0, 1)
+    with speaker(net.outside, SEEN_PORT):
+        seen = [tuple(map(int, line.split())) for line in
+                dyno.run(f"{sys.executable} -c '{SEEN_WITH}'").splitlines()]
+    assert len(seen) == 10 and min(port for _, port in seen) >= 32768, seen
+    assert sum(port == asked for asked, port in seen) <= 1, seen  # one in 32768 may be so by chance
 
 TAKE = """
 import socket
@@ -476,7 +718,8 @@ FRAGMENTS = """
 import socket, struct
 s = socket.socket(2, 3, 255)
 for ident in range(200):
-    s.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, ident, 0x2000, 64, 17, 0,
+    place = (0x2000, 0x2096, 0x96)[ident %% 3]  # the first, one behind it, the last
+    s.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, ident, place, 64, 17, 0,
                          socket.inet_aton("%s"), socket.inet_aton("%s")) + bytes(1200), ("%s", 0))
 """
 
@@ -484,7 +727,7 @@ for ident in range(200):
 @pytest.mark.two_kernels
 @pytest.mark.parametrize("layers", ["both", "nft", "tc", "none"])
 def test_a_dyno_takes_none_of_the_memory_for_fragments(net, layers):
-    """First fragments, whose rest never comes: the host keeps each for half a minute."""
+    """Fragments, whose rest never comes: the host keeps each for half a minute."""
     dyno = dyno_of(net, 0, 1)
     # Somebody else tracks connections too, with or without our table.
     net.host.run("nft 'add table ip theirs; add chain ip theirs c { type filter hook prerouting priority 0; }; "
