@@ -33,6 +33,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.firewall_results = {}
+    config.guard_results = {}
     config.addinivalue_line("markers", "vm: needs AppArmor, cgroup controllers or systemd")
     config.addinivalue_line("markers", "native: about an instance of its own; not for the VM")
     config.addinivalue_line("markers", "alone: measures; nothing else may run on the machine meanwhile")
@@ -45,6 +46,9 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         items[:] = [item for item in items if item not in dropped]
         config.hook.pytest_deselected(items=dropped)
+    # What others came to is in the tables of the one; after the other there is nothing to test.
+    last = ["test_layers.py", "test_purge.py"]
+    items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -52,9 +56,18 @@ def pytest_runtest_makereport(item, call):
     """Keeps what each attempt at the network came to with either half of the firewall off."""
     report = (yield).get_result()
     layers = getattr(item, "callspec", None) and item.callspec.params.get("layers")
-    if layers and item.path.name == "test_network_isolation.py" and (call.when == "call" or not report.passed):
+    if layers and item.path.parent.name == "network" and (call.when == "call" or not report.passed):
         found = item.config.firewall_results.setdefault(item.originalname, {})
         found[layers] = found.get(layers, True) and report.passed
+
+
+@pytest.fixture
+def note_guard(request):
+    """note_guard(guard, attack, on, through) keeps what an attack came to with a BPF guard on, and with it off."""
+    def note(guard, attack, on, through):
+        found = request.config.guard_results.setdefault((guard, attack), {})
+        found[on] = found.get(on, False) or through
+    return note
 
 
 def pytest_sessionfinish(session, exitstatus):

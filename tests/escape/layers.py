@@ -188,13 +188,29 @@ def firewall_rows(results):
     return rows
 
 
-def firewall_rows_of(text):
-    """The same of a document."""
-    table = text.partition(FIREWALL_HEAD)[2]
-    return [line for line in table.splitlines() if line.startswith("| ")]
+GUARDS_HEAD = "| attack | guard | with it | with it off |\n|---|---|---|---|\n"
 
 
-def document(attempts, table, seen, exceptions, firewall):
+def guard_rows(results):
+    """Lines of the guards' table, of {(guard, attack): {whether it was on: whether the attack got through}}."""
+    told = {True: "**through**", False: "holds"}
+    return [f"| {attack} | {guard} | {told[found[True]]} | {told[found[False]]} |"
+            for (guard, attack), found in results.items() if len(found) == 2]
+
+
+def rows_of(text, head):
+    """The lines of a document's table."""
+    lines = text.partition(head)[2].splitlines()
+    return lines[:next((i for i, line in enumerate(lines) if not line.startswith("| ")), len(lines))]
+
+
+def renewed(rows, found):
+    """@rows of a document with those that a run @found, which may be a part of them."""
+    fresh = {row.split(" | ")[0]: row for row in found}
+    return [fresh.pop(row.split(" | ")[0], row) for row in rows] + list(fresh.values())
+
+
+def document(attempts, table, seen, exceptions, firewall, guards):
     """docs/escape-layers.md."""
     lines = ["""\
 # What stops an escape
@@ -243,4 +259,8 @@ It saw what was off as the last column says.
     lines += ["", "## The two halves of the firewall", "",
               "`tests/integration/network` makes each of these attempts with both halves, with either one off, and",
               "with neither, when it must get through.", "", FIREWALL_HEAD.rstrip("\n"), *firewall]
+    lines += ["", "## The guards", "",
+              "What `dynod-guards` has the kernel ask. `tests/escape/test_modules.py` and, in `tests/vm`,",
+              "`test_file_locks.py` and `test_sockets.py` make each of these attacks with the guard and with its",
+              "programs unpinned; all other layers are on.", "", GUARDS_HEAD.rstrip("\n"), *guards]
     return "\n".join(lines) + "\n"

@@ -100,21 +100,26 @@ def asked():
     NOTES.unlink(missing_ok=True)
 
 
-@pytest.fixture
-def filters_alone(daemon):
-    """Without the program that refuses modules to all dynos."""
-    PIN.unlink()
+@contextlib.contextmanager
+def guard(daemon, on):
+    """With the program that refuses modules to all dynos, or without: then the filters are alone."""
+    if not on:
+        PIN.unlink()
     yield
-    daemon.restart()
+    if not on:
+        daemon.restart()
     assert PIN.exists()
 
 
-def test_no_call_of_a_dyno_starts_modprobe(daemon, app, slug, asked, filters_alone):
+def test_no_call_of_a_dyno_starts_modprobe(daemon, app, slug, asked, note_guard):
     daemon.ok("deploy", slug({"Procfile": "worker: true\n", "ask.py": ASK}), "-a", app, timeout=120)
-    before = asked()
-    done = daemon.run(app, "python3", "/app/ask.py", timeout=120)
-    assert done.returncode == 0 and "made" in done.stdout, done.stdout + done.stderr
-    assert asked() == before
+    for on in (True, False):
+        with guard(daemon, on):
+            before = asked()
+            done = daemon.run(app, "python3", "/app/ask.py", timeout=120)
+            assert done.returncode == 0 and "made" in done.stdout, done.stdout + done.stderr
+            note_guard("modules", "have modprobe started by a call", on, asked() != before)
+            assert asked() == before
     # The control: an ordinary user of the host has it started, for some of these.
     subprocess.run(["setpriv", "--reuid", "65533", "--clear-groups", "python3", "-c", ASK, "few"], check=True,
                    capture_output=True, timeout=60 * time_factor())
@@ -159,12 +164,14 @@ def formats(asked):
     return [name for name in (line.split()[-1] for line in asked()) if name.startswith("binfmt-")]
 
 
-def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slug, asked, tmp_path):
+def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slug, asked, tmp_path, note_guard):
     daemon.ok("deploy", slug({"Procfile": "web: python3 web.py\n", "web.py": START_WEB}), "-a", app, timeout=120)
     daemon.ok("ps:wait", "-a", app, timeout=150)
     dyno = daemon.dyno(app, "web.1")
     assert modules_check(daemon)["verdict"] == "ok" and PIN.exists()
     starts_unknown_programs(dyno)
+    told = "have modprobe started by a program of an unknown format"
+    note_guard("modules", told, True, formats(asked) != [])
     assert formats(asked) == []
 
     # While no dynod runs, and while the next one puts its own program in place of this one.
@@ -191,6 +198,7 @@ def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slu
         wait_until(lambda: starts_unknown_programs(dyno) or len(formats(asked)) > len(outside),
                    "a dyno starts modprobe")
         without = formats(asked)
+        note_guard("modules", told, False, len(without) > len(outside))
     finally:
         daemon.restart()
     starts_unknown_programs(dyno)

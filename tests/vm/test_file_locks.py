@@ -56,22 +56,44 @@ def locker(daemon, app, slug):
     return lambda text: script(daemon, app, text)
 
 
-@pytest.mark.parametrize("command", ["fcntl.F_SETLK", "F_OFD_SETLK"])
-def test_one_file_takes_what_a_dyno_may_have(locker, command):
-    assert int(locker(f"print(fill(fresh('f'), {command}))")) == MOST - WEIGHT
-
-
-def test_each_file_counts_for_eight(locker):
-    assert int(locker("""
+# Each prints how many it had before the refusal; {most} is where it ends by itself.
+MANY_FILES = """
 n = 0
 try:
-    while n < 100000:
+    while n < {most}:
         lock(fresh("f%d" % n), fcntl.F_WRLCK, 0, 1)
         n += 1
 except OSError as error:
     assert error.errno == errno.ENOLCK, error
 print(n)
-""")) == MOST // (WEIGHT + 1) + 1
+"""
+UNLOCKING = """
+fd = fresh("f")
+lock(fd, fcntl.F_WRLCK, 0, 0)
+n = 0
+try:
+    while n < {most}:
+        lock(fd, fcntl.F_UNLCK, 2 * n + 1, 1)
+        n += 1
+except OSError as error:
+    assert error.errno == errno.ENOLCK, error
+print(n)
+"""
+# What each does, the program, and where it ends.
+ATTACKS = {
+    "take locks in one file without end": ("print(fill(fresh('f'), most={most}))", MOST - WEIGHT),
+    "the same for a file description": ("print(fill(fresh('f'), F_OFD_SETLK, {most}))", MOST - WEIGHT),
+    "take one lock in each of many files": (MANY_FILES, MOST // (WEIGHT + 1) + 1),
+    "cut one lock into many by unlocking": (UNLOCKING, MOST + 1024 - WEIGHT - 1),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_dyno_has_locks_without_end(locker, note_guard, attack):
+    text, end = ATTACKS[attack]
+    had = int(locker(text.format(most=100000)))
+    note_guard("locks", attack, True, had > end)
+    assert had == end
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -112,21 +134,6 @@ a.close(); b.close()
 print(fill(fresh("g")))
 """).split())
     assert (first, second, third) == (MOST - WEIGHT, 0, MOST - WEIGHT)
-
-
-def test_unlocking_makes_no_lock_beyond_twice_as_many(locker):
-    assert int(locker("""
-fd = fresh("f")
-lock(fd, fcntl.F_WRLCK, 0, 0)
-n = 0
-try:
-    while n < 100000:
-        lock(fd, fcntl.F_UNLCK, 2 * n + 1, 1)
-        n += 1
-except OSError as error:
-    assert error.errno == errno.ENOLCK, error
-print(n)
-""")) == MOST + 1024 - WEIGHT - 1
 
 
 def test_flock_is_not_counted(locker):
@@ -220,14 +227,18 @@ def cgroup_of(dyno):
     return next(pathlib.Path("/sys/fs/cgroup").rglob(dyno["id"]))
 
 
-def test_without_its_programs_there_is_no_end(daemon, locker):
+def test_without_its_programs_there_is_no_end(daemon, locker, note_guard):
     """The control, and doctor's word."""
     assert check_of_locks(daemon)["verdict"] == "ok"
     PINS[0].unlink()
     try:
         said = check_of_locks(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
-        wait_until(lambda: int(locker("print(fill(fresh('f'), most=6000))")) == 6000, "no limit")
+        for attack, (text, end) in ATTACKS.items():
+            most = end + 100
+            had = wait_until(lambda text=text, most=most: int(locker(text.format(most=most))) == most and most,
+                             f"no end: {attack}")
+            note_guard("locks", attack, False, had > end)
     finally:
         daemon.restart()
     assert check_of_locks(daemon)["verdict"] == "ok"

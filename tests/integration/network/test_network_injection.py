@@ -149,14 +149,36 @@ def strays(attack, names, counter):
 PACKETS = {**inject.REFUSED, **inject.REFUSED_BY_TABLE, **inject.REFUSED_BY_KERNEL}
 
 
-@pytest.mark.two_kernels
-def test_the_tc_program_refuses_each_frame(attack):
-    assert strays(attack("tc"), {**inject.REFUSED, **inject.REFUSED_BY_TC}, "in") == []
+# What must not come how far, with these layers.
+REFUSED = {
+    "both": ({**PACKETS, **inject.REFUSED_BY_TC}, "routed"),
+    "nft": (PACKETS, "routed"),
+    "tc": ({**inject.REFUSED, **inject.REFUSED_BY_TC}, "in"),
+}
 
 
-@pytest.mark.two_kernels
-def test_the_table_refuses_each_packet(attack):
-    assert strays(attack("nft"), PACKETS, "routed") == []
+@pytest.mark.parametrize("layers", ["both", pytest.param("nft", marks=pytest.mark.two_kernels),
+                                    pytest.param("tc", marks=pytest.mark.two_kernels), "none"])
+def test_no_frame_of_a_kernel_of_its_own_gets_in(attack, layers):
+    it = attack(layers)
+    if layers == "none":
+        assert_frames_arrive(it)
+        return
+    assert strays(it, *REFUSED[layers]) == []
+    if layers == "both":
+        assert {name: far for name, far in how_far(it, inject.PASSED).items() if "routed" not in far} == {}
+
+
+def assert_frames_arrive(it):
+    seen = how_far(it, {**inject.REFUSED, **inject.REFUSED_BY_TC, **inject.REFUSED_BY_TABLE})
+    assert {name: far for name, far in seen.items() if "in" not in far} == {}
+    # What is plain IPv4 gets to where the host routes or answers it.
+    routed = {name for name, far in seen.items() if "routed" in far}
+    for name in ("udp to victim", "syn to host", "echo to gateway", "gre to a dyno", "web port, syn",
+                 "udp to 224.0.0.1", "web port to host, ack", "web port to host, rst", "udp to 10.77.0.255",
+                 "icmp redirect to the host"):
+        assert name in routed, name
+    assert len(routed) > 100
 
 
 def test_what_claims_to_be_from_others_is_never_tracked(attack, net):
@@ -191,24 +213,6 @@ def test_who_is_no_web_dyno_says_nothing_to_the_host(attack, net):
     net.driver.ok("forbid 0")
     names = [name for name in PACKETS if name.startswith(("port 0", "web port", "udp of the web port"))]
     assert strays(it, names, "in") == []
-
-
-def test_both_together_refuse_each_frame_and_pass_what_may(attack):
-    it = attack("both")
-    assert strays(it, {**PACKETS, **inject.REFUSED_BY_TC}, "routed") == []
-    assert {name: far for name, far in how_far(it, inject.PASSED).items() if "routed" not in far} == {}
-
-
-def test_without_layers_the_frames_do_arrive(attack):
-    seen = how_far(attack("none"), {**inject.REFUSED, **inject.REFUSED_BY_TC, **inject.REFUSED_BY_TABLE})
-    assert {name: far for name, far in seen.items() if "in" not in far} == {}
-    # What is plain IPv4 gets to where the host routes or answers it.
-    routed = {name for name, far in seen.items() if "routed" in far}
-    for name in ("udp to victim", "syn to host", "echo to gateway", "gre to a dyno", "web port, syn",
-                 "udp to 224.0.0.1", "web port to host, ack", "web port to host, rst", "udp to 10.77.0.255",
-                 "icmp redirect to the host"):
-        assert name in routed, name
-    assert len(routed) > 100
 
 
 def knowledge(space):
