@@ -12,7 +12,7 @@
  *
  * Covers: launcher/requests.c launcher/link.c:85 launcher/dynos.c:85 launcher/dynos_adopt.c:80
  *          launcher/dyno_folder.c:85 launcher/execs.c:85 launcher/starts.c:85 launcher/discard.c
- *          launcher/policies.c:85 launcher/network.c launcher/slots.c launcher/loop.c
+ *          launcher/policies.c:85 launcher/network.c launcher/slots.c:90 launcher/loop.c
  *          launcher/services.c:80 launcher/sweep.c:70 launcher/sizes.c:70
  *          ipc/launch_proto.c ipc/channel.c ipc/dyno_state.c
  *          image/store.c image/store_import.c image/store_place.c
@@ -90,8 +90,12 @@ static void hear(World *w) {
         }
 }
 
-static bool end_loop(void *userdata) {
-        loop_quit(((World *)userdata)->launcher.loop);
+static bool on_idle(void *userdata) {
+        World *w = userdata;
+
+        if (slots_refill(&w->launcher)) /* as launcher/main.c has it */
+                return true;
+        loop_quit(w->launcher.loop);
         return false;
 }
 
@@ -659,7 +663,7 @@ static void setup(World *w) {
                     dynos_on_inotify,
                     &w->launcher) < 0)
                 abort();
-        loop_set_idle(w->launcher.loop, end_loop, w);
+        loop_set_idle(w->launcher.loop, on_idle, w);
         fake_objects(w->folder);
         open_store(w);
         if (host_listen(&w->launcher) < 0 || sweep_new(&w->launcher) < 0)

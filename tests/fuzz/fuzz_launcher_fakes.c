@@ -62,7 +62,7 @@ static int fails(void) {
 
 /* Some of its calls are over when a process is begun, and their bits with them. */
 static bool is_held_up(void) {
-        return (fake_fail_next & 0x82) != 0;
+        return (fake_fail_next & 0x8a) != 0;
 }
 
 static void process_forget(FakeProcess *p) {
