@@ -65,16 +65,36 @@ def reader(daemon, app, slug):
     return read
 
 
+SHARING = """
+held = fill(changes=False)
+print(len(held))
+close(held)
+kept = []
+for _ in range(300):
+    change(small)
+    try:
+        first = read(small)
+        kept.append(read(small))
+        os.close(first)
+    except OSError as error:
+        assert error.errno == errno.ENOMEM, error
+        break
+print(len(kept))
+"""
+
+ATTACK, SHARED = "have lists of folders kept without end", "the same through lists that others read first"
+
+
 def is_share(n):
     """The folders themselves count, too, for as much as they have on the disk."""
     return MOST * 3 // 4 <= n <= MOST
 
 
-def test_few_lists_are_kept_and_what_is_closed_can_be_had_again(reader):
+def test_few_lists_are_kept_and_what_is_closed_can_be_had_again(reader, note_guard):
     found = reader("""
 for _ in range(3):
     held = fill()
-    print(len(held))
+    print(len(held), flush=True)
     close(held)
 pid = os.fork()
 if pid == 0:
@@ -90,27 +110,14 @@ a.close(); b.close()
 print(len(fill()))
 """)
     n = found[0]
+    note_guard("folders", ATTACK, True, max(found) > MOST)
     assert is_share(n) and found == [n, n, n, n, 0, n], found
 
 
-def test_a_list_that_is_shared_counts_for_each_that_has_it(reader):
+def test_a_list_that_is_shared_counts_for_each_that_has_it(reader, note_guard):
     """Or who came first would leave, and take the count along."""
-    shared, kept = reader("""
-held = fill(changes=False)
-print(len(held))
-close(held)
-kept = []
-for _ in range(300):
-    change(small)
-    try:
-        first = read(small)
-        kept.append(read(small))
-        os.close(first)
-    except OSError as error:
-        assert error.errno == errno.ENOMEM, error
-        break
-print(len(kept))
-""")
+    shared, kept = reader(SHARING)
+    note_guard("folders", SHARED, True, kept > MOST)
     assert is_share(shared) and shared - 2 <= kept <= shared, (shared, kept)
 
 
@@ -166,7 +173,7 @@ def uncharged():
     raise AssertionError("no SUnreclaim")
 
 
-def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader):
+def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader, note_guard):
     """The control, and doctor's word."""
     (PINS / "folders-asked").unlink()
     (PINS / "folders-opened").unlink()
@@ -174,6 +181,8 @@ def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader)
         said = check_of_folders(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         wait_until(lambda: reader("print(len(fill()))") == [300], "no limit")
+        note_guard("folders", ATTACK, False, True)
+        note_guard("folders", SHARED, False, reader(SHARING)[1] > MOST)
         before = uncharged()
         daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
 held = fill(large, most=150)
