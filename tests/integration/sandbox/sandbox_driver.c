@@ -32,6 +32,7 @@
 #include "ipc/init_fds.h"
 #include "launch_wait.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/namespaces.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/sandbox_internal.h"
 
@@ -386,8 +387,8 @@ inspect_stranger(Driver *d, const SandboxExpect *expect, int cgroup_fd, size_t n
         (void)close(stranger.pidfd);
 }
 
-/* In a user namespace as a dyno's, made by somebody who may map groups without denying setgroups. */
-static void inspect_unsafe_groups(Driver *d, const SandboxExpect *expect, int cgroup_fd) {
+/* In a user namespace as a dyno's, whose maker left setgroups and projects to who is in there. */
+static void inspect_other_userns(Driver *d, const SandboxExpect *expect, int cgroup_fd) {
         SandboxDyno stranger = {.pidfd = -EBADF, .cgroup_fd = cgroup_fd};
         uint32_t stack_root = d->config->uid_base + CONFIG_UID_STACK_ROOT;
         char map[64];
@@ -414,6 +415,10 @@ static void inspect_unsafe_groups(Driver *d, const SandboxExpect *expect, int cg
             waitpid(stranger.pid, &status, WUNTRACED) < 0 || !WIFSTOPPED(status))
                 die("a stranger in a user namespace", errno);
         stranger.pidfd = (int)syscall(SYS_pidfd_open, stranger.pid, 0);
+        say_layer(d, "with_projects", &stranger, *expect, LAYER_USER);
+        (void)snprintf(map, sizeof(map), "%u %u 1\n", USERNS_PROJECT, USERNS_PROJECT);
+        if (write_text_at(proc_fd, "projid_map", map) < 0)
+                die("a stranger without projects", errno);
         say_layer(d, "with_setgroups", &stranger, *expect, LAYER_USER);
         (void)kill(stranger.pid, SIGKILL);
         (void)waitpid(stranger.pid, NULL, 0);
@@ -486,7 +491,7 @@ static int inspect(Driver *d, const char *what) {
         print_reports(reports);
         inspect_stranger(d, &expect, dyno.cgroup_fd, 0);
         inspect_stranger(d, &expect, dyno.cgroup_fd, 1);
-        inspect_unsafe_groups(d, &expect, dyno.cgroup_fd);
+        inspect_other_userns(d, &expect, dyno.cgroup_fd);
         expect.userns_fd = d->slot.slug_idmap_fd;
         say_layer(d, "other_userns", &dyno, expect, LAYER_NAMESPACES);
         expect.userns_fd = d->slot.userns_fd;

@@ -173,6 +173,7 @@ def test_inspect_and_adopt(lab):
     # What each part of the read-back is for, seen by itself: a later one would stop the dyno, too.
     assert told["not_mapped"] == "maps other ids than its own and the stack's"
     assert told["with_groups"] == "has supplementary groups"
+    assert told["with_projects"] == "maps projects of quotas"
     assert told["with_setgroups"] == "setgroups is not denied"
     assert told["not_in_group"] == "the process is not in the dyno's cgroup"
     assert told["of_host"] == "mnt is the host's"
