@@ -12,7 +12,7 @@
  *
  * Covers: launcher/requests.c launcher/link.c:85 launcher/dynos.c:85 launcher/dynos_adopt.c:80
  *          launcher/dyno_folder.c:85 launcher/execs.c:85 launcher/starts.c:85 launcher/discard.c
- *          launcher/policies.c:85 launcher/network.c launcher/slots.c:90 launcher/loop.c
+ *          launcher/policies.c:85 launcher/network.c:88 launcher/slots.c:90 launcher/loop.c
  *          launcher/services.c:80 launcher/sweep.c:70 launcher/sizes.c:70
  *          ipc/launch_proto.c ipc/channel.c ipc/dyno_state.c
  *          image/store.c image/store_import.c image/store_place.c
@@ -578,6 +578,8 @@ static void step(World *w, Input *in) {
         case 7:
                 fake_now_usec += (uint64_t)input_byte(in) << input_byte(in) % 24;
                 fake_fail_next = input_byte(in);
+                if ((fake_fail_next & 0x10) != 0)
+                        fake_network_change();
                 break;
         case 8:
                 how = input_byte(in);
@@ -594,12 +596,6 @@ static void step(World *w, Input *in) {
 }
 
 /* ---- life ---- */
-
-/* network_watch() without the kernel's events. */
-static int on_repair(void *userdata, uint32_t events) {
-        network_look(&((World *)userdata)->launcher);
-        return 0;
-}
 
 static void setup(World *w) {
         static unsigned n;
@@ -652,8 +648,7 @@ static void setup(World *w) {
         sizes_allow(&w->launcher.bounds, &w->config);
         sizes_set_host(&w->launcher.bounds, 4096);
         if (policies_open(&w->launcher) < 0 || loop_new(&w->launcher.loop) < 0 ||
-            loop_add_timer(
-                    w->launcher.loop, &w->launcher.repair.timer, USEC_INFINITY, on_repair, w) < 0 ||
+            network_watch(&w->launcher) < 0 ||
             slots_new(&w->launcher.slots, w->config.max_dynos, w->config.max_dynos) < 0 ||
             loop_add(
                     w->launcher.loop,
@@ -691,7 +686,7 @@ static void teardown(World *w) {
         execs_clear(l);
         dynos_clear(l);
         assert(loop_run(l->loop) == 0); /* what was closed in peace is closed now */
-        l->repair.timer = source_free(l->repair.timer);
+        network_unwatch(l);
         l->slots = slots_free(l->slots);
         close_store(w);
         l->inotify_source = source_free(l->inotify_source);

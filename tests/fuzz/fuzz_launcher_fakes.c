@@ -118,6 +118,7 @@ void fake_dyno_end(unsigned which) {
                 process_end(p);
 }
 
+static void forget_news(void);
 static void forget_trash(void);
 
 void fake_reset(void) {
@@ -128,6 +129,7 @@ void fake_reset(void) {
         fake_fail_next = 0;
         fake_forget_policies();
         forget_trash();
+        forget_news();
 }
 
 /* ---- supervisor and logger ---- */
@@ -638,8 +640,28 @@ const char *net_damage(const Net *net) {
                                             : NULL;
 }
 
+/* The kernel's news: readable when there are some. */
+static int news_fd = -EBADF;
+
+int net_watch_fd(const Net *net) {
+        if (news_fd < 0)
+                news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return news_fd;
+}
+
+void fake_network_change(void) {
+        (void)!eventfd_write(news_fd, 1);
+}
+
 int net_handle_watch(Net *net) {
+        eventfd_t news;
+
+        (void)!eventfd_read(news_fd, &news);
         return fails();
+}
+
+static void forget_news(void) {
+        news_fd = safe_close(news_fd);
 }
 
 /* ---- policies ---- */

@@ -26,6 +26,7 @@ void fake_child_end(Input *in);          /* some child of root's, as the input s
 void fake_sweeper_end(void);             /* it did what it should */
 void fake_service_end(unsigned service); /* 0: the supervisor, 1: the logger */
 void fake_check_listener(int fd);        /* what a supervisor gets as control socket works */
+void fake_network_change(void);          /* somebody else changed the host's */
 bool fake_trash_is_left(void);           /* some that somebody should empty */
 void fake_forget_policies(void);         /* the network of a new launcher has none */
 void fake_reset(void);
