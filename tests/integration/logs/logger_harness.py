@@ -197,7 +197,8 @@ class Harness:
     def rename(self, app, new):
         self.channel.send(struct.pack("=II32s32s", RENAME, 0, app.encode(), new.encode()))
 
-    def stream(self, app="", follow=True, pipe=False):
+    def stream(self, app="", follow=True, pipe=False, keep=False):
+        """@keep: the end that the logger writes to stays open here too, as `theirs`."""
         if pipe:
             ours, theirs = os.pipe()
         else:
@@ -205,8 +206,12 @@ class Harness:
             ours, theirs = left.detach(), right.detach()
         message = struct.pack("=II32s", STREAM, int(follow), app.encode())
         socket.send_fds(self.channel, [message], [theirs])
-        os.close(theirs)
-        return Stream(ours)
+        stream = Stream(ours)
+        if keep:
+            stream.theirs = theirs
+        else:
+            os.close(theirs)
+        return stream
 
     def history(self, app=""):
         stream = self.stream(app, follow=False)

@@ -16,7 +16,7 @@ import pytest
 from logger_harness import Harness
 
 pytestmark = pytest.mark.native
-EXPECTED = re.compile("stream was refused|cannot go on: Bad message|No space left|stored again")
+EXPECTED = re.compile("stream was refused|cannot go on: Bad message|No space left|stored again|not stored while")
 SOURCE = pathlib.Path(__file__).resolve().parents[3] / "src"
 
 
@@ -320,6 +320,23 @@ def test_stuck_reader_holds_nobody_up(logger):
     dyno.end()
 
 
+@pytest.mark.parametrize("pipe", [False, True])
+def test_reader_that_makes_its_end_wait_holds_nobody_up(logger, pipe):
+    """Who has a copy shares the setting, and changes it when the logger has looked."""
+    dyno = logger.dyno("web.1-7f3a9c")
+    stuck = logger.stream("shop", pipe=pipe, keep=True)
+    stuck.history()
+    os.set_blocking(stuck.theirs, True)
+    writer = threading.Thread(target=dyno.write, args=((b"x" * 99 + b"\n") * 20000 + b"end\n",), daemon=True)
+    writer.start()
+    writer.join(20)
+    assert not writer.is_alive(), "nobody reads what the dyno writes"
+    assert texts(logger.wait_for("shop", b"end"))[-1] == b"end"
+    os.close(stuck.theirs)
+    stuck.close()
+    dyno.end()
+
+
 def test_streams_are_bounded(logger):
     streams = [logger.stream("shop") for _ in range(64)]
     for stream in streams:
@@ -420,6 +437,29 @@ def test_forget_removes_history_and_lets_dynos_write_on(logger):
     dyno.end()
     logger.line("shop", "api", "a new app of that name")
     assert texts(logger.wait_for("shop", b"a new app of that name")) == [b"a new app of that name"]
+
+
+@pytest.mark.parametrize("logger", ["1m"], indirect=True)
+def test_lines_of_dynod_are_held_up_to_a_limit_while_the_disk_is_full(logger):
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("before\n")
+    logger.wait_for("shop", b"before")
+    filler = logger.logs / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+    dyno.write("0 0\n" * 2000)
+    until(lambda: "No space left" in logger.errors())
+    for i in range(1000):
+        logger.line("shop", "api", f"{i:04d} " + "x" * 900)
+    filler.unlink()
+    dyno.write("end\n")
+    until(lambda: "lines of dynod were not stored while the disk was full" in logger.errors())
+    dropped = int(re.search(r"(\d+) lines of dynod were not stored", logger.errors()).group(1))
+    numbers = [int(line[2][:4]) for line in logger.history("shop") if line[1] == "api"]
+    assert numbers == list(range(len(numbers))) and len(numbers) + dropped == 1000
+    assert 200 < len(numbers) < 290  # 256 kB
+    dyno.end()
 
 
 @pytest.mark.parametrize("logger", ["1m"], indirect=True)
