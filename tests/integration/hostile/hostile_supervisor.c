@@ -266,6 +266,29 @@ static void attack_junk_specs(unsigned n) {
         (void)close(spec);
 }
 
+/* Starts @n without waiting for any; says how many were refused as too many. */
+static void attack_starts_at_once(unsigned n) {
+        int spec = make_spec(true);
+        unsigned n_answers = 0, n_busy = 0;
+        uint32_t first = last_seq + 1;
+        LaunchMessage msg;
+
+        for (unsigned i = 0; i < n; i++) {
+                msg = like_live(0x400 + i);
+                msg.start.memory_quota = msg.start.memory_kill = DYNO_MEMORY_MIN;
+                msg.start.disk = msg.start.disk_files = 1;
+                (void)send_msg(LAUNCH_START, &msg, &spec, 1);
+        }
+        while (n_answers < n && receive(&msg))
+                if (msg.header.seq >= first && msg.header.seq < first + n) {
+                        n_answers++;
+                        n_busy += result_of(&msg) == -EBUSY;
+                }
+        say("answers", (int)n_answers);
+        say("busy", (int)n_busy);
+        (void)close(spec);
+}
+
 /*
  * Starts what ends at once, with a socket to attach to of which root may have the last copy. In
  * its queue lies the descriptor that came with the order.
@@ -697,6 +720,8 @@ static void obey(char *line) {
                 attack_start();
         else if (strcmp(line, "junk-specs") == 0)
                 attack_junk_specs(n);
+        else if (strcmp(line, "starts-at-once") == 0)
+                attack_starts_at_once(n);
         else if (strcmp(line, "remove") == 0)
                 attack_remove();
         else if (strcmp(line, "imports") == 0)

@@ -11,6 +11,7 @@ import signal
 import pytest
 from dynod_testing import make_slug, wait_until
 from taken_over import Root, hostile_supervisor, lingering_socket
+from test_stalled_start import frozen
 
 MEMORY_MIN = 8 << 20  # base/names.h
 # The third and fourth leave descriptors open, until dynod restarts after the fourth.
@@ -69,6 +70,16 @@ def test_starts_that_may_not_be(attacked, root):
 def test_starts_of_junk_leave_nothing(attacked, root, daemon):
     before = dynos(daemon)
     assert attacked.order("junk-specs 5") == {"started": 5, "refused": 0, "result": 0}
+    wait_until(lambda: attacked.order("unknown") and dynos(daemon) == before, "their folders are gone")
+
+
+@pytest.mark.native  # no layer is in it, and a guest is slow
+def test_starts_at_once_are_bounded(attacked, root, daemon):
+    """Each has ten of root's descriptors until it gets on, which here none does."""
+    before = dynos(daemon)
+    with frozen({"id": next(name for name in before if name.startswith("idle.1-"))}):
+        seen = attacked.order("starts-at-once 80")
+    assert seen == {"answers": 80, "busy": 16}
     wait_until(lambda: attacked.order("unknown") and dynos(daemon) == before, "their folders are gone")
 
 
