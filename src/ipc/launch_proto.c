@@ -35,6 +35,12 @@ static bool is_line(const char *text, size_t size) {
         return true;
 }
 
+void launch_line_clean(char *text) {
+        for (; *text; text++)
+                if (*text < ' ' || *text > '~')
+                        *text = '?';
+}
+
 bool filter_name_is_plain(const char *name) {
         return name[0] != '\0' && strlen(name) < FILTER_NAME_SIZE &&
                name[strspn(

@@ -375,6 +375,9 @@ typedef struct LaunchExited {
         char id[DYNO_ID_SIZE];
 } LaunchExited;
 
+/* Makes a detail one line of ASCII, as all of them are: the rest becomes '?'. */
+void launch_line_clean(char *text);
+
 /* A name of a table or chain that people can type and terminals can show. */
 bool filter_name_is_plain(const char *name);
 

@@ -482,6 +482,7 @@ void dyno_inspect(Launcher *launcher, const char *id, LaunchInspected *ret) {
                                 network->verdict = VERDICT_FAILED;
                         field_set(network->detail, sizeof(network->detail), "");
                         (void)snprintf(network->detail, sizeof(network->detail), "%s", detail);
+                        launch_line_clean(network->detail);
                 }
         }
 

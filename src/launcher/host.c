@@ -240,6 +240,9 @@ void host_report(Launcher *launcher, LaunchInspected *ret) {
                                 ? VERDICT_ALLOWED
                                 : VERDICT_FAILED;
         }
+        /* Names of links and paths of the configuration may be anything. */
+        for (size_t i = 0; i < _LAYER_MAX; i++)
+                launch_line_clean(ret->layers[i].detail);
         ret->n_blockers = (uint8_t)report.n_blockers;
         memcpy(ret->blockers, report.blockers, sizeof(ret->blockers));
         ret->n_shadowed = (uint8_t)report.n_shadowed;

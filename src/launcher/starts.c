@@ -173,6 +173,12 @@ static int make_known(Dyno *dyno) {
         return r;
 }
 
+/* It may have words of the configuration and of the host in it. */
+static void set_detail(LaunchStarted *started, const SandboxError *error) {
+        (void)snprintf(started->detail, sizeof(started->detail), "%s", error->detail);
+        launch_line_clean(started->detail);
+}
+
 /* It runs, or never will: then all of it is undone, and @dyno gone. */
 static void end_start(Dyno *dyno, int result, const SandboxError *error) {
         Launcher *launcher = dyno->launcher;
@@ -202,7 +208,7 @@ static void end_start(Dyno *dyno, int result, const SandboxError *error) {
                                 "%s started without a layer, as allow_missing says.",
                                 dyno->facts.start.id);
         } else {
-                (void)snprintf(started.detail, sizeof(started.detail), "%s", error->detail);
+                set_detail(&started, error);
                 undo_start(dyno);
         }
         link_send(launcher, &started, sizeof(started), NULL, 0);
@@ -366,7 +372,7 @@ void dyno_start(Launcher *launcher, const LaunchStart *start, int spec_fd, int a
                 .result = r,
                 .layer = error.layer,
         };
-        (void)snprintf(refused.detail, sizeof(refused.detail), "%s", error.detail);
+        set_detail(&refused, &error);
         link_send(launcher, &refused, sizeof(refused), NULL, 0);
 }
 

@@ -48,11 +48,7 @@ static int report(LaunchLayerReport *out, LayerVerdict verdict, const char *fmt,
         (void)vsnprintf(out->detail, sizeof(out->detail), fmt, ap);
         va_end(ap);
 
-        /* A label or mount point is not ours: keep the line a line. */
-        for (char *p = out->detail; *p; p++)
-                if (*p < ' ' || *p > '~')
-                        *p = '?';
-
+        launch_line_clean(out->detail); /* a label or mount point is not ours */
         return 0;
 }
 

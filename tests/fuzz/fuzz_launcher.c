@@ -12,7 +12,7 @@
  *
  * Covers: launcher/requests.c launcher/link.c:85 launcher/dynos.c:85 launcher/dynos_adopt.c:80
  *          launcher/dyno_folder.c:85 launcher/execs.c:85 launcher/starts.c:85 launcher/discard.c
- *          launcher/policies.c:85 launcher/network.c:88 launcher/slots.c:90 launcher/loop.c
+ *          launcher/policies.c:85 launcher/network.c:85 launcher/slots.c:90 launcher/loop.c
  *          launcher/services.c:80 launcher/sweep.c:70 launcher/sizes.c:70
  *          ipc/launch_proto.c ipc/channel.c ipc/dyno_state.c
  *          image/store.c image/store_import.c image/store_place.c
@@ -555,7 +555,7 @@ static void step_restart(World *w, Input *in, bool with_store) {
 }
 
 static void step(World *w, Input *in) {
-        uint8_t how;
+        uint8_t how, more;
 
         switch (input_pick(in, 9)) {
         case 0:
@@ -576,9 +576,11 @@ static void step(World *w, Input *in) {
                 fake_child_end(in);
                 break;
         case 7:
-                fake_now_usec += (uint64_t)input_byte(in) << input_byte(in) % 24;
-                fake_fail_next = input_byte(in);
-                if ((fake_fail_next & 0x10) != 0)
+                how = input_byte(in);
+                more = input_byte(in);
+                fake_now_usec += (uint64_t)how << more % 24;
+                fake_fail_next = (uint16_t)(more / 24 << 8 | input_byte(in));
+                if ((fake_fail_next & 0x100) != 0)
                         fake_network_change();
                 break;
         case 8:

@@ -46,23 +46,22 @@ typedef struct FakeProcess {
 
 SandboxHost *const fake_host = (SandboxHost *)&fake_now_usec;
 uint64_t fake_now_usec = USEC_PER_SEC;
-uint8_t fake_fail_next;
+uint16_t fake_fail_next;
 int fake_service_fd[2] = {-EBADF, -EBADF};
 static FakeProcess processes[PROCESSES_MAX];
 static unsigned n_processes;
 
 static int fails(void) {
         static const int errors[] = {ENOMEM, EBUSY, EPROTO, ENOPROTOOPT, ESRCH, ENOENT, EAGAIN};
-        uint8_t how = fake_fail_next;
+        uint16_t how = fake_fail_next;
 
         /* each call takes a bit: what fails is anywhere in a start */
         fake_fail_next >>= 1;
         return (how & 1) == 0 ? 0 : -errors[how % ARRAY_SIZE(errors)];
 }
 
-/* Some of its calls are over when a process is begun, and their bits with them. */
 static bool is_held_up(void) {
-        return (fake_fail_next & 0x8a) != 0;
+        return (fake_fail_next & 0x80) != 0;
 }
 
 static void process_forget(FakeProcess *p) {
@@ -444,7 +443,7 @@ static int start_process(SandboxDyno *ret, SandboxError *reterr) {
 
         if (r < 0) {
                 *reterr = (SandboxError){
-                        .layer = LAYER_SECCOMP, .error = -r, .detail = "is not as it must be"};
+                        .layer = LAYER_SECCOMP, .error = -r, .detail = "b\xc3\xbcro0 is down"};
                 return r;
         }
         ret->pid = 4713;
@@ -482,7 +481,7 @@ int sandbox_start_continue(SandboxStart *start, SandboxError *reterr) {
         int r = fails();
 
         if (r < 0)
-                *reterr = (SandboxError){.layer = LAYER_SECCOMP, .detail = "is not as it must be"};
+                *reterr = (SandboxError){.layer = LAYER_SECCOMP, .detail = "b\xc3\xbcro0 is down"};
         return r == -EAGAIN ? SANDBOX_E_AGAIN : r;
 }
 
@@ -627,7 +626,7 @@ int net_web_allow(Net *net, uint32_t slot, uint32_t port) {
 }
 
 int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t size) {
-        (void)snprintf(detail, size, "slot %u", slot);
+        (void)snprintf(detail, size, "slot %u of \x1b", slot);
         return fails();
 }
 
@@ -636,8 +635,8 @@ int net_start(Net *net, const NetKeep *keep, size_t n_keep) {
 }
 
 const char *net_damage(const Net *net) {
-        return (fake_fail_next & 0x04) != 0 ? "the nftables table was changed by nft (PID 4711)"
-                                            : NULL;
+        return (fake_fail_next & 0x100) != 0 ? "the nftables table was changed by nft (PID 4711)"
+                                             : NULL;
 }
 
 /* The kernel's news: readable when there are some. */

@@ -14,9 +14,9 @@
 #define FAKE_SLUG 2
 
 extern SandboxHost *const fake_host;
-extern uint64_t fake_now_usec; /* CLOCK_BOOTTIME */
-extern uint8_t fake_fail_next; /* how the next calls of the kernel go; 0: well */
-extern int fake_service_fd[2]; /* the supervisor's end of its channel, the logger's; or none */
+extern uint64_t fake_now_usec;  /* CLOCK_BOOTTIME */
+extern uint16_t fake_fail_next; /* how the next calls of the kernel go; 0: well */
+extern int fake_service_fd[2];  /* the supervisor's end of its channel, the logger's; or none */
 
 /* Puts a stack and a slug where the store keeps them. */
 void fake_objects(const char *folder);

@@ -193,8 +193,10 @@ def test_folder_that_belongs_to_nobody_goes_at_the_next_start(shared, place, sho
 
 @pytest.mark.parametrize("case, said", [
     ("folder", "nothing is mounted"), ("writable", "others than root"), ("quota", "quota is missing")])
-def test_scratch_that_bounds_nothing_is_refused(case, said, shared, place, shop, tmp_path):
-    configure(shared, tmp_path if case == "folder" else place, allow_quota=case != "quota")
+def test_scratch_that_bounds_nothing_is_refused(case, said, shared, place, shop):
+    folder = place.parent / "größe"  # its path is in messages of root's, which are ASCII
+    folder.mkdir(exist_ok=True)
+    configure(shared, folder if case == "folder" else place, allow_quota=case != "quota")
     place.chmod(0o777 if case == "writable" else 0o755)
     shared.restart()
     try:
@@ -202,7 +204,7 @@ def test_scratch_that_bounds_nothing_is_refused(case, said, shared, place, shop,
         assert refused.returncode == 125 and said in refused.stderr, refused.stderr
         doctor = shared.ctl("doctor")
         assert doctor.returncode == 1 and said.split()[0] in doctor.stdout, doctor.stdout
-        assert not list(tmp_path.iterdir())
+        assert not list(folder.iterdir())
     finally:
         place.chmod(0o755)
         configure(shared, place)
