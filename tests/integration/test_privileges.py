@@ -281,9 +281,10 @@ def one_of(daemon, idle, name):
 
 
 def mapped(pid):
-    """Libraries, without version."""
+    """Libraries, without version: libelf's is before the suffix."""
     lines = (line.split(None, 5) for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines())
-    return {pathlib.Path(words[5]).name.split(".so")[0] for words in lines if len(words) > 5 and ".so" in words[5]}
+    files = {pathlib.Path(words[5]).name for words in lines if len(words) > 5 and ".so" in words[5]}
+    return {re.sub(r"-\d+\.\d+$", "", file.split(".so")[0]) for file in files}
 
 
 @dataclasses.dataclass
@@ -438,7 +439,8 @@ DESCRIPTORS = {
     "dynod-firewall": {"stdin /memfd:ruleset rw": 1, "stdout LOG": 1, "stderr LOG": 1},
     "dynod-guards": {**SERVICE, "CGROUP r": 1, "anon_inode:bpf-map rw": 1},
     "dynod-scope": {**SERVICE, "pipe w": 1, "socket rw": 1},
-    "sweeper": {},
+    # The host's /dev is gone from under them.
+    "sweeper": {"stdin /null rw": 1, "stdout /null rw": 1, "stderr /null rw": 1, "/ path": 1, "/ r": 1, "/tmp r": 1},
     "exec-init": {
         "stdin /dev/null rw": 1, "stdout /dev/null rw": 1, "stderr /dev/null rw": 1, "/dev/null rw": 4,
         "/memfd:dyno-spec rw": 1, "anon_inode:[signalfd] rw": 1, "pipe r": 2, "socket rw": 1},
