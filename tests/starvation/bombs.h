@@ -32,4 +32,5 @@ void keep_spreading(unsigned n, void (*work)(void)) __attribute__((noreturn));
 void benign(void);
 
 int serve(unsigned short port);
+int load_renames(unsigned count, unsigned rate);
 int load(const char *address, unsigned short port, unsigned count, unsigned rate);

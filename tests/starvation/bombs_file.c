@@ -105,7 +105,8 @@ static void depth(void) {
         deep();
 }
 
-/* Chains of folders, then folders side by side: what is slow to remove, up to the quota. */
+/* Chains of folders, then folders side by side: what is slow to remove, up to the quota. It is in the
+ * way long before. */
 static void trees(void) {
         int side_by_side = 0;
         char name[32];
@@ -114,6 +115,8 @@ static void trees(void) {
         for (unsigned n = 0;; n++) {
                 int r;
 
+                if (n == 10000)
+                        going();
                 (void)snprintf(name, sizeof(name), "tree.%u", n);
                 r = mkdir(name, 0700) < 0 ? -errno : 0;
                 if (r == -EDQUOT || r == -ENOSPC) {
@@ -128,12 +131,15 @@ static void trees(void) {
         }
 }
 
-static void rename_here(void) {
+/* From folder to folder: a file system has one lock for that, and all dynos' scratch is in one. */
+static void rename_across(void) {
         char a[32], b[32];
 
         (void)chdir("/tmp");
-        (void)snprintf(a, sizeof(a), "a.%d", (int)getpid());
-        (void)snprintf(b, sizeof(b), "b.%d", (int)getpid());
+        (void)mkdir("a", 0700);
+        (void)mkdir("b", 0700);
+        (void)snprintf(a, sizeof(a), "a/%d", (int)getpid());
+        (void)snprintf(b, sizeof(b), "b/%d", (int)getpid());
         (void)mkdir(a, 0700);
         for (;;) {
                 (void)rename(a, b);
@@ -141,8 +147,9 @@ static void rename_here(void) {
         }
 }
 
+/* So many that whoever has the lock must often wait for a processor. */
 static void renames(void) {
-        keep_spreading(4, rename_here);
+        keep_spreading(64, rename_across);
 }
 
 /* Many files with few locks each: their lists are short, so that nothing slows it down. */

@@ -42,11 +42,12 @@ static void descriptors(void) {
 static void fill_pipes(void) {
         static char block[65536];
 
-        for (;;) {
+        for (unsigned n = 0;; n++) {
                 int fds[2];
 
+                if (n == 50)
+                        going(); /* it is memory that ends this */
                 if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
-                        going();
                         (void)usleep(1000);
                         continue;
                 }
@@ -98,33 +99,44 @@ static int send_fds(int socket_fd, int fd) {
         return sendmsg(socket_fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-/* Sockets in flight inside each other: the kernel has to look for circles. */
+/*
+ * Sockets in flight inside each other: the kernel has to look for circles, and anew whenever one
+ * more was sent.
+ */
 static void in_flight(void) {
-        for (;;) {
-                int fds[2];
+        int fds[64][2];
 
-                if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-                        continue;
-                while (send_fds(fds[0], fds[1]) == 0)
+        for (unsigned n = 0; n < 64; n++) {
+                if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds[n]) < 0)
+                        return;
+                while (send_fds(fds[n][0], fds[n][1]) == 0)
                         ;
-                going();
-                (void)close(fds[0]);
-                (void)close(fds[1]);
+        }
+        going();
+        for (unsigned n = 0;; n = (n + 1) % 64) {
+                char byte;
+
+                /* Without room for them, the descriptors of the message are closed. */
+                (void)recv(fds[n][1], &byte, 1, MSG_DONTWAIT);
+                (void)send_fds(fds[n][0], fds[n][1]);
         }
 }
 
+/* 20,000 watches on few files, which are soon removed. */
 static void watches(void) {
-        int fd = inotify_init1(IN_CLOEXEC);
+        int fds[16];
         char path[64];
 
+        for (unsigned i = 0; i < 16; i++)
+                fds[i] = inotify_init1(IN_CLOEXEC);
         for (unsigned n = 0;; n++) {
                 int other = inotify_init1(IN_CLOEXEC);
 
                 if (other < 0)
                         going();
-                (void)snprintf(path, sizeof(path), "/tmp/w.%u", n % 20000);
+                (void)snprintf(path, sizeof(path), "/tmp/w.%u", n % 1250);
                 (void)close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-                (void)inotify_add_watch(fd, path, IN_ALL_EVENTS);
+                (void)inotify_add_watch(fds[n / 1250 % 16], path, IN_ALL_EVENTS);
         }
 }
 
@@ -252,7 +264,7 @@ static void sysv(void) {
                 int msg = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
                 int sem = semget(IPC_PRIVATE, 250, IPC_CREAT | 0600);
 
-                if (n == 100 || (shm < 0 && msg < 0 && sem < 0))
+                if (n == 50 || (shm < 0 && msg < 0 && sem < 0))
                         going();
                 if (shm >= 0) {
                         char *p = shmat(shm, NULL, 0);

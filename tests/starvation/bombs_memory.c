@@ -115,13 +115,13 @@ static void shm(void) {
 static void memfds(void) {
         static char block[MB / 16];
 
-        for (;;) {
+        for (unsigned n = 0;; n++) {
                 int fd = (int)syscall(SYS_memfd_create, "bomb", 0);
 
-                if (fd < 0) {
-                        going();
+                if (n == 500)
+                        going(); /* it is memory that ends this */
+                if (fd < 0)
                         continue;
-                }
                 (void)!write(fd, block, sizeof(block));
         }
 }

@@ -8,12 +8,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,6 +103,19 @@ static void run(Load *l, uint64_t begin_usec, uint64_t interval_usec) {
         }
 }
 
+static void print(const Request *requests, unsigned count) {
+        printf("[");
+        for (unsigned i = 0; i < count; i++) {
+                const char *comma = i > 0 ? "," : "";
+
+                if (requests[i].latency_usec == UINT64_MAX)
+                        printf("%snull", comma);
+                else
+                        printf("%s%llu", comma, (unsigned long long)requests[i].latency_usec);
+        }
+        printf("]\n");
+}
+
 int load(const char *address, unsigned short port, unsigned count, unsigned rate) {
         Load l = {.to = {.sin_family = AF_INET, .sin_port = htons(port)}, .count = count};
 
@@ -113,15 +128,31 @@ int load(const char *address, unsigned short port, unsigned count, unsigned rate
                 l.requests[i].latency_usec = UINT64_MAX;
 
         run(&l, now_usec(), 1000000 / rate);
-        printf("[");
-        for (unsigned i = 0; i < count; i++) {
-                const char *comma = i > 0 ? "," : "";
+        print(l.requests, count);
+        return 0;
+}
 
-                if (l.requests[i].latency_usec == UINT64_MAX)
-                        printf("%snull", comma);
-                else
-                        printf("%s%llu", comma, (unsigned long long)l.requests[i].latency_usec);
+/* From one folder of scratch to another, for which a file system has one lock. */
+int load_renames(unsigned count, unsigned rate) {
+        static const char *const names[] = {"/tmp/renames.a/x", "/tmp/renames.b/x"};
+        Request *requests = calloc(count, sizeof(*requests));
+        uint64_t begin_usec = now_usec();
+
+        if (!requests || count < 100 || rate == 0)
+                return 2;
+        (void)mkdir("/tmp/renames.a", 0700);
+        (void)mkdir("/tmp/renames.b", 0700);
+        (void)close(open(names[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        for (unsigned i = 0; i < count; i++) {
+                uint64_t due_usec = begin_usec + i * UINT64_C(1000000) / rate;
+
+                while (now_usec() < due_usec)
+                        (void)usleep((useconds_t)(due_usec - now_usec()));
+                requests[i].latency_usec = UINT64_MAX;
+                if (rename(names[i % 2], names[1 - i % 2]) == 0)
+                        requests[i].latency_usec = now_usec() - due_usec;
         }
-        printf("]\n");
+        (void)unlink(names[count % 2]);
+        print(requests, count);
         return 0;
 }

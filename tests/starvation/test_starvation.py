@@ -16,22 +16,37 @@ import pytest
 
 import arena as arena_module
 from arena import (DEADLY, HOPELESS_USEC, RATIO, THROUGH_THE_LOGGER, TRASH, WARM_UP, Figures, Thrown,
-                   Verdict, bomb_names)
+                   Together, Verdict, bomb_names)
 from dynod_testing import wait_until
 
 pytestmark = [pytest.mark.vm, pytest.mark.alone]
 
 STRESS_NG = ("sh", "-c", "LD_LIBRARY_PATH=/app/lib exec ./stress-ng --temp-path /tmp $0")
 
-# stress-ng's own ideas, eight at a time.
+# Thrown at once, in one dyno: what the same thing bounds.
+TOGETHER = (
+    "memfds pipes shm sysv",                        # memory
+    "fork zombies threads",                         # processes
+    "descriptors watches epolls mqueues signals",   # what is counted for a user
+    "fork-churn exec",
+    "cpu switches",
+    "mappings faults barriers",
+    "dentries depth",
+    "crashes forbidden-calls",                      # lines of the kernel's
+    "connections datagrams",                        # the host's table of connections
+)
+# In two dynos at once: what is bounded for each dyno, and runs out, or waits, for the host.
+TWICE = {"sockets", "in-flight", "locks"}
+ELSEWHERE = {"trees", "renames"}  # have tests of their own
+
+# stress-ng's own ideas, a dozen at a time.
 STRESS = {
-    "scheduler": "fork vfork pthread switch futex yield affinity",
+    "scheduler, network": "fork vfork pthread switch futex yield affinity"
+                          " udp udp-flood sock sockmany netdev sockfd epoll sendfile",
     "memory": "vm mmap mmapfork tlb-shootdown madvise bigheap stack mlock",
-    "files": "hdd dentry dir getdent rename link symlink flock",
-    "ipc": "mq msg sem-sysv shm-sysv pipe sockpair timer sigq",
-    "network": "udp udp-flood sock sockmany netdev sockfd epoll sendfile",
-    "kernel": "sysfs procfs membarrier inotify pty timerfd eventfd",
-    "resources": "resources",
+    "files, ipc": "hdd dentry dir getdent rename link symlink flock"
+                  " mq msg sem-sysv shm-sysv pipe sockpair timer sigq",
+    "kernel, resources": "sysfs procfs membarrier inotify pty timerfd eventfd resources",
 }
 
 
@@ -40,14 +55,41 @@ def test_a_benign_neighbour_is_like_itself(arena):
     arena.judge("(benign)", arena.measure_benign)
 
 
-@pytest.mark.parametrize("name", bomb_names())
-def test_neighbour_answers_beside(arena, name):
-    arena.check(name, "./bombs", "throw", name, attached=name not in THROUGH_THE_LOGGER,
-                deadly=name in DEADLY)
+def bombs():
+    """Each is thrown once: by itself, or with those that are bounded by the same."""
+    names = bomb_names()
+    alone = ELSEWHERE.union(*(group.split() for group in TOGETHER))
+    assert not names or alone | TWICE <= set(names)
+    return [name for name in names if name not in alone] + list(TOGETHER if names else ())
+
+
+@pytest.mark.parametrize("names", bombs())
+def test_neighbour_answers_beside(arena, names):
+    arena.check(names + (", two dynos" if names in TWICE else ""), "./bombs", "throw", *names.split(),
+                attached=names not in THROUGH_THE_LOGGER, deadly=names in DEADLY,
+                dynos=2 if names in TWICE else 1)
+
+
+def test_neighbour_answers_and_renames_beside_renames(arena):
+    """All dynos' files are in one file system, which has one lock for renames from folder to folder."""
+    def beside_renames():
+        with Together(*(Thrown(arena, ("./bombs", "throw", "renames")) for _ in range(2))) as bombs:
+            windows = [arena.load()]
+            own.append(arena.load(arena.renames()))
+            bombs.check_it_goes()
+        return windows
+
+    own = []
+    arena.judge("renames, two dynos", beside_renames)
+    with arena.beside_benign():
+        benign = Figures([arena.load(arena.renames())])
+    verdict = Verdict([[window] for window in own], benign)
+    arena.rows.append(verdict.row("a rename beside"))
+    assert verdict.bomb.failed == 0, arena.rows[-1]
 
 
 def test_neighbour_answers_while_trees_are_removed(arena):
-    """Dynos end again and again, each with as many folders as its quota allows."""
+    """Dynos end again and again, each with ten thousand folders and more."""
     def beside_removal():
         with Thrown(arena, ("./bombs", "throw", "trees")), \
                 Thrown(arena, ("./bombs", "throw", "trees")):
