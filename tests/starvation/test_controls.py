@@ -6,12 +6,14 @@ or a neighbour is made small beforehand, so that the guest survives it.
 """
 
 import contextlib
+import ctypes
 import errno
 import os
 import pathlib
 import resource
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -29,10 +31,12 @@ class Gated:
     """A dyno that waits at a gate before it throws its bomb."""
 
     def __init__(self, arena, name):
+        others = [dyno["id"] for dyno in arena.one_offs()]
         self.arena = arena
         self.client = arena.start("sh", "-c", "echo ready; read x; exec ./bombs throw " + name)
         arena.await_line(self.client, "ready")
-        self.dyno = next(dyno for dyno in arena.one_offs() if dyno["state"] == "up")
+        self.dyno = next(dyno for dyno in arena.one_offs()
+                         if dyno["state"] == "up" and dyno["id"] not in others)
         self.cgroup = arena.cgroup(self.dyno)
 
     def throw(self):
@@ -249,6 +253,17 @@ def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
         wait_until(lambda: nobody_opens_a_file() == 0, "files can be opened again")
 
 
+@contextlib.contextmanager
+def without_program(arena, name):
+    (pathlib.Path("/sys/fs/bpf/dynod") / name).unlink()
+    try:
+        yield
+    finally:
+        # As dynod does it, which goes on meanwhile.
+        subprocess.run(["sh", "-c", f"exec /usr/libexec/dynod/dynod-guards dynod 1000 3<{arena.cgroup(arena.web).parent}"],
+                       check=True)
+
+
 def locks_of_the_host():
     """From the allocator: to read /proc/locks takes the square of their number."""
     for line in pathlib.Path("/proc/slabinfo").read_text(encoding="ascii").splitlines():
@@ -263,17 +278,12 @@ def test_lock_bomb_takes_the_hosts_memory_without_dynods_programs(arena, gated):
     bomb.going()
     assert locks_of_the_host() < 10000
     bomb.kill()
-    pathlib.Path("/sys/fs/bpf/dynod/locks").unlink()
-    try:
+    with without_program(arena, "locks"):
         bomb = gated("locks")
         bomb.going()
         wait_until(lambda: locks_of_the_host() > 50000, "there are many locks", 120)
         bomb.kill()
         wait_until(lambda: locks_of_the_host() < 10000, "they are gone")
-    finally:
-        # As dynod does it, which goes on meanwhile.
-        subprocess.run(["sh", "-c", f"exec /usr/libexec/dynod/dynod-guards dynod 1000 3<{arena.cgroup(arena.web).parent}"],
-                       check=True)
     bomb = gated("locks")
     bomb.going()
     assert locks_of_the_host() < 10000
@@ -308,3 +318,78 @@ def test_orphan_bomb_takes_the_hosts_closed_connections_without_dynods_limit(gat
         assert not host_close_delivers()
         bomb.kill()
         wait_until(host_close_delivers, "the host's services can close connections again")
+
+
+def host_passes_descriptors():
+    """How long each takes, from being sent to being received: a quantile of 90 %, in microseconds."""
+    took = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        for _ in range(300):
+            begun = time.monotonic()
+            socket.send_fds(ours, [b"x"], [0])
+            os.close(socket.recv_fds(theirs, 1, 1)[1][0])
+            took.append(int((time.monotonic() - begun) * 1e6))
+            time.sleep(0.005)
+    return sorted(took)[270]
+
+
+def test_in_flight_bombs_hold_up_the_hosts_descriptors_without_dynods_program(arena, gated):
+    def beside_two():
+        bombs = [gated("in-flight"), gated("in-flight")]
+        for bomb in bombs:
+            bomb.going()
+        usec = host_passes_descriptors()
+        for bomb in bombs:
+            bomb.kill()
+        arena.end()
+        return usec
+
+    bounded = beside_two()
+    with without_program(arena, "flight"):
+        unbounded = beside_two()
+    arena.rows.append(f"the host passes a descriptor, p90, beside in-flight in two dynos: {bounded} us,"
+                      f" without dynod's program {unbounded} us")
+    assert unbounded > RATIO * bounded, arena.rows[-1]
+
+
+MS_NOSUID, MS_NOEXEC, MS_REMOUNT, CLONE_NEWNS = 2, 8, 32, 0x20000
+
+
+def give_all_terminals(bomb):
+    """Its devpts again, without a number of terminals."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pid = os.fork()
+    if pid == 0:
+        with open(f"/proc/{bomb.dyno['pid']}/ns/mnt", "rb") as namespace:
+            done = libc.setns(namespace.fileno(), CLONE_NEWNS) == 0 and \
+                libc.mount(b"devpts", b"/dev/pts", b"devpts", MS_REMOUNT | MS_NOSUID | MS_NOEXEC,
+                           b"mode=620,ptmxmode=666") == 0
+        os._exit(0 if done else ctypes.get_errno())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def host_has_a_terminal():
+    try:
+        for fd in os.openpty():
+            os.close(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_terminal_bomb_takes_the_hosts_terminals_without_a_limit(gated):
+    host = pathlib.Path("/proc/sys/kernel/pty")
+    with host_setting(host / "reserve", 0), \
+            host_setting(host / "max", int((host / "nr").read_text()) + 40):
+        bomb = gated("ptys")
+        bomb.going()
+        time.sleep(1)
+        assert host_has_a_terminal()
+        bomb.kill()
+        bomb = gated("ptys")
+        give_all_terminals(bomb)
+        bomb.going()
+        wait_until(lambda: not host_has_a_terminal(), "the host has no more terminals")
+        bomb.kill()
+        wait_until(host_has_a_terminal, "the host has terminals again")
