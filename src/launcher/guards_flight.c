@@ -54,6 +54,7 @@ enum {
 enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_ALONE,
+        LABEL_SETTLED,
         LABEL_WEIGHED,
         LABEL_HAS_SUM,
         LABEL_REFUSE,
@@ -84,10 +85,14 @@ static int find_fields(Fields *ret) {
                        : 0;
 }
 
+static void only_with_control(Assembler *a, const Fields *fields) {
+        load(a, BPF_DW, BPF_REG_0, MESSAGE, fields->message_control);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+}
+
 /* WEIGHT = as many descriptors as the control data of MESSAGE has room for, and some. */
 static void weigh(Assembler *a, const Fields *fields) {
         load(a, BPF_DW, WEIGHT, MESSAGE, fields->message_control);
-        jump_if(a, BPF_JEQ, WEIGHT, 0, LABEL_OUT);
         alu(a, BPF_RSH, WEIGHT, 2);
         jump_if(a, BPF_JLE, WEIGHT, WEIGHT_MAX - SENDER_WEIGHT, LABEL_WEIGHED);
         set(a, WEIGHT, WEIGHT_MAX - SENDER_WEIGHT);
@@ -116,9 +121,28 @@ static void compare(Assembler *a, const Fields *fields) {
         jump_if(a, BPF_JSGT, BPF_REG_1, FLIGHT_MAX, LABEL_REFUSE);
 }
 
+/* The thread sends no more: what its last message had counts for the user now, or for nobody. */
+static void settle(Assembler *a, const Maps *maps) {
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+        look_up(a, maps->senders_fd, STACK_THREAD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SETTLED);
+        load(a, BPF_DW, WEIGHT, BPF_REG_0, offsetof(Sender, weight));
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
+        store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_1);
+        take_out(a, maps->senders_fd, STACK_THREAD);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_SETTLED);
+        look_up(a, maps->sums_fd, SENDER(dyno));
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SETTLED);
+        emit(a, BPF_ALU64 | BPF_NEG, WEIGHT, 0, 0, 0);
+        add_atomically(a, BPF_REG_0, 0, WEIGHT);
+        place(a, LABEL_SETTLED);
+}
+
 /*
  * socket_sendmsg(sock, msg, size). Of the messages of one sendmmsg(2) to one address the kernel
- * asks about the first alone: there is none to an address.
+ * asks about the first alone: there is none to an address. A send that another security module
+ * refused after this has no end, but for the thread's next one.
  */
 static void ask(Assembler *a, const Maps *maps, const Fields *fields) {
         load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
@@ -133,13 +157,12 @@ static void ask(Assembler *a, const Maps *maps, const Fields *fields) {
         load(a, BPF_DW, BPF_REG_0, MESSAGE, fields->message_name);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
         place(a, LABEL_ALONE);
+        only_with_control(a, fields);
+        settle(a, maps);
         weigh(a, fields);
         find_sum(a, maps);
         compare(a, fields);
-        call(a, BPF_FUNC_get_current_pid_tgid);
-        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
         add_new(a, maps->senders_fd, STACK_THREAD, STACK_SENDER);
-        jump_if_word(a, BPF_JEQ, BPF_REG_0, (uint32_t)-EEXIST, LABEL_OUT);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
         add_atomically(a, SUM, 0, WEIGHT);
         place(a, LABEL_OUT);
@@ -148,24 +171,11 @@ static void ask(Assembler *a, const Maps *maps, const Fields *fields) {
         leave(a, -ETOOMANYREFS);
 }
 
-/* After unix_*_sendmsg(sock, msg, size): what was sent counts for the user now. */
+/* After unix_*_sendmsg(sock, msg, size) */
 static void end(Assembler *a, const Maps *maps, const Fields *fields) {
         load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
-        load(a, BPF_DW, BPF_REG_0, MESSAGE, fields->message_control);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_pid_tgid);
-        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
-        look_up(a, maps->senders_fd, STACK_THREAD);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, WEIGHT, BPF_REG_0, offsetof(Sender, weight));
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
-        store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_1);
-        take_out(a, maps->senders_fd, STACK_THREAD);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        look_up(a, maps->sums_fd, SENDER(dyno));
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        emit(a, BPF_ALU64 | BPF_NEG, WEIGHT, 0, 0, 0);
-        add_atomically(a, BPF_REG_0, 0, WEIGHT);
+        only_with_control(a, fields);
+        settle(a, maps);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
@@ -177,8 +187,8 @@ static int install(const char *instance, const Maps *maps, const Fields *fields)
                 void (*write)(Assembler *a, const Maps *maps, const Fields *fields);
         } programs[] = {
                 {{PIN_FLIGHT_STREAM, "dynod_fly_str", "unix_stream_sendmsg", GUARD_AFTER}, end},
-                /* Sequenced packets are sent by this one, too. */
                 {{PIN_FLIGHT_DATAGRAM, "dynod_fly_dgr", "unix_dgram_sendmsg", GUARD_AFTER}, end},
+                {{PIN_FLIGHT_PACKET, "dynod_fly_seq", "unix_seqpacket_sendmsg", GUARD_AFTER}, end},
                 {{PIN_FLIGHT, "dynod_flight", "socket_sendmsg", GUARD_ASKED}, ask},
         };
 

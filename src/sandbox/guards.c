@@ -45,6 +45,7 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_FLIGHT] = "flight",
         [PIN_FLIGHT_STREAM] = "flight-stream",
         [PIN_FLIGHT_DATAGRAM] = "flight-datagram",
+        [PIN_FLIGHT_PACKET] = "flight-packet",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -115,7 +116,7 @@ static const struct {
         [GUARD_LOCKS] = {PIN_LOCKS, PIN_LOCKS_RELEASED},
         [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SOCKETS_SENT},
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
-        [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_DATAGRAM},
+        [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
 };
 
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {

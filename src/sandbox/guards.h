@@ -62,6 +62,7 @@ typedef enum GuardPin {
         PIN_FLIGHT,
         PIN_FLIGHT_STREAM, /* a send ends */
         PIN_FLIGHT_DATAGRAM,
+        PIN_FLIGHT_PACKET,
         _PIN_MAX,
 } GuardPin;
 

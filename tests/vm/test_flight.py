@@ -78,6 +78,17 @@ def named():
 """
 
 
+NOWHERE = """
+for kind in (STREAM, DATAGRAM, PACKETS):
+    s, errors = socket.socket(socket.AF_UNIX, kind), []
+    for _ in range(40):
+        thread = threading.Thread(target=lambda: errors.append(send(s, 250)))
+        thread.start()
+        thread.join()
+    print(errors.count(errno.ENOTCONN), fill(kind, 250)[0])
+"""
+
+
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
@@ -124,6 +135,11 @@ for kind in (STREAM, DATAGRAM):
 """).splitlines() == ["38 0 500 2 2"] * 2
 
 
+def test_what_is_refused_for_another_reason_does_not_count(dyno):
+    """Nobody is connected, and each thread tries once."""
+    assert dyno(NOWHERE).splitlines() == ["40 2"] * 3
+
+
 def test_many_messages_of_one_call(dyno, note_guard):
     """The kernel asks about the first alone, when all are for one address."""
     told = dyno("""
@@ -144,8 +160,10 @@ def check_of_flight(daemon):
 def test_without_its_program_there_are_many(daemon, dyno, note_guard):
     """The control, and doctor's word."""
     assert check_of_flight(daemon)["verdict"] == "ok"
-    (PINS / "flight").unlink()
+    (PINS / "flight-packet").unlink()
     try:
+        wait_until(lambda: dyno(NOWHERE).splitlines() == ["40 2", "40 2", "2 0"], "what ends otherwise counts on")
+        (PINS / "flight").unlink()
         said = check_of_flight(daemon)
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         wait_until(lambda: int(dyno("print(fill(STREAM, 250)[0])")) == 41, "RLIMIT_NOFILE is the bound")
