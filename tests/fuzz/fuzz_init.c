@@ -9,7 +9,7 @@
  * but the command, its group or those of the dyno, an order to end always ends it, and a line
  * of dyno-init's is one of its own.
  *
- * Covers: init/init.c:78 init/streams.c:68 init/log_lines.c:72
+ * Covers: init/init.c:83 init/streams.c:68 init/log_lines.c:72
  */
 
 #include <assert.h>

@@ -8,7 +8,7 @@
  * what it asks to be removed is well-formed.
  *
  * Covers: sandbox/conntrack.c:90 sandbox/net_listen.c:88 sandbox/net_rtnl.c:75
- *          sandbox/net_watch.c:70 sandbox/firewall_others.c:85 sandbox/firewall_legacy.c:90
+ *          sandbox/net_watch.c:70 sandbox/firewall_others.c:92 sandbox/firewall_legacy.c:90
  *          sandbox/net_host.c:65 sandbox/firewall.c:52
  * Options: -max_len=4096
  */

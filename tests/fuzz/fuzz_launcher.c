@@ -10,12 +10,13 @@
  * The input is a list of steps. Whatever they are: all that root says passes the checks of
  * its readers, nothing is answered twice, and no descriptor is left open.
  *
- * Covers: launcher/requests.c launcher/link.c:85 launcher/dynos.c:85 launcher/dynos_adopt.c:80
- *          launcher/dyno_folder.c:85 launcher/execs.c:85 launcher/starts.c:85 launcher/discard.c
- *          launcher/policies.c:85 launcher/network.c:85 launcher/slots.c:90 launcher/loop.c
- *          launcher/services.c:80 launcher/sweep.c:70 launcher/sizes.c:70
- *          ipc/launch_proto.c ipc/channel.c ipc/dyno_state.c
- *          image/store.c image/store_import.c image/store_place.c
+ * Covers: launcher/requests.c:95 launcher/link.c:90 launcher/dynos.c:92
+ *          launcher/dynos_adopt.c:88 launcher/dyno_folder.c:92 launcher/execs.c:92
+ *          launcher/starts.c:92 launcher/discard.c:90 launcher/policies.c:88
+ *          launcher/network.c:90 launcher/slots.c:92 launcher/loop.c:75
+ *          launcher/services.c:88 launcher/sweep.c:75 launcher/sizes.c:70
+ *          ipc/launch_proto.c:80 ipc/channel.c:88 ipc/dyno_state.c:88
+ *          image/store.c:85 image/store_import.c:82 image/store_place.c:85
  * Options: -max_len=4096
  */
 
