@@ -15,7 +15,7 @@
  *          control/methods_dynos.c control/methods_host.c control/quota.c control/relay.c
  *          control/server.c control/strings.c control/methods_network.c control/call_header.c
  *          supervisor/network.c supervisor/policy.c supervisor/policy_parse.c
- *          supervisor/policy_change.c:45 supervisor/store_policy.c supervisor/launch_client.c
+ *          supervisor/policy_change.c:48 supervisor/store_policy.c supervisor/launch_client.c
  *          supervisor/log_client.c supervisor/manager.c supervisor/import.c
  *          supervisor/import_error.c supervisor/dyno.c supervisor/dyno_launch.c
  *          supervisor/dyno_file.c supervisor/dyno_env.c supervisor/apps.c supervisor/deploy.c
