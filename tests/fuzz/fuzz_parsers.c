@@ -4,10 +4,10 @@
  * The small parsers of texts that tenants, clients or the kernel on their behalf write.
  * The first byte picks one; what it accepts keeps its promises.
  *
- * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c:55 control/utf8.c
- *          image/entry_name.c init/listen_table.c init/log_lines.c:58 init/port_watch.c:68
+ * Covers: base/parse.c base/names.c cli/dotenv.c cli/scale.c cli/text.c:56 control/utf8.c
+ *          image/entry_name.c init/listen_table.c init/log_lines.c:59 init/port_watch.c:70
  *          sandbox/inspect_parse.c sandbox/seccomp_policy.c sandbox/child_report.c
- *          control/call_header.c:85
+ *          control/call_header.c:92
  */
 
 #include <assert.h>
