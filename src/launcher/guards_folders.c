@@ -10,8 +10,8 @@
  * A thread that is in iterate_dir() for a folder of an overlay has an entry by its id, as long
  * as it is there. What is opened meanwhile are the folders that the list is made of: their sizes
  * go to the dyno's sum before they are read, or the opening is refused, and with it the reading.
- * A call that opened nothing and read nothing got a list of others, and counts for the same, so
- * that it is asked before whether there may be one more. Where
+ * A call that opened nothing and read nothing has the list that somebody made last, or one that
+ * it had before: it counts for the longer, and is asked before whether there may be one more. Where
  * slug and dyno are not both there the kernel passes what it reads straight on and keeps nothing.
  */
 
@@ -37,8 +37,6 @@
 
 /* Threads that read a folder of an overlay in the same moment, more than a host has. */
 #define READING_MAX 65536
-/* Folders whose size is remembered, of a dyno; each processor sets 128 aside. */
-#define SIZES_MAX 16
 
 /* By the thread's id. */
 typedef struct Reading {
@@ -48,11 +46,18 @@ typedef struct Reading {
         uint64_t passed; /* nothing is kept: another folder is read for it, or it is refused */
 } Reading;
 
-/* By the file's address. */
+/* By the address of the file that has it. */
 typedef struct Held {
         uint64_t bytes;
         uint64_t dyno;
+        uint64_t inode; /* its address */
 } Held;
+
+/* The list that was made last, as long as a file has one of the folder. By the inode's address. */
+typedef struct List {
+        uint64_t bytes;
+        int64_t files;
+} List;
 
 /* Offsets in the kernel's own types, in bytes. */
 typedef struct Fields {
@@ -63,12 +68,13 @@ typedef struct Maps {
         int dynos_fd;   /* the cgroup of all */
         int reading_fd; /* thread -> Reading */
         int held_fd;    /* struct file -> Held */
-        int sizes_fd;   /* struct inode -> bytes of the list made last */
+        int lists_fd;   /* struct inode -> List */
         int sums_fd;    /* id of a dyno's cgroup -> int64_t */
 } Maps;
 
 #define READING(field) ((int)offsetof(Reading, field))
 #define HELD(field) ((int)offsetof(Held, field))
+#define LIST(field) ((int)offsetof(List, field))
 
 enum {
         STACK_THREAD = -8,
@@ -77,7 +83,8 @@ enum {
         STACK_FILE = -32,
         STACK_INODE = -40,
         STACK_HELD = -40 - (int)sizeof(Held),
-        STACK_READING = STACK_HELD - (int)sizeof(Reading),
+        STACK_LIST = STACK_HELD - (int)sizeof(List),
+        STACK_READING = STACK_LIST - (int)sizeof(Reading),
 };
 
 enum {
@@ -88,7 +95,10 @@ enum {
         LABEL_REFUSE,
         LABEL_OF_OTHERS,
         LABEL_NEW,
-        LABEL_KNOWN,
+        LABEL_NEW_SHARE,
+        LABEL_UNKNOWN,
+        LABEL_LISTED,
+        LABEL_LISTED_SHARE,
 };
 
 static int find_fields(Fields *ret) {
@@ -125,11 +135,25 @@ static void add_to_sum(Assembler *a, const Maps *maps, uint8_t bytes) {
         add_atomically(a, BPF_REG_0, 0, bytes);
 }
 
-static void hold(Assembler *a, const Maps *maps, uint8_t bytes) {
-        store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(bytes), bytes);
+/* The file has its first list, of r8 bytes. r0 = the List, to be told so; out, if there is none. */
+static void hold(Assembler *a, const Maps *maps, int listed) {
+        store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(bytes), BPF_REG_8);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_DYNO);
         store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(dyno), BPF_REG_1);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_INODE);
+        store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(inode), BPF_REG_1);
         add_new(a, maps->held_fd, STACK_FILE, STACK_HELD);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        look_up(a, maps->lists_fd, STACK_INODE);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, listed);
+        store(a, BPF_DW, BPF_REG_10, STACK_LIST + LIST(bytes), BPF_REG_8);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_LIST + LIST(files), 0);
+        add_new(a, maps->lists_fd, STACK_INODE, STACK_LIST);
+        look_up(a, maps->lists_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        place(a, listed);
+        set(a, BPF_REG_1, 1);
+        add_atomically(a, BPF_REG_0, LIST(files), BPF_REG_1);
 }
 
 /* iterate_dir(file, context) begins. */
@@ -219,30 +243,40 @@ static void opened(Assembler *a, const Maps *maps, const Fields *fields) {
 
 /* A list was made: r8 bytes, which the sum has. That which the file had before is gone. */
 static void hold_own(Assembler *a, const Maps *maps) {
-        store(a, BPF_DW, BPF_REG_10, STACK_SUM, BPF_REG_8);
-        put(a, maps->sizes_fd, STACK_INODE, STACK_SUM);
         look_up(a, maps->held_fd, STACK_FILE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NEW);
-        exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_8);
-        emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_8, 0, 0, 0);
-        add_to_sum(a, maps, BPF_REG_8);
+        move(a, BPF_REG_9, BPF_REG_8);
+        exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
+        emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_9, 0, 0, 0);
+        add_to_sum(a, maps, BPF_REG_9);
+        look_up(a, maps->lists_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_0, LIST(bytes), BPF_REG_8);
         jump(a, LABEL_OUT);
         place(a, LABEL_NEW);
-        hold(a, maps, BPF_REG_8);
+        hold(a, maps, LABEL_LISTED);
+        store(a, BPF_DW, BPF_REG_0, LIST(bytes), BPF_REG_8);
         jump(a, LABEL_OUT);
 }
 
-/* Nothing was read: it is the list that somebody made last, or what the file has already. */
+/* Nothing was read. What is shorter may be gone by now. */
 static void hold_shared(Assembler *a, const Maps *maps) {
-        look_up(a, maps->held_fd, STACK_FILE);
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
         set(a, BPF_REG_8, BYTES_UNKNOWN);
-        look_up(a, maps->sizes_fd, STACK_INODE);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_KNOWN);
-        load(a, BPF_DW, BPF_REG_8, BPF_REG_0, 0);
-        place(a, LABEL_KNOWN);
-        hold(a, maps, BPF_REG_8);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        look_up(a, maps->lists_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_UNKNOWN);
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_0, LIST(bytes));
+        place(a, LABEL_UNKNOWN);
+        look_up(a, maps->held_fd, STACK_FILE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NEW_SHARE);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(bytes));
+        jump_if_reg(a, BPF_JGE, BPF_REG_1, BPF_REG_8, LABEL_OUT);
+        move(a, BPF_REG_9, BPF_REG_8);
+        exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_8, BPF_REG_9, 0, 0);
+        add_to_sum(a, maps, BPF_REG_8);
+        jump(a, LABEL_OUT);
+        place(a, LABEL_NEW_SHARE);
+        hold(a, maps, LABEL_LISTED_SHARE);
         add_to_sum(a, maps, BPF_REG_8);
 }
 
@@ -282,8 +316,23 @@ static void freed(Assembler *a, const Maps *maps, const Fields *fields) {
         emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_6, 0, 0, 0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(dyno));
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(inode));
+        store(a, BPF_DW, BPF_REG_10, STACK_INODE, BPF_REG_1);
         take_out(a, maps->held_fd, STACK_FILE);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        look_up(a, maps->lists_fd, STACK_INODE);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_LISTED);
+        set(a, BPF_REG_1, -1);
+        emit(a,
+             BPF_STX | BPF_ATOMIC | BPF_DW,
+             BPF_REG_0,
+             BPF_REG_1,
+             LIST(files),
+             BPF_ADD | BPF_FETCH);
+        jump_if(a, BPF_JSGT, BPF_REG_1, 1, LABEL_LISTED);
+        /* Who takes it up in this moment finds none later on, and counts for BYTES_UNKNOWN. */
+        take_out(a, maps->lists_fd, STACK_INODE);
+        place(a, LABEL_LISTED);
         add_to_sum(a, maps, BPF_REG_6);
         place(a, LABEL_OUT);
         leave(a, 0);
@@ -331,15 +380,16 @@ int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) {
                 .value_size = sizeof(Held),
                 .entries = 2 * LISTS_MAX * max_dynos, /* it is never full: what races past */
         };
-        const GuardMap sizes = {
-                .name = "dynod_dir_sizes",
-                .type = BPF_MAP_TYPE_LRU_HASH,
+        const GuardMap lists = {
+                .name = "dynod_dir_lists",
+                .type = BPF_MAP_TYPE_HASH,
+                .flags = BPF_F_NO_PREALLOC,
                 .key_size = sizeof(uint64_t),
-                .value_size = sizeof(uint64_t),
-                .entries = SIZES_MAX * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
+                .value_size = sizeof(List),
+                .entries = 2 * LISTS_MAX * max_dynos, /* no more than files */
         };
         const GuardMap sums = guard_sums("dynod_dir_sums", max_dynos);
-        _cleanup_close_ int reading_fd = -EBADF, held_fd = -EBADF, sizes_fd = -EBADF,
+        _cleanup_close_ int reading_fd = -EBADF, held_fd = -EBADF, lists_fd = -EBADF,
                             sums_fd = -EBADF;
         Fields fields;
         int r;
@@ -353,9 +403,9 @@ int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) {
         held_fd = guard_pinned_map(&held, instance, PIN_FOLDERS_HELD);
         if (held_fd < 0)
                 return held_fd;
-        sizes_fd = guard_pinned_map(&sizes, instance, PIN_FOLDERS_SIZES);
-        if (sizes_fd < 0)
-                return sizes_fd;
+        lists_fd = guard_pinned_map(&lists, instance, PIN_FOLDERS_LISTS);
+        if (lists_fd < 0)
+                return lists_fd;
         sums_fd = guard_pinned_map(&sums, instance, PIN_FOLDERS_SUMS);
         if (sums_fd < 0)
                 return sums_fd;
@@ -365,7 +415,7 @@ int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) {
                         .dynos_fd = dynos_fd,
                         .reading_fd = reading_fd,
                         .held_fd = held_fd,
-                        .sizes_fd = sizes_fd,
+                        .lists_fd = lists_fd,
                         .sums_fd = sums_fd,
                 },
                 &fields);

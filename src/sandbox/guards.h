@@ -52,7 +52,7 @@ typedef enum GuardPin {
         PIN_SOCKETS_SENT,
         PIN_FOLDERS_READING, /* a map, which goes on as those of sockets do */
         PIN_FOLDERS_HELD,    /* the same */
-        PIN_FOLDERS_SIZES,   /* the same */
+        PIN_FOLDERS_LISTS,   /* the same */
         PIN_FOLDERS_SUMS,    /* the same */
         PIN_FOLDERS_FREED,
         PIN_FOLDERS_ENDED, /* a call that reads a folder returns */

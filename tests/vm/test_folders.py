@@ -82,7 +82,8 @@ for _ in range(300):
 print(len(kept))
 """
 
-ATTACK, SHARED = "have lists of folders kept without end", "the same through lists that others read first"
+ATTACK = "have lists of folders kept without end"
+SHARED, GROWN = "the same through lists that others read first", "the same by files that had short ones"
 
 
 def is_share(n):
@@ -119,6 +120,32 @@ def test_a_list_that_is_shared_counts_for_each_that_has_it(reader, note_guard):
     shared, kept = reader(SHARING)
     note_guard("folders", SHARED, True, kept > MOST)
     assert is_share(shared) and shared - 2 <= kept <= shared, (shared, kept)
+
+
+GROWING = """
+change(small)
+held = [read(small) for _ in range(20)]  # of one short list
+for n in range(1200):
+    os.close(os.open(small + "/%04d" % n + "n" * 200, os.O_CREAT | os.O_WRONLY, 0o600))
+kept = 0
+try:
+    for fd in held:
+        change(small)
+        first = read(small)
+        os.listdir(fd)
+        os.close(first)
+        kept += 1
+except OSError as error:
+    assert error.errno == errno.ENOMEM, error
+print(kept)
+"""
+
+
+def test_a_long_list_counts_for_who_had_a_short_one(reader, note_guard):
+    """Or descriptors that cost little would be had before the folder grows, and keep what others read."""
+    kept = reader(GROWING)[0]
+    note_guard("folders", GROWN, True, kept == 20)
+    assert 3 <= kept <= 12
 
 
 def test_who_reads_again_has_one_list(reader):
@@ -183,6 +210,7 @@ def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader,
         wait_until(lambda: reader("print(len(fill()))") == [300], "no limit")
         note_guard("folders", ATTACK, False, True)
         note_guard("folders", SHARED, False, reader(SHARING)[1] > MOST)
+        note_guard("folders", GROWN, False, reader(GROWING)[0] == 20)
         before = uncharged()
         daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
 held = fill(large, most=150)
