@@ -24,12 +24,12 @@ def sh(command):
 
 
 def guards(daemon):
-    return list(pathlib.Path("/sys/fs/bpf").glob(f"{daemon.instance}-*"))
+    return list(pathlib.Path("/sys/fs/bpf", daemon.instance).glob("*"))
 
 
 def end_dynos(daemon):
     if daemon.is_installed:
-        sh("systemctl kill -s KILL dynod-dynos.scope; systemctl stop dynod-dynos.scope")
+        sh("systemctl kill -s KILL dynod-dynos.scope; while systemctl -q is-active dynod-dynos.scope; do sleep 0.1; done")
         return
     (daemon.cgroup_root / "cgroup.kill").write_text("1")
     sh(f"while grep -q 'populated 1' {daemon.cgroup_root}/cgroup.events; do sleep 0.01; done")
@@ -77,8 +77,10 @@ def test_every_policy_is_in_force_after_a_reboot(daemon, apps, shop, outside):  
         assert before[:4] == ({f"tcp {NEAR} {PORT}": HOST_TOO}, dict.fromkeys(TARGETS, HOST), "web.1", "no:")
         was = daemon.dyno(shop, "web.1")["id"]
         daemon.stop()
-        take_away_what_a_reboot_does(daemon, address)
-        daemon.start()
+        try:
+            take_away_what_a_reboot_does(daemon, address)
+        finally:
+            daemon.start()
         for app in apps:
             daemon.ok("ps:wait", "-a", app, timeout=150)
         assert daemon.dyno(shop, "web.1")["id"] != was

@@ -223,10 +223,12 @@ def sweeping(daemon):
 def executing(daemon, dyno):
     """Pids of what joins a dyno, and of its command."""
     def joined():
-        found = [pid for pid in map(int, children_of(daemon.main_pid()))
-                 if status(pid)["Uid"].split()[0] == str(dyno["uid"]) and pid != dyno["pid"]]
-        return [(pid, int(child)) for pid in found for child in children_of(pid)
-                if pathlib.Path(f"/proc/{child}/comm").read_text() == "sleep\n"]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others end meanwhile
+            found = [pid for pid in map(int, children_of(daemon.main_pid()))
+                     if status(pid)["Uid"].split()[0] == str(dyno["uid"]) and pid != dyno["pid"]]
+            return [(pid, int(child)) for pid in found for child in children_of(pid)
+                    if pathlib.Path(f"/proc/{child}/comm").read_text() == "sleep\n"]
+        return []
     with subprocess.Popen([str(daemon.herokuctl), "ps:exec", dyno["name"], "-a", "pinned", "--no-tty", "--", "sleep",
                            "1000000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           env={"PATH": os.environ["PATH"], "DYNOD_SOCKET": str(daemon.socket)}) as client:
