@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Within dynod-guards: what the programs of sandbox/guards.h share. */
+/*
+ * Within dynod-guards: the guards of sandbox/guards.h, each a table of what its programs need and
+ * of the programs, and what they share.
+ */
 
-#include <bpf/btf.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -12,6 +14,51 @@
 
 /* MSG_BATCH in include/linux/socket.h: of one sendmmsg(2), and not the last. */
 #define MESSAGE_OF_MANY 0x40000
+
+#define GUARD_FIELDS_MAX 8
+#define GUARD_MAPS_MAX 4
+
+/* A member of one of the kernel's own types, wherever this kernel has it. */
+typedef struct GuardField {
+        const char *type, *name;
+} GuardField;
+
+/* Instead of a pin: an earlier dynod's has no use, each start makes an empty one. */
+#define GUARD_ANEW _PIN_MAX
+
+typedef struct GuardMap {
+        const char *name; /* up to 15 characters */
+        GuardPin pin;
+        uint32_t type, flags;
+        uint32_t key_size, value_size; /* bytes */
+        uint32_t entries;              /* for the host */
+        uint32_t entries_of_dyno;      /* and for each dyno there can be */
+} GuardMap;
+
+/* By an address or an id of the kernel's. */
+#define GUARD_HASH(of_name, at_pin, of_value, of_dyno)                                             \
+        {                                                                                          \
+                .name = (of_name), .pin = (at_pin), .type = BPF_MAP_TYPE_HASH,                     \
+                .flags = BPF_F_NO_PREALLOC, .key_size = sizeof(uint64_t),                          \
+                .value_size = sizeof(of_value), .entries_of_dyno = (of_dyno),                      \
+        }
+
+/*
+ * What each dyno has, by the id of its cgroup. A dyno that ended has its sum until the room is
+ * needed.
+ */
+#define GUARD_SUMS(of_name, at_pin)                                                                \
+        {                                                                                          \
+                .name = (of_name), .pin = (at_pin), .type = BPF_MAP_TYPE_LRU_HASH,                 \
+                .key_size = sizeof(uint64_t), .value_size = sizeof(int64_t), .entries_of_dyno = 2, \
+        }
+
+/* What the code of the programs refers to. */
+typedef struct GuardRefs {
+        int dynos_fd;                 /* map whose element 0 is the cgroup of all dynos */
+        int maps[GUARD_MAPS_MAX];     /* descriptors, as in GuardTable */
+        int fields[GUARD_FIELDS_MAX]; /* where they are, in bytes, as in GuardTable */
+} GuardRefs;
 
 typedef enum GuardWhen {
         GUARD_ASKED, /* by the security modules' hook */
@@ -24,36 +71,28 @@ typedef struct GuardProgram {
         const char *name; /* up to 15 characters: how bpftool(8) lists it */
         const char *hook; /* of the security modules, or a function of the kernel */
         GuardWhen when;
+        void (*write)(Assembler *a, const GuardRefs *refs);
 } GuardProgram;
 
-typedef struct GuardMap {
-        const char *name; /* up to 15 characters */
-        uint32_t type, flags;
-        uint32_t key_size, value_size; /* bytes */
-        uint32_t entries;
-} GuardMap;
+typedef struct GuardTable {
+        const char *purpose;
+        const GuardField *fields;     /* up to GUARD_FIELDS_MAX */
+        const GuardMap *maps;         /* up to GUARD_MAPS_MAX */
+        const GuardProgram *programs; /* as they are attached */
+        size_t n_fields, n_maps, n_programs;
+} GuardTable;
 
-/* Return: a descriptor or a negative errno. */
-int guard_make_map(const GuardMap *map) _must_check_;
+/* No dyno has more record locks than 2048, less 8 for each file that they are in. */
+extern const GuardTable guard_locks;
 
-/* The map of what each dyno has: the id of its cgroup -> int64_t. */
-GuardMap guard_sums(const char *name, uint32_t max_dynos);
+/* No dyno has more than 512 sockets that hold what nobody is charged for. */
+extern const GuardTable guard_sockets;
 
-/*
- * As guard_make_map(), but one of an earlier dynod that is at @pin goes on, if it is like it. It
- * keeps its size, which max_dynos may have outgrown since the host was booted.
- */
-int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) _must_check_;
+/* No dyno has overlayfs keep more than 64 lists of folders, of 4 MB together. */
+extern const GuardTable guard_folders;
 
-/**
- * guard_install() - load, attach and pin @code. Links its labels.
- *
- * Return: 0 or a negative errno.
- */
-int guard_install(const GuardProgram *program, Assembler *code, const char *instance) _must_check_;
-
-/* Where @field is in the kernel's struct @type, in bytes. Return: that or -ENOENT. */
-int guard_field(const struct btf *btf, const char *type, const char *field) _must_check_;
+/* No dyno has more than 512 descriptors in flight. */
+extern const GuardTable guard_flight;
 
 /*
  * r0 = the sum of the dyno whose id is at @stack_dyno, made if there is none; goes to @unless.
@@ -64,33 +103,3 @@ void guard_find_sum(
 
 /* goes to @unless_below, if the process is not below the cgroup of map @dynos_fd. Uses r0 to r5. */
 void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);
-
-/**
- * guard_locks() - no dyno has more record locks than 2048, less 8 for each file that they are in.
- * @dynos_fd: map whose element 0 is the cgroup of all dynos
- * @max_dynos: how many dynos there can be
- *
- * Return: 0 or a negative errno, -ENOENT if this kernel has no such functions or fields.
- */
-int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
-
-/**
- * guard_sockets() - no dyno has more than 512 sockets that hold what nobody is charged for.
- *
- * Arguments and return as of guard_locks().
- */
-int guard_sockets(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
-
-/**
- * guard_folders() - no dyno has overlayfs keep more than 64 lists of folders, of 4 MB together.
- *
- * Arguments and return as of guard_locks().
- */
-int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;
-
-/**
- * guard_flight() - no dyno has more than 512 descriptors in flight.
- *
- * Arguments and return as of guard_locks().
- */
-int guard_flight(const char *instance, int dynos_fd, uint32_t max_dynos) _must_check_;

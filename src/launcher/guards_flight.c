@@ -11,7 +11,6 @@
  * therefore counted here, until the send ends, however it does.
  */
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -28,18 +27,21 @@ typedef struct Sender {
         uint64_t weight, dyno;
 } Sender;
 
-/* Offsets in the kernel's own types, in bytes. */
-typedef struct Fields {
-        int socket_sk, sk_family;
-        int message_name, message_flags, message_control;
-        int task_cred, cred_user, user_flight;
-} Fields;
-
-typedef struct Maps {
-        int dynos_fd;   /* the cgroup of all */
-        int senders_fd; /* thread -> Sender */
-        int sums_fd;    /* id of a dyno's cgroup -> int64_t */
-} Maps;
+/* Fields and maps of the guard. */
+enum {
+        SOCKET_SK,
+        SK_FAMILY,
+        MESSAGE_NAME,
+        MESSAGE_FLAGS,
+        MESSAGE_CONTROL,
+        TASK_CRED,
+        CRED_USER,
+        USER_FLIGHT,
+};
+enum {
+        SENDERS, /* thread -> Sender */
+        SUMS,    /* id of a dyno's cgroup -> int64_t */
+};
 
 enum {
         MESSAGE = BPF_REG_7,
@@ -62,37 +64,14 @@ enum {
 
 #define SENDER(field) (STACK_SENDER + (int)offsetof(Sender, field))
 
-static int find_fields(Fields *ret) {
-        struct btf *btf = btf__load_vmlinux_btf();
-
-        if (!btf)
-                return -ENOENT;
-        *ret = (Fields){
-                .socket_sk = guard_field(btf, "socket", "sk"),
-                .sk_family = guard_field(btf, "sock_common", "skc_family"),
-                .message_name = guard_field(btf, "msghdr", "msg_name"),
-                .message_flags = guard_field(btf, "msghdr", "msg_flags"),
-                .message_control = guard_field(btf, "msghdr", "msg_controllen"),
-                .task_cred = guard_field(btf, "task_struct", "cred"),
-                .cred_user = guard_field(btf, "cred", "user"),
-                .user_flight = guard_field(btf, "user_struct", "unix_inflight"),
-        };
-        btf__free(btf);
-        return ret->socket_sk < 0 || ret->sk_family < 0 || ret->message_name < 0 ||
-                               ret->message_flags < 0 || ret->message_control < 0 ||
-                               ret->task_cred < 0 || ret->cred_user < 0 || ret->user_flight < 0
-                       ? -ENOENT
-                       : 0;
-}
-
-static void only_with_control(Assembler *a, const Fields *fields) {
-        load(a, BPF_DW, BPF_REG_0, MESSAGE, fields->message_control);
+static void only_with_control(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, BPF_REG_0, MESSAGE, refs->fields[MESSAGE_CONTROL]);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
 }
 
 /* WEIGHT = as many descriptors as the control data of MESSAGE has room for, and some. */
-static void weigh(Assembler *a, const Fields *fields) {
-        load(a, BPF_DW, WEIGHT, MESSAGE, fields->message_control);
+static void weigh(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, WEIGHT, MESSAGE, refs->fields[MESSAGE_CONTROL]);
         alu(a, BPF_RSH, WEIGHT, 2);
         jump_if(a, BPF_JLE, WEIGHT, WEIGHT_MAX - SENDER_WEIGHT, LABEL_WEIGHED);
         set(a, WEIGHT, WEIGHT_MAX - SENDER_WEIGHT);
@@ -102,19 +81,19 @@ static void weigh(Assembler *a, const Fields *fields) {
 }
 
 /* SUM = where the process's dyno has the weight of those that are sending. */
-static void find_sum(Assembler *a, const Maps *maps) {
+static void find_sum(Assembler *a, const GuardRefs *refs) {
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_0);
-        guard_find_sum(a, maps->sums_fd, SENDER(dyno), STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
+        guard_find_sum(a, refs->maps[SUMS], SENDER(dyno), STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, SUM, BPF_REG_0);
 }
 
 /* Refuses what would be over the bound with all that is in flight and all that is being sent. */
-static void compare(Assembler *a, const Fields *fields) {
+static void compare(Assembler *a, const GuardRefs *refs) {
         call(a, BPF_FUNC_get_current_task_btf);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, fields->task_cred);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, fields->cred_user);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, fields->user_flight);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_CRED]);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[CRED_USER]);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[USER_FLIGHT]);
         load(a, BPF_DW, BPF_REG_2, SUM, 0);
         emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
         emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, WEIGHT, 0, 0);
@@ -122,17 +101,17 @@ static void compare(Assembler *a, const Fields *fields) {
 }
 
 /* The thread sends no more: what its last message had counts for the user now, or for nobody. */
-static void settle(Assembler *a, const Maps *maps) {
+static void settle(Assembler *a, const GuardRefs *refs) {
         call(a, BPF_FUNC_get_current_pid_tgid);
         store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
-        look_up(a, maps->senders_fd, STACK_THREAD);
+        look_up(a, refs->maps[SENDERS], STACK_THREAD);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SETTLED);
         load(a, BPF_DW, WEIGHT, BPF_REG_0, offsetof(Sender, weight));
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
         store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_1);
-        take_out(a, maps->senders_fd, STACK_THREAD);
+        take_out(a, refs->maps[SENDERS], STACK_THREAD);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_SETTLED);
-        look_up(a, maps->sums_fd, SENDER(dyno));
+        look_up(a, refs->maps[SUMS], SENDER(dyno));
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SETTLED);
         emit(a, BPF_ALU64 | BPF_NEG, WEIGHT, 0, 0, 0);
         add_atomically(a, BPF_REG_0, 0, WEIGHT);
@@ -144,25 +123,25 @@ static void settle(Assembler *a, const Maps *maps) {
  * asks about the first alone: there is none to an address. A send that another security module
  * refused after this has no end, but for the thread's next one.
  */
-static void ask(Assembler *a, const Maps *maps, const Fields *fields) {
+static void ask(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
         load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_6, fields->socket_sk);
-        load(a, BPF_H, BPF_REG_0, BPF_REG_6, fields->sk_family);
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_6, refs->fields[SOCKET_SK]);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_6, refs->fields[SK_FAMILY]);
         jump_if(a, BPF_JNE, BPF_REG_0, AF_UNIX, LABEL_OUT);
-        guard_only_dynos(a, maps->dynos_fd, LABEL_OUT);
-        load(a, BPF_W, BPF_REG_0, MESSAGE, fields->message_flags);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        load(a, BPF_W, BPF_REG_0, MESSAGE, refs->fields[MESSAGE_FLAGS]);
         alu(a, BPF_AND, BPF_REG_0, MESSAGE_OF_MANY);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_ALONE);
-        load(a, BPF_DW, BPF_REG_0, MESSAGE, fields->message_name);
+        load(a, BPF_DW, BPF_REG_0, MESSAGE, refs->fields[MESSAGE_NAME]);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
         place(a, LABEL_ALONE);
-        only_with_control(a, fields);
-        settle(a, maps);
-        weigh(a, fields);
-        find_sum(a, maps);
-        compare(a, fields);
-        add_new(a, maps->senders_fd, STACK_THREAD, STACK_SENDER);
+        only_with_control(a, refs);
+        settle(a, refs);
+        weigh(a, refs);
+        find_sum(a, refs);
+        compare(a, refs);
+        add_new(a, refs->maps[SENDERS], STACK_THREAD, STACK_SENDER);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
         add_atomically(a, SUM, 0, WEIGHT);
         place(a, LABEL_OUT);
@@ -172,63 +151,44 @@ static void ask(Assembler *a, const Maps *maps, const Fields *fields) {
 }
 
 /* After unix_*_sendmsg(sock, msg, size) */
-static void end(Assembler *a, const Maps *maps, const Fields *fields) {
+static void end(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
-        only_with_control(a, fields);
-        settle(a, maps);
+        only_with_control(a, refs);
+        settle(a, refs);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
-static int install(const char *instance, const Maps *maps, const Fields *fields) {
-        /* What only takes off comes first: nothing is left counted. */
-        static const struct {
-                GuardProgram program;
-                void (*write)(Assembler *a, const Maps *maps, const Fields *fields);
-        } programs[] = {
-                {{PIN_FLIGHT_STREAM, "dynod_fly_str", "unix_stream_sendmsg", GUARD_AFTER}, end},
-                {{PIN_FLIGHT_DATAGRAM, "dynod_fly_dgr", "unix_dgram_sendmsg", GUARD_AFTER}, end},
-                {{PIN_FLIGHT_PACKET, "dynod_fly_seq", "unix_seqpacket_sendmsg", GUARD_AFTER}, end},
-                {{PIN_FLIGHT, "dynod_flight", "socket_sendmsg", GUARD_ASKED}, ask},
-        };
+static const GuardField fields[] = {
+        [SOCKET_SK] = {"socket", "sk"},
+        [SK_FAMILY] = {"sock_common", "skc_family"}, /* sock begins with it */
+        [MESSAGE_NAME] = {"msghdr", "msg_name"},
+        [MESSAGE_FLAGS] = {"msghdr", "msg_flags"},
+        [MESSAGE_CONTROL] = {"msghdr", "msg_controllen"},
+        [TASK_CRED] = {"task_struct", "cred"},
+        [CRED_USER] = {"cred", "user"},
+        [USER_FLIGHT] = {"user_struct", "unix_inflight"},
+};
 
-        for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-                Assembler code = {.n = 0};
-                int r;
+static const GuardMap maps[] = {
+        [SENDERS] = GUARD_HASH("dynod_senders", GUARD_ANEW, Sender, SENDERS_MAX),
+        [SUMS] = GUARD_SUMS("dynod_fly_sums", GUARD_ANEW),
+};
 
-                programs[i].write(&code, maps, fields);
-                r = guard_install(&programs[i].program, &code, instance);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
+/* What only takes off comes first: nothing is left counted. */
+static const GuardProgram programs[] = {
+        {PIN_FLIGHT_STREAM, "dynod_fly_str", "unix_stream_sendmsg", GUARD_AFTER, end},
+        {PIN_FLIGHT_DATAGRAM, "dynod_fly_dgr", "unix_dgram_sendmsg", GUARD_AFTER, end},
+        {PIN_FLIGHT_PACKET, "dynod_fly_seq", "unix_seqpacket_sendmsg", GUARD_AFTER, end},
+        {PIN_FLIGHT, "dynod_flight", "socket_sendmsg", GUARD_ASKED, ask},
+};
 
-int guard_flight(const char *instance, int dynos_fd, uint32_t max_dynos) {
-        const GuardMap senders = {
-                .name = "dynod_senders",
-                .type = BPF_MAP_TYPE_HASH,
-                .flags = BPF_F_NO_PREALLOC,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(Sender),
-                .entries = max_dynos * SENDERS_MAX,
-        };
-        const GuardMap sums = guard_sums("dynod_fly_sums", max_dynos);
-        _cleanup_close_ int senders_fd = -EBADF, sums_fd = -EBADF;
-        Fields fields;
-        int r;
-
-        r = find_fields(&fields);
-        if (r < 0)
-                return r;
-        senders_fd = guard_make_map(&senders);
-        if (senders_fd < 0)
-                return senders_fd;
-        sums_fd = guard_make_map(&sums);
-        if (sums_fd < 0)
-                return sums_fd;
-        return install(
-                instance,
-                &(Maps){.dynos_fd = dynos_fd, .senders_fd = senders_fd, .sums_fd = sums_fd},
-                &fields);
-}
+const GuardTable guard_flight = {
+        .purpose = "limit the descriptors that dynos have in flight",
+        .fields = fields,
+        .n_fields = ARRAY_SIZE(fields),
+        .maps = maps,
+        .n_maps = ARRAY_SIZE(maps),
+        .programs = programs,
+        .n_programs = ARRAY_SIZE(programs),
+};

@@ -15,8 +15,6 @@
  * slug and dyno are not both there the kernel passes what it reads straight on and keeps nothing.
  */
 
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdbool.h>
@@ -59,18 +57,20 @@ typedef struct List {
         int64_t files;
 } List;
 
-/* Offsets in the kernel's own types, in bytes. */
-typedef struct Fields {
-        int file_inode, inode_mode, inode_size, inode_super, super_magic;
-} Fields;
-
-typedef struct Maps {
-        int dynos_fd;   /* the cgroup of all */
-        int reading_fd; /* thread -> Reading */
-        int held_fd;    /* struct file -> Held */
-        int lists_fd;   /* struct inode -> List */
-        int sums_fd;    /* id of a dyno's cgroup -> int64_t */
-} Maps;
+/* Fields and maps of the guard. */
+enum {
+        FILE_INODE,
+        INODE_MODE,
+        INODE_SIZE,
+        INODE_SUPER,
+        SUPER_MAGIC,
+};
+enum {
+        READINGS, /* thread -> Reading */
+        HELDS,    /* struct file -> Held */
+        LISTS,    /* struct inode -> List */
+        SUMS,     /* id of a dyno's cgroup -> int64_t */
+};
 
 #define READING(field) ((int)offsetof(Reading, field))
 #define HELD(field) ((int)offsetof(Held, field))
@@ -101,55 +101,36 @@ enum {
         LABEL_LISTED_SHARE,
 };
 
-static int find_fields(Fields *ret) {
-        struct btf *btf = btf__load_vmlinux_btf();
-
-        if (!btf)
-                return -ENOENT;
-        *ret = (Fields){
-                .file_inode = guard_field(btf, "file", "f_inode"),
-                .inode_mode = guard_field(btf, "inode", "i_mode"),
-                .inode_size = guard_field(btf, "inode", "i_size"),
-                .inode_super = guard_field(btf, "inode", "i_sb"),
-                .super_magic = guard_field(btf, "super_block", "s_magic"),
-        };
-        btf__free(btf);
-        return ret->file_inode < 0 || ret->inode_mode < 0 || ret->inode_size < 0 ||
-                               ret->inode_super < 0 || ret->super_magic < 0
-                       ? -ENOENT
-                       : 0;
-}
-
 /* r0 = the thread's Reading; out, if it reads no folder of an overlay. */
-static void look_up_reading(Assembler *a, const Maps *maps) {
+static void look_up_reading(Assembler *a, const GuardRefs *refs) {
         call(a, BPF_FUNC_get_current_pid_tgid);
         store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
-        look_up(a, maps->reading_fd, STACK_THREAD);
+        look_up(a, refs->maps[READINGS], STACK_THREAD);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
 }
 
 /* Register @bytes is added to the sum of the dyno at STACK_DYNO. Out, if it is gone. */
-static void add_to_sum(Assembler *a, const Maps *maps, uint8_t bytes) {
-        look_up(a, maps->sums_fd, STACK_DYNO);
+static void add_to_sum(Assembler *a, const GuardRefs *refs, uint8_t bytes) {
+        look_up(a, refs->maps[SUMS], STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         add_atomically(a, BPF_REG_0, 0, bytes);
 }
 
 /* The file has its first list, of r8 bytes. r0 = the List, to be told so; out, if there is none. */
-static void hold(Assembler *a, const Maps *maps, int listed) {
+static void hold(Assembler *a, const GuardRefs *refs, int listed) {
         store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(bytes), BPF_REG_8);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_DYNO);
         store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(dyno), BPF_REG_1);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_INODE);
         store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(inode), BPF_REG_1);
-        add_new(a, maps->held_fd, STACK_FILE, STACK_HELD);
+        add_new(a, refs->maps[HELDS], STACK_FILE, STACK_HELD);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        look_up(a, maps->lists_fd, STACK_INODE);
+        look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, listed);
         store(a, BPF_DW, BPF_REG_10, STACK_LIST + LIST(bytes), BPF_REG_8);
         store_value(a, BPF_DW, BPF_REG_10, STACK_LIST + LIST(files), 0);
-        add_new(a, maps->lists_fd, STACK_INODE, STACK_LIST);
-        look_up(a, maps->lists_fd, STACK_INODE);
+        add_new(a, refs->maps[LISTS], STACK_INODE, STACK_LIST);
+        look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         place(a, listed);
         set(a, BPF_REG_1, 1);
@@ -157,17 +138,17 @@ static void hold(Assembler *a, const Maps *maps, int listed) {
 }
 
 /* iterate_dir(file, context) begins. */
-static void begun(Assembler *a, const Maps *maps, const Fields *fields) {
+static void begun(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
-        load(a, BPF_DW, BPF_REG_7, BPF_REG_6, fields->file_inode);
-        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, fields->inode_super);
-        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, fields->super_magic);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_6, refs->fields[FILE_INODE]);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, refs->fields[INODE_SUPER]);
+        load(a, BPF_DW, BPF_REG_7, BPF_REG_7, refs->fields[SUPER_MAGIC]);
         jump_if(a, BPF_JEQ, BPF_REG_7, OVERLAYFS_SUPER_MAGIC, LABEL_OVERLAY);
-        look_up_reading(a, maps);
+        look_up_reading(a, refs);
         store_value(a, BPF_DW, BPF_REG_0, READING(passed), 1);
         jump(a, LABEL_OUT);
         place(a, LABEL_OVERLAY);
-        guard_only_dynos(a, maps->dynos_fd, LABEL_OUT);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(dyno), BPF_REG_0);
         store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(file), BPF_REG_6);
@@ -175,24 +156,24 @@ static void begun(Assembler *a, const Maps *maps, const Fields *fields) {
         store_value(a, BPF_DW, BPF_REG_10, STACK_READING + READING(passed), 0);
         call(a, BPF_FUNC_get_current_pid_tgid);
         store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
-        put(a, maps->reading_fd, STACK_THREAD, STACK_READING);
+        put(a, refs->maps[READINGS], STACK_THREAD, STACK_READING);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
 /* r6 = the file's inode; out, if it is no folder. */
-static void only_folders(Assembler *a, const Fields *fields, uint8_t file) {
-        load(a, BPF_DW, BPF_REG_6, file, fields->file_inode);
-        load(a, BPF_H, BPF_REG_0, BPF_REG_6, fields->inode_mode);
+static void only_folders(Assembler *a, const GuardRefs *refs, uint8_t file) {
+        load(a, BPF_DW, BPF_REG_6, file, refs->fields[FILE_INODE]);
+        load(a, BPF_H, BPF_REG_0, BPF_REG_6, refs->fields[INODE_MODE]);
         alu(a, BPF_AND, BPF_REG_0, S_IFMT);
         jump_if(a, BPF_JNE, BPF_REG_0, S_IFDIR, LABEL_OUT);
 }
 
 /* r0 = the dyno's sum, r7 = the thread's Reading; to LABEL_REFUSE, if it has its share. */
-static void refuse_beyond(Assembler *a, const Maps *maps) {
+static void refuse_beyond(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(dyno));
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        guard_find_sum(a, maps->sums_fd, STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
+        guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, BYTES_MAX, LABEL_REFUSE);
 }
@@ -204,30 +185,30 @@ static void refuse(Assembler *a) {
 }
 
 /* file_permission(file, mask), of a folder within iterate_dir() alone: for the lists of others. */
-static void asked(Assembler *a, const Maps *maps, const Fields *fields) {
+static void asked(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
-        only_folders(a, fields, BPF_REG_8);
-        look_up_reading(a, maps);
+        only_folders(a, refs, BPF_REG_8);
+        look_up_reading(a, refs);
         move(a, BPF_REG_7, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(file));
         jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_8, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_8);
-        look_up(a, maps->held_fd, STACK_FILE);
+        look_up(a, refs->maps[HELDS], STACK_FILE);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        refuse_beyond(a, maps);
+        refuse_beyond(a, refs);
         place(a, LABEL_OUT);
         leave(a, 0);
         refuse(a);
 }
 
 /* file_open(file): by whoever reads a folder of an overlay, it is one that the list is made of. */
-static void opened(Assembler *a, const Maps *maps, const Fields *fields) {
+static void opened(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
-        only_folders(a, fields, BPF_REG_8);
-        look_up_reading(a, maps);
+        only_folders(a, refs, BPF_REG_8);
+        look_up_reading(a, refs);
         move(a, BPF_REG_7, BPF_REG_0);
-        refuse_beyond(a, maps);
-        load(a, BPF_DW, BPF_REG_8, BPF_REG_6, fields->inode_size);
+        refuse_beyond(a, refs);
+        load(a, BPF_DW, BPF_REG_8, BPF_REG_6, refs->fields[INODE_SIZE]);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_7, READING(bytes));
         jump_if(a, BPF_JNE, BPF_REG_1, 0, LABEL_COUNTED_BEFORE);
         alu(a, BPF_ADD, BPF_REG_8, LIST_WEIGHT);
@@ -242,49 +223,49 @@ static void opened(Assembler *a, const Maps *maps, const Fields *fields) {
 }
 
 /* A list was made: r8 bytes, which the sum has. That which the file had before is gone. */
-static void hold_own(Assembler *a, const Maps *maps) {
-        look_up(a, maps->held_fd, STACK_FILE);
+static void hold_own(Assembler *a, const GuardRefs *refs) {
+        look_up(a, refs->maps[HELDS], STACK_FILE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NEW);
         move(a, BPF_REG_9, BPF_REG_8);
         exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
         emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_9, 0, 0, 0);
-        add_to_sum(a, maps, BPF_REG_9);
-        look_up(a, maps->lists_fd, STACK_INODE);
+        add_to_sum(a, refs, BPF_REG_9);
+        look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_0, LIST(bytes), BPF_REG_8);
         jump(a, LABEL_OUT);
         place(a, LABEL_NEW);
-        hold(a, maps, LABEL_LISTED);
+        hold(a, refs, LABEL_LISTED);
         store(a, BPF_DW, BPF_REG_0, LIST(bytes), BPF_REG_8);
         jump(a, LABEL_OUT);
 }
 
 /* Nothing was read. What is shorter may be gone by now. */
-static void hold_shared(Assembler *a, const Maps *maps) {
+static void hold_shared(Assembler *a, const GuardRefs *refs) {
         set(a, BPF_REG_8, BYTES_UNKNOWN);
-        look_up(a, maps->lists_fd, STACK_INODE);
+        look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_UNKNOWN);
         load(a, BPF_DW, BPF_REG_8, BPF_REG_0, LIST(bytes));
         place(a, LABEL_UNKNOWN);
-        look_up(a, maps->held_fd, STACK_FILE);
+        look_up(a, refs->maps[HELDS], STACK_FILE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NEW_SHARE);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(bytes));
         jump_if_reg(a, BPF_JGE, BPF_REG_1, BPF_REG_8, LABEL_OUT);
         move(a, BPF_REG_9, BPF_REG_8);
         exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_8, BPF_REG_9, 0, 0);
-        add_to_sum(a, maps, BPF_REG_8);
+        add_to_sum(a, refs, BPF_REG_8);
         jump(a, LABEL_OUT);
         place(a, LABEL_NEW_SHARE);
-        hold(a, maps, LABEL_LISTED_SHARE);
-        add_to_sum(a, maps, BPF_REG_8);
+        hold(a, refs, LABEL_LISTED_SHARE);
+        add_to_sum(a, refs, BPF_REG_8);
 }
 
 /* iterate_dir(file, context) returns. */
-static void ended(Assembler *a, const Maps *maps, const Fields *fields) {
+static void ended(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
         load(a, BPF_DW, BPF_REG_7, BPF_REG_1, 2 * sizeof(uint64_t)); /* what it returns */
-        look_up_reading(a, maps);
+        look_up_reading(a, refs);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, READING(file));
         jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_6, LABEL_OUT);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, READING(dyno));
@@ -292,25 +273,24 @@ static void ended(Assembler *a, const Maps *maps, const Fields *fields) {
         load(a, BPF_DW, BPF_REG_8, BPF_REG_0, READING(bytes));
         load(a, BPF_DW, BPF_REG_9, BPF_REG_0, READING(passed));
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_6);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_6, fields->file_inode);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_6, refs->fields[FILE_INODE]);
         store(a, BPF_DW, BPF_REG_10, STACK_INODE, BPF_REG_1);
-        take_out(a, maps->reading_fd, STACK_THREAD);
+        take_out(a, refs->maps[READINGS], STACK_THREAD);
         jump_if(a, BPF_JEQ, BPF_REG_8, 0, LABEL_OF_OTHERS);
-        hold_own(a, maps);
+        hold_own(a, refs);
         place(a, LABEL_OF_OTHERS);
         jump_if(a, BPF_JNE, BPF_REG_9, 0, LABEL_OUT);
         jump_if_word(a, BPF_JEQ, BPF_REG_7, (uint32_t)-ENOENT, LABEL_OUT); /* it was removed */
-        hold_shared(a, maps);
+        hold_shared(a, refs);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
 /* file_free_security(file) */
-static void freed(Assembler *a, const Maps *maps, const Fields *fields) {
-        (void)fields;
+static void freed(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_6);
-        look_up(a, maps->held_fd, STACK_FILE);
+        look_up(a, refs->maps[HELDS], STACK_FILE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         load(a, BPF_DW, BPF_REG_6, BPF_REG_0, HELD(bytes));
         emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_6, 0, 0, 0);
@@ -318,9 +298,9 @@ static void freed(Assembler *a, const Maps *maps, const Fields *fields) {
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, HELD(inode));
         store(a, BPF_DW, BPF_REG_10, STACK_INODE, BPF_REG_1);
-        take_out(a, maps->held_fd, STACK_FILE);
+        take_out(a, refs->maps[HELDS], STACK_FILE);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        look_up(a, maps->lists_fd, STACK_INODE);
+        look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_LISTED);
         set(a, BPF_REG_1, -1);
         emit(a,
@@ -331,92 +311,53 @@ static void freed(Assembler *a, const Maps *maps, const Fields *fields) {
              BPF_ADD | BPF_FETCH);
         jump_if(a, BPF_JSGT, BPF_REG_1, 1, LABEL_LISTED);
         /* Who takes it up in this moment finds none later on, and counts for BYTES_UNKNOWN. */
-        take_out(a, maps->lists_fd, STACK_INODE);
+        take_out(a, refs->maps[LISTS], STACK_INODE);
         place(a, LABEL_LISTED);
-        add_to_sum(a, maps, BPF_REG_6);
+        add_to_sum(a, refs, BPF_REG_6);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
-static int install(const char *instance, const Maps *maps, const Fields *fields) {
-        /* From the end on: nothing is left counted, and what is begun has an end. */
-        static const struct {
-                GuardProgram program;
-                void (*write)(Assembler *a, const Maps *maps, const Fields *fields);
-        } programs[] = {
-                {{PIN_FOLDERS_FREED, "dynod_dir_free", "file_free_security", GUARD_ASKED}, freed},
-                {{PIN_FOLDERS_ENDED, "dynod_dir_end", "iterate_dir", GUARD_AFTER}, ended},
-                {{PIN_FOLDERS_OPENED, "dynod_dir_open", "file_open", GUARD_ASKED}, opened},
-                {{PIN_FOLDERS_ASKED, "dynod_dir_ask", "file_permission", GUARD_ASKED}, asked},
-                {{PIN_FOLDERS_BEGUN, "dynod_dir_begin", "iterate_dir", GUARD_BEFORE}, begun},
-        };
+static const GuardField fields[] = {
+        [FILE_INODE] = {"file", "f_inode"},
+        [INODE_MODE] = {"inode", "i_mode"},
+        [INODE_SIZE] = {"inode", "i_size"},
+        [INODE_SUPER] = {"inode", "i_sb"},
+        [SUPER_MAGIC] = {"super_block", "s_magic"},
+};
 
-        for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-                Assembler code = {.n = 0};
-                int r;
-
-                programs[i].write(&code, maps, fields);
-                r = guard_install(&programs[i].program, &code, instance);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int guard_folders(const char *instance, int dynos_fd, uint32_t max_dynos) {
-        const GuardMap reading = {
-                .name = "dynod_dir_read",
-                .type = BPF_MAP_TYPE_HASH,
-                .flags = BPF_F_NO_PREALLOC,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(Reading),
-                .entries = READING_MAX,
-        };
-        const GuardMap held = {
-                .name = "dynod_dir_held",
-                .type = BPF_MAP_TYPE_HASH,
-                .flags = BPF_F_NO_PREALLOC,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(Held),
-                .entries = 2 * LISTS_MAX * max_dynos, /* it is never full: what races past */
-        };
-        const GuardMap lists = {
-                .name = "dynod_dir_lists",
-                .type = BPF_MAP_TYPE_HASH,
-                .flags = BPF_F_NO_PREALLOC,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(List),
-                .entries = 2 * LISTS_MAX * max_dynos, /* no more than files */
-        };
-        const GuardMap sums = guard_sums("dynod_dir_sums", max_dynos);
-        _cleanup_close_ int reading_fd = -EBADF, held_fd = -EBADF, lists_fd = -EBADF,
-                            sums_fd = -EBADF;
-        Fields fields;
-        int r;
-
-        r = find_fields(&fields);
-        if (r < 0)
-                return r;
-        reading_fd = guard_pinned_map(&reading, instance, PIN_FOLDERS_READING);
-        if (reading_fd < 0)
-                return reading_fd;
-        held_fd = guard_pinned_map(&held, instance, PIN_FOLDERS_HELD);
-        if (held_fd < 0)
-                return held_fd;
-        lists_fd = guard_pinned_map(&lists, instance, PIN_FOLDERS_LISTS);
-        if (lists_fd < 0)
-                return lists_fd;
-        sums_fd = guard_pinned_map(&sums, instance, PIN_FOLDERS_SUMS);
-        if (sums_fd < 0)
-                return sums_fd;
-        return install(
-                instance,
-                &(Maps){
-                        .dynos_fd = dynos_fd,
-                        .reading_fd = reading_fd,
-                        .held_fd = held_fd,
-                        .lists_fd = lists_fd,
-                        .sums_fd = sums_fd,
+static const GuardMap maps[] = {
+        [READINGS] =
+                {
+                        .name = "dynod_dir_read",
+                        .pin = PIN_FOLDERS_READING,
+                        .type = BPF_MAP_TYPE_HASH,
+                        .flags = BPF_F_NO_PREALLOC,
+                        .key_size = sizeof(uint64_t),
+                        .value_size = sizeof(Reading),
+                        .entries = READING_MAX,
                 },
-                &fields);
-}
+        /* Never full: twice, for what races past. There are no more lists than files. */
+        [HELDS] = GUARD_HASH("dynod_dir_held", PIN_FOLDERS_HELD, Held, 2 * LISTS_MAX),
+        [LISTS] = GUARD_HASH("dynod_dir_lists", PIN_FOLDERS_LISTS, List, 2 * LISTS_MAX),
+        [SUMS] = GUARD_SUMS("dynod_dir_sums", PIN_FOLDERS_SUMS),
+};
+
+/* From the end on: nothing is left counted, and what is begun has an end. */
+static const GuardProgram programs[] = {
+        {PIN_FOLDERS_FREED, "dynod_dir_free", "file_free_security", GUARD_ASKED, freed},
+        {PIN_FOLDERS_ENDED, "dynod_dir_end", "iterate_dir", GUARD_AFTER, ended},
+        {PIN_FOLDERS_OPENED, "dynod_dir_open", "file_open", GUARD_ASKED, opened},
+        {PIN_FOLDERS_ASKED, "dynod_dir_ask", "file_permission", GUARD_ASKED, asked},
+        {PIN_FOLDERS_BEGUN, "dynod_dir_begin", "iterate_dir", GUARD_BEFORE, begun},
+};
+
+const GuardTable guard_folders = {
+        .purpose = "limit the lists of folders that dynos have the kernel keep",
+        .fields = fields,
+        .n_fields = ARRAY_SIZE(fields),
+        .maps = maps,
+        .n_maps = ARRAY_SIZE(maps),
+        .programs = programs,
+        .n_programs = ARRAY_SIZE(programs),
+};

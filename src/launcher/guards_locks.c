@@ -17,8 +17,6 @@
  * the next one after dynod-guards put an empty map in place of another.
  */
 
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -47,16 +45,16 @@ typedef struct FileEntry {
         uint64_t dyno;
 } FileEntry;
 
-/* Offsets in the kernel's own types, in bytes. */
-typedef struct Fields {
-        int file_inode, inode_context, context_list;
-} Fields;
-
-typedef struct Maps {
-        int dynos_fd; /* the cgroup of all */
-        int files_fd; /* inode -> FileEntry */
-        int sums_fd;  /* id of a dyno's cgroup -> int64_t */
-} Maps;
+/* Fields and maps of the guard. */
+enum {
+        FILE_INODE,
+        INODE_CONTEXT,
+        CONTEXT_LIST,
+};
+enum {
+        FILES, /* inode -> FileEntry */
+        SUMS,  /* id of a dyno's cgroup -> int64_t */
+};
 
 enum {
         FILE_ = BPF_REG_6,
@@ -87,29 +85,15 @@ enum {
 
 #define ENTRY(field) ((int)offsetof(FileEntry, field))
 
-static int find_fields(Fields *ret) {
-        struct btf *btf = btf__load_vmlinux_btf();
-
-        if (!btf)
-                return -ENOENT;
-        *ret = (Fields){
-                .file_inode = guard_field(btf, "file", "f_inode"),
-                .inode_context = guard_field(btf, "inode", "i_flctx"),
-                .context_list = guard_field(btf, "file_lock_context", "flc_posix"),
-        };
-        btf__free(btf);
-        return ret->file_inode < 0 || ret->inode_context < 0 || ret->context_list < 0 ? -ENOENT : 0;
-}
-
 /* COUNT = how many locks the file has; out, where it never had any. */
-static void count_locks(Assembler *a, const Fields *fields, int argument) {
+static void count_locks(Assembler *a, const GuardRefs *refs, int argument) {
         load(a, BPF_DW, FILE_, BPF_REG_1, argument * (int)sizeof(uint64_t));
-        load(a, BPF_DW, INODE, FILE_, fields->file_inode);
-        load(a, BPF_DW, LIST, INODE, fields->inode_context);
+        load(a, BPF_DW, INODE, FILE_, refs->fields[FILE_INODE]);
+        load(a, BPF_DW, LIST, INODE, refs->fields[INODE_CONTEXT]);
         jump_if(a, BPF_JEQ, LIST, 0, LABEL_OUT);
         /* The list changes meanwhile. Safe: the kernel makes a load of a bad address a zero. */
-        load(a, BPF_DW, BPF_REG_1, LIST, fields->context_list);
-        alu(a, BPF_ADD, LIST, fields->context_list);
+        load(a, BPF_DW, BPF_REG_1, LIST, refs->fields[CONTEXT_LIST]);
+        alu(a, BPF_ADD, LIST, refs->fields[CONTEXT_LIST]);
         set(a, COUNT, 0);
         place(a, LABEL_WALK);
         jump_if_reg(a, BPF_JEQ, BPF_REG_1, LIST, LABEL_COUNTED);
@@ -130,27 +114,27 @@ static void count_locks(Assembler *a, const Fields *fields, int argument) {
 }
 
 /* r0 = the file's entry, made if @makes and there is none and the process is a dyno's. */
-static void find_entry(Assembler *a, const Maps *maps, bool makes) {
+static void find_entry(Assembler *a, const GuardRefs *refs, bool makes) {
         store(a, BPF_DW, BPF_REG_10, STACK_INODE, INODE);
-        look_up(a, maps->files_fd, STACK_INODE);
+        look_up(a, refs->maps[FILES], STACK_INODE);
         if (!makes) {
                 jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
                 return;
         }
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_FOUND);
         jump_if(a, BPF_JEQ, COUNT, 0, LABEL_OUT);
-        guard_only_dynos(a, maps->dynos_fd, LABEL_OUT);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(dyno), BPF_REG_0);
         store_value(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(count), 0);
-        add_new(a, maps->files_fd, STACK_INODE, STACK_ENTRY);
-        look_up(a, maps->files_fd, STACK_INODE);
+        add_new(a, refs->maps[FILES], STACK_INODE, STACK_ENTRY);
+        look_up(a, refs->maps[FILES], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         place(a, LABEL_FOUND);
 }
 
 /* The file's new count in place of the old one, and the difference to the dyno's sum. */
-static void exchange_count(Assembler *a, const Maps *maps) {
+static void exchange_count(Assembler *a, const GuardRefs *refs) {
         move(a, BPF_REG_6, BPF_REG_0); /* the entry; the file is not needed any more */
         load(a, BPF_DW, BPF_REG_1, BPF_REG_6, ENTRY(dyno));
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
@@ -166,102 +150,80 @@ static void exchange_count(Assembler *a, const Maps *maps) {
         jump(a, LABEL_OUT);
         place(a, LABEL_NOT_REMOVED);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);
-        look_up(a, maps->sums_fd, STACK_DYNO);
+        look_up(a, refs->maps[SUMS], STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SUM_DONE);
         add_atomically(a, BPF_REG_0, 0, BPF_REG_7);
         place(a, LABEL_SUM_DONE);
         jump_if(a, BPF_JNE, COUNT, 0, LABEL_OUT);
-        take_out(a, maps->files_fd, STACK_INODE);
+        take_out(a, refs->maps[FILES], STACK_INODE);
 }
 
 /* @argument: which argument of the function is the struct file. */
-static Assembler counting(const Maps *maps, const Fields *fields, int argument, bool makes) {
-        Assembler a = {.n = 0};
-
-        count_locks(&a, fields, argument);
-        find_entry(&a, maps, makes);
-        exchange_count(&a, maps);
-        place(&a, LABEL_OUT);
-        leave(&a, 0);
-        return a;
+static void count(Assembler *a, const GuardRefs *refs, int argument, bool makes) {
+        count_locks(a, refs, argument);
+        find_entry(a, refs, makes);
+        exchange_count(a, refs);
+        place(a, LABEL_OUT);
+        leave(a, 0);
 }
 
-/* Before any lock. security_file_lock(file, type) */
-static Assembler refusing(const Maps *maps) {
-        Assembler a = {.n = 0};
-
-        load(&a, BPF_DW, BPF_REG_6, BPF_REG_1, sizeof(uint64_t)); /* its type */
-        guard_only_dynos(&a, maps->dynos_fd, LABEL_OUT);
-        call(&a, BPF_FUNC_get_current_cgroup_id);
-        store(&a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
-        look_up(&a, maps->sums_fd, STACK_DYNO);
-        jump_if(&a, BPF_JNE, BPF_REG_0, 0, LABEL_IS_THERE);
-        store_value(&a, BPF_DW, BPF_REG_10, STACK_SUM, 0);
-        add_new(&a, maps->sums_fd, STACK_DYNO, STACK_SUM);
-        jump(&a, LABEL_OUT);
-        place(&a, LABEL_IS_THERE);
-        load(&a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
-        jump_if(&a, BPF_JSLT, BPF_REG_1, LOCKS_MAX, LABEL_OUT);
-        jump_if_word(&a, BPF_JNE, BPF_REG_6, F_UNLCK, LABEL_REFUSE);
-        jump_if(&a, BPF_JSLT, BPF_REG_1, UNLOCKS_MAX, LABEL_OUT);
-        place(&a, LABEL_REFUSE);
-        leave(&a, -ENOLCK);
-        place(&a, LABEL_OUT);
-        leave(&a, 0);
-        return a;
+/* fcntl_setlk(fd, file, command, lock) */
+static void taken(Assembler *a, const GuardRefs *refs) {
+        count(a, refs, 1, true);
 }
 
-static int install(const char *instance, const Maps *maps, const Fields *fields) {
-        static const GuardProgram
-                refuse = {PIN_LOCKS, "dynod_locks", "file_lock", GUARD_ASKED},
-                taken = {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", GUARD_AFTER},
-                closed = {PIN_LOCKS_CLOSED, "dynod_locks_c", "locks_remove_posix", GUARD_AFTER},
-                released = {PIN_LOCKS_RELEASED, "dynod_locks_r", "locks_remove_file", GUARD_AFTER};
-        Assembler code;
-        int r;
-
-        /* What only takes off comes first: nothing is left counted. */
-        code = counting(maps, fields, 0, false);
-        r = guard_install(&closed, &code, instance);
-        if (r < 0)
-                return r;
-        code = counting(maps, fields, 0, false);
-        r = guard_install(&released, &code, instance);
-        if (r < 0)
-                return r;
-        code = counting(maps, fields, 1, true);
-        r = guard_install(&taken, &code, instance);
-        if (r < 0)
-                return r;
-        code = refusing(maps);
-        return guard_install(&refuse, &code, instance);
+/* locks_remove_posix(file, owner) and locks_remove_file(file) */
+static void released(Assembler *a, const GuardRefs *refs) {
+        count(a, refs, 0, false);
 }
 
-int guard_locks(const char *instance, int dynos_fd, uint32_t max_dynos) {
-        const GuardMap files = {
-                .name = "dynod_lock_file",
-                .type = BPF_MAP_TYPE_HASH,
-                .flags = BPF_F_NO_PREALLOC,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(FileEntry),
-                .entries = max_dynos * FILES_MAX,
-        };
-        const GuardMap sums = guard_sums("dynod_lock_sums", max_dynos);
-        _cleanup_close_ int files_fd = -EBADF, sums_fd = -EBADF;
-        Fields fields;
-        int r;
-
-        r = find_fields(&fields);
-        if (r < 0)
-                return r;
-        files_fd = guard_make_map(&files);
-        if (files_fd < 0)
-                return files_fd;
-        sums_fd = guard_make_map(&sums);
-        if (sums_fd < 0)
-                return sums_fd;
-        return install(
-                instance,
-                &(Maps){.dynos_fd = dynos_fd, .files_fd = files_fd, .sums_fd = sums_fd},
-                &fields);
+/* file_lock(file, type): before any lock. */
+static void asked(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, sizeof(uint64_t)); /* its type */
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        look_up(a, refs->maps[SUMS], STACK_DYNO);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_IS_THERE);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_SUM, 0);
+        add_new(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM);
+        jump(a, LABEL_OUT);
+        place(a, LABEL_IS_THERE);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        jump_if(a, BPF_JSLT, BPF_REG_1, LOCKS_MAX, LABEL_OUT);
+        jump_if_word(a, BPF_JNE, BPF_REG_6, F_UNLCK, LABEL_REFUSE);
+        jump_if(a, BPF_JSLT, BPF_REG_1, UNLOCKS_MAX, LABEL_OUT);
+        place(a, LABEL_REFUSE);
+        leave(a, -ENOLCK);
+        place(a, LABEL_OUT);
+        leave(a, 0);
 }
+
+static const GuardField fields[] = {
+        [FILE_INODE] = {"file", "f_inode"},
+        [INODE_CONTEXT] = {"inode", "i_flctx"},
+        [CONTEXT_LIST] = {"file_lock_context", "flc_posix"},
+};
+
+static const GuardMap maps[] = {
+        [FILES] = GUARD_HASH("dynod_lock_file", GUARD_ANEW, FileEntry, FILES_MAX),
+        [SUMS] = GUARD_SUMS("dynod_lock_sums", GUARD_ANEW),
+};
+
+/* What only takes off comes first: nothing is left counted. */
+static const GuardProgram programs[] = {
+        {PIN_LOCKS_CLOSED, "dynod_locks_c", "locks_remove_posix", GUARD_AFTER, released},
+        {PIN_LOCKS_RELEASED, "dynod_locks_r", "locks_remove_file", GUARD_AFTER, released},
+        {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", GUARD_AFTER, taken},
+        {PIN_LOCKS, "dynod_locks", "file_lock", GUARD_ASKED, asked},
+};
+
+const GuardTable guard_locks = {
+        .purpose = "limit the file locks of dynos",
+        .fields = fields,
+        .n_fields = ARRAY_SIZE(fields),
+        .maps = maps,
+        .n_maps = ARRAY_SIZE(maps),
+        .programs = programs,
+        .n_programs = ARRAY_SIZE(programs),
+};

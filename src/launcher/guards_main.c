@@ -8,12 +8,15 @@
  * Short-lived, so that the launcher needs no library that reads the kernel's types.
  */
 
+#include <assert.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -25,28 +28,28 @@
 
 #define CGROUP_FD 3
 
-int guard_make_map(const GuardMap *map) {
+/* What all guards are made from. */
+typedef struct Setting {
+        const char *instance;
+        uint32_t max_dynos;
+        int dynos_fd;    /* map whose element 0 is the cgroup of all dynos */
+        struct btf *btf; /* the kernel's types */
+} Setting;
+
+/* Return: a descriptor or a negative errno. */
+static int make_map(const GuardMap *map, uint32_t max_dynos) {
         union bpf_attr attr = {
                 .map_type = map->type,
                 .map_flags = map->flags,
                 .key_size = map->key_size,
                 .value_size = map->value_size,
-                .max_entries = map->entries,
+                .max_entries = map->entries + map->entries_of_dyno * max_dynos,
         };
 
+        if (map->type == BPF_MAP_TYPE_LRU_HASH) /* each processor sets 128 aside */
+                attr.max_entries += 128 * (uint32_t)libbpf_num_possible_cpus();
         (void)snprintf(attr.map_name, sizeof(attr.map_name), "%s", map->name);
         return bpf_call(BPF_MAP_CREATE, &attr);
-}
-
-GuardMap guard_sums(const char *name, uint32_t max_dynos) {
-        /* A dyno that ended has its sum until the room is needed; each processor sets 128 aside. */
-        return (GuardMap){
-                .name = name,
-                .type = BPF_MAP_TYPE_LRU_HASH,
-                .key_size = sizeof(uint64_t),
-                .value_size = sizeof(int64_t),
-                .entries = 2 * max_dynos + 128 * (uint32_t)libbpf_num_possible_cpus(),
-        };
 }
 
 /* Its only element is the cgroup: an id would need the depth of its folder, too. */
@@ -63,7 +66,7 @@ static int make_dynos_map(void) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = guard_make_map(&map);
+        fd = make_map(&map, 0);
         if (fd < 0)
                 return fd;
         update.map_fd = (uint32_t)fd;
@@ -109,27 +112,47 @@ static int find_field(const struct btf *btf, const struct btf_type *t, const cha
         return -ENOENT;
 }
 
-int guard_field(const struct btf *btf, const char *type, const char *field) {
-        int r, id;
+/* Return: 0, or -ENOENT if this kernel has no such field. */
+static int find_fields(const struct btf *btf, const GuardTable *guard, int ret[GUARD_FIELDS_MAX]) {
+        assert(guard->n_fields <= GUARD_FIELDS_MAX);
 
-        id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
-        if (id < 0)
-                return -ENOENT;
-        r = find_field(btf, btf__type_by_id(btf, (uint32_t)id), field);
-        return r < 0 ? r : r / 8;
+        for (size_t i = 0; i < guard->n_fields; i++) {
+                const GuardField *field = &guard->fields[i];
+                int bits, id = btf__find_by_name_kind(btf, field->type, BTF_KIND_STRUCT);
+
+                if (id < 0)
+                        return -ENOENT;
+                bits = find_field(btf, btf__type_by_id(btf, (uint32_t)id), field->name);
+                if (bits < 0)
+                        return bits;
+                ret[i] = bits / 8;
+        }
+        return 0;
 }
 
-static int load_program(const GuardProgram *program, const Assembler *code) {
+/* The kernel's id of what it is attached to. Return: that or -ENOENT. */
+static int find_hook(const struct btf *btf, const GuardProgram *program) {
+        char name[64];
+
+        (void)snprintf(
+                name,
+                sizeof(name),
+                "%s%s",
+                program->when == GUARD_ASKED ? "bpf_lsm_" : "",
+                program->hook);
+        return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC);
+}
+
+static int load_program(const struct btf *btf, const GuardProgram *program, const Assembler *code) {
         static const enum bpf_attach_type types[] = {
                 [GUARD_ASKED] = BPF_LSM_MAC,
                 [GUARD_BEFORE] = BPF_TRACE_FENTRY,
                 [GUARD_AFTER] = BPF_TRACE_FEXIT,
         };
-        enum bpf_attach_type attach = types[program->when];
         union bpf_attr attr = {
                 .prog_type =
                         program->when == GUARD_ASKED ? BPF_PROG_TYPE_LSM : BPF_PROG_TYPE_TRACING,
-                .expected_attach_type = attach,
+                .expected_attach_type = types[program->when],
                 .insn_cnt = (uint32_t)code->n,
                 .insns = bpf_pointer(code->code),
                 .license = bpf_pointer("Dual MIT/GPL"), /* no other is taken here */
@@ -137,7 +160,7 @@ static int load_program(const GuardProgram *program, const Assembler *code) {
         int id;
 
         (void)snprintf(attr.prog_name, sizeof(attr.prog_name), "%s", program->name);
-        id = libbpf_find_vmlinux_btf_id(program->hook, attach);
+        id = find_hook(btf, program);
         if (id < 0)
                 return id;
         attr.attach_btf_id = (uint32_t)id;
@@ -164,18 +187,22 @@ static int pin_at(int fd, const char *instance, GuardPin pin) {
         return r;
 }
 
-int guard_install(const GuardProgram *program, Assembler *code, const char *instance) {
+/* Loads, attaches and pins it. */
+static int
+install_program(const Setting *setting, const GuardProgram *program, const GuardRefs *refs) {
         _cleanup_close_ int program_fd = -EBADF, link_fd = -EBADF;
         union bpf_attr attach = {.raw_tracepoint = {.name = 0}}; /* the program says to what */
+        Assembler code = {.n = 0};
 
-        link_labels(code);
-        program_fd = load_program(program, code);
+        program->write(&code, refs);
+        link_labels(&code);
+        program_fd = load_program(setting->btf, program, &code);
         if (program_fd < 0)
                 return program_fd;
         attach.raw_tracepoint.prog_fd = (uint32_t)program_fd;
         /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
         link_fd = bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attach);
-        return link_fd < 0 ? link_fd : pin_at(link_fd, instance, program->pin);
+        return link_fd < 0 ? link_fd : pin_at(link_fd, setting->instance, program->pin);
 }
 
 /* Opens what is at @path, if it is like @map. Return: a descriptor or a negative errno. */
@@ -198,63 +225,111 @@ static int open_like(const char *path, const GuardMap *map) {
                        : -ESTALE;
 }
 
-int guard_pinned_map(const GuardMap *map, const char *instance, GuardPin pin) {
+/*
+ * One of an earlier dynod that is at the map's pin goes on, if it is like it. It keeps its size,
+ * which max_dynos may have outgrown since the host was booted.
+ */
+static int open_map(const Setting *setting, const GuardMap *map) {
         char path[GUARD_PATH_SIZE];
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        guard_path(path, instance, pin);
+        if (map->pin == GUARD_ANEW)
+                return make_map(map, setting->max_dynos);
+        guard_path(path, setting->instance, map->pin);
         fd = open_like(path, map);
         if (fd >= 0)
                 return TAKE_FD(fd);
-        fd = guard_make_map(map);
+        fd = make_map(map, setting->max_dynos);
         if (fd < 0)
                 return fd;
-        r = pin_at(fd, instance, pin);
+        r = pin_at(fd, setting->instance, map->pin);
         return r < 0 ? r : TAKE_FD(fd);
 }
 
-static int guard_modules(const char *instance, int dynos_fd, uint32_t max_dynos) {
-        static const GuardProgram program = {
-                PIN_MODULES, "dynod_modules", "kernel_module_request", GUARD_ASKED};
-        enum { LABEL_NO_DYNO = BPF_LABEL_FIRST };
-        Assembler a = {.n = 0};
+static int
+install_programs(const Setting *setting, const GuardTable *guard, const GuardRefs *refs) {
+        for (size_t i = 0; i < guard->n_programs; i++) {
+                int r = install_program(setting, &guard->programs[i], refs);
 
-        (void)max_dynos;
-        guard_only_dynos(&a, dynos_fd, LABEL_NO_DYNO);
-        leave(&a, -EPERM);
-        place(&a, LABEL_NO_DYNO);
-        leave(&a, 0);
-        return guard_install(&program, &a, instance);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Return: 0 or a negative errno, -ENOENT if this kernel has no such functions or fields. */
+static int install_guard(const Setting *setting, const GuardTable *guard) {
+        GuardRefs refs = {.dynos_fd = setting->dynos_fd};
+        size_t n = 0;
+        int r;
+
+        assert(guard->n_maps <= GUARD_MAPS_MAX);
+
+        r = find_fields(setting->btf, guard, refs.fields);
+        while (r >= 0 && n < guard->n_maps) {
+                r = open_map(setting, &guard->maps[n]);
+                if (r >= 0)
+                        refs.maps[n++] = r;
+        }
+        if (r >= 0)
+                r = install_programs(setting, guard, &refs);
+        while (n > 0)
+                (void)close(refs.maps[--n]);
+        return r;
+}
+
+static void refuse_modules(Assembler *a, const GuardRefs *refs) {
+        enum { LABEL_NO_DYNO = BPF_LABEL_FIRST };
+
+        guard_only_dynos(a, refs->dynos_fd, LABEL_NO_DYNO);
+        leave(a, -EPERM);
+        place(a, LABEL_NO_DYNO);
+        leave(a, 0);
+}
+
+static const GuardProgram modules[] = {
+        {PIN_MODULES, "dynod_modules", "kernel_module_request", GUARD_ASKED, refuse_modules}};
+
+static const GuardTable guard_modules = {
+        .purpose = "refuse kernel modules to dynos",
+        .programs = modules,
+        .n_programs = ARRAY_SIZE(modules),
+};
+
+static int install_all(const Setting *setting) {
+        static const GuardTable *const guards[] = {
+                &guard_modules, &guard_locks, &guard_sockets, &guard_folders, &guard_flight};
+        int result = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
+                int r = install_guard(setting, guards[i]);
+
+                if (r < 0)
+                        result =
+                                log_warning_errno(r, "Cannot %s, ignoring: %m", guards[i]->purpose);
+        }
+        return result;
 }
 
 static int install(const char *instance, uint32_t max_dynos) {
-        static const struct {
-                int (*make)(const char *instance, int dynos_fd, uint32_t max_dynos);
-                const char *purpose;
-        } guards[] = {
-                {guard_modules, "refuse kernel modules to dynos"},
-                {guard_locks, "limit the file locks of dynos"},
-                {guard_sockets, "limit what dynos' sockets hold uncharged"},
-                {guard_folders, "limit the lists of folders that dynos have the kernel keep"},
-                {guard_flight, "limit the descriptors that dynos have in flight"},
-        };
         _cleanup_close_ int dynos_fd = make_dynos_map();
-        int result;
+        Setting setting = {.instance = instance, .max_dynos = max_dynos, .dynos_fd = dynos_fd};
+        int r;
 
         if (dynos_fd < 0)
                 return log_error_errno(
                         dynos_fd, "Cannot name the dynos' cgroup to BPF programs: %m");
-        result = guards_make_folder(instance);
-        if (result < 0)
-                return log_error_errno(result, "Cannot make a folder in " GUARD_FOLDER ": %m");
-        for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
-                int r = guards[i].make(instance, dynos_fd, max_dynos);
-
-                if (r < 0)
-                        result = log_warning_errno(r, "Cannot %s, ignoring: %m", guards[i].purpose);
-        }
-        return result;
+        r = guards_make_folder(instance);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make a folder in " GUARD_FOLDER ": %m");
+        setting.btf = btf__load_vmlinux_btf();
+        if (!setting.btf)
+                return log_error_errno(
+                        -errno, "Cannot read the kernel's types, /sys/kernel/btf/vmlinux: %m");
+        r = install_all(&setting);
+        btf__free(setting.btf);
+        return r;
 }
 
 /*
