@@ -439,15 +439,21 @@ def test_forget_removes_history_and_lets_dynos_write_on(logger):
     assert texts(logger.wait_for("shop", b"a new app of that name")) == [b"a new app of that name"]
 
 
+def fill_disk(logger):
+    """Returns the file to remove, for room."""
+    filler = logger.logs / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
 @pytest.mark.parametrize("logger", ["1m"], indirect=True)
 def test_lines_of_dynod_are_held_up_to_a_limit_while_the_disk_is_full(logger):
     dyno = logger.dyno("web.1-7f3a9c")
     dyno.write("before\n")
     logger.wait_for("shop", b"before")
-    filler = logger.logs / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
-        while True:
-            file.write(bytes(4096))
+    filler = fill_disk(logger)
     dyno.write("0 0\n" * 2000)
     until(lambda: "No space left" in logger.errors())
     for i in range(1000):
@@ -467,10 +473,7 @@ def test_full_disk_makes_writers_wait_and_loses_nothing(logger):
     dyno = logger.dyno("web.1-7f3a9c")
     dyno.write("before\n")
     logger.wait_for("shop", b"before")
-    filler = logger.logs / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
-        while True:
-            file.write(bytes(4096))
+    filler = fill_disk(logger)
 
     writer = threading.Thread(target=number_lines, args=(dyno, 0, 1200))
     writer.start()
