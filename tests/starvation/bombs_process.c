@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +100,17 @@ static void switches(void) {
         keep_spreading(64, yield_cpu);
 }
 
+static void sleep_shortly(void) {
+        for (;;)
+                (void)usleep(1000);
+}
+
+/* Each is new to the processor a thousand times a second, and the kernel is fair to who slept. */
+static void sleepers(void) {
+        (void)prctl(PR_SET_TIMERSLACK, 1UL); /* nanosecond: no two wake up together */
+        keep_spreading(200, sleep_shortly);
+}
+
 /* Zombies that nobody reaps. */
 static void zombies(void) {
         for (;;) {
@@ -154,6 +166,7 @@ const Bomb bombs_process[] = {
         {"threads", "threads", thread_bomb},
         {"cpu", "the processors", cpu},
         {"switches", "the scheduler", switches},
+        {"sleepers", "the scheduler, and timers' interrupts", sleepers},
         {"zombies", "process numbers of the dead", zombies},
         {"crashes", "the kernel's log", crashes},
         {"forbidden-calls", "the audit log", forbidden_calls},

@@ -3,13 +3,15 @@
 /*
  * Requests at fixed times, one connection each, whether or not earlier ones were
  * answered. Latency counts from the time that the request was due: a server that stalls is not
- * spared by a client that waits for it.
+ * spared by a client that waits for it. Clients are on other machines: this one is real-time, and
+ * waits for no processor of this host's (sched(7)), so that what it measures is the server.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +119,7 @@ static void print(const Request *requests, unsigned count) {
 }
 
 int load(const char *address, unsigned short port, unsigned count, unsigned rate) {
+        const struct sched_param lowest = {.sched_priority = 1};
         Load l = {.to = {.sin_family = AF_INET, .sin_port = htons(port)}, .count = count};
 
         l.requests = calloc(count, sizeof(*l.requests));
@@ -124,6 +127,10 @@ int load(const char *address, unsigned short port, unsigned count, unsigned rate
         if (!l.requests || l.epoll_fd < 0 || count < 100 || rate == 0 ||
             inet_pton(AF_INET, address, &l.to.sin_addr) != 1)
                 return 2;
+        if (sched_setscheduler(0, SCHED_FIFO, &lowest) < 0) {
+                perror("load: sched_setscheduler");
+                return 2;
+        }
         for (unsigned i = 0; i < count; i++)
                 l.requests[i].latency_usec = UINT64_MAX;
 
