@@ -332,7 +332,7 @@ typedef struct LaunchBlocker {
 typedef enum Guard {
         GUARD_MODULES, /* having the host start modprobe */
         GUARD_LOCKS,   /* more record locks than they may have */
-        GUARD_SOCKETS, /* more sockets that hold what nobody is charged for */
+        GUARD_SOCKETS, /* more sockets, or what nobody is charged for in them */
         GUARD_FOLDERS, /* more lists of folders, which nobody is charged for either */
         GUARD_FLIGHT,  /* more descriptors in flight than they may have */
         _GUARD_MAX,

@@ -23,12 +23,9 @@ typedef struct GuardField {
         const char *type, *name;
 } GuardField;
 
-/* Instead of a pin: an earlier dynod's has no use, each start makes an empty one. */
-#define GUARD_ANEW _PIN_MAX
-
 typedef struct GuardMap {
         const char *name; /* up to 15 characters */
-        GuardPin pin;
+        GuardPin pin;     /* or PIN_NONE: each start makes an empty one */
         uint32_t type, flags;
         uint32_t key_size, value_size; /* bytes */
         uint32_t entries;              /* for the host */
@@ -87,6 +84,9 @@ extern const GuardTable guard_locks;
 
 /* No dyno has more than 512 sockets that hold what nobody is charged for. */
 extern const GuardTable guard_sockets;
+
+/* No dyno has more than 16384 sockets of TCP and UDP. */
+extern const GuardTable guard_inet;
 
 /* No dyno has overlayfs keep more than 64 lists of folders, of 4 MB together. */
 extern const GuardTable guard_folders;

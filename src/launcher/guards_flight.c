@@ -11,6 +11,7 @@
  * therefore counted here, until the send ends, however it does.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -171,8 +172,8 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
-        [SENDERS] = GUARD_HASH("dynod_senders", GUARD_ANEW, Sender, SENDERS_MAX),
-        [SUMS] = GUARD_SUMS("dynod_fly_sums", GUARD_ANEW),
+        [SENDERS] = GUARD_HASH("dynod_senders", PIN_NONE, Sender, SENDERS_MAX),
+        [SUMS] = GUARD_SUMS("dynod_fly_sums", PIN_NONE),
 };
 
 /* What only takes off comes first: nothing is left counted. */
@@ -182,6 +183,9 @@ static const GuardProgram programs[] = {
         {PIN_FLIGHT_PACKET, "dynod_fly_seq", "unix_seqpacket_sendmsg", GUARD_AFTER, end},
         {PIN_FLIGHT, "dynod_flight", "socket_sendmsg", GUARD_ASKED, ask},
 };
+
+static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
+static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
 
 const GuardTable guard_flight = {
         .purpose = "limit the descriptors that dynos have in flight",

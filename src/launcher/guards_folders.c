@@ -15,6 +15,7 @@
  * slug and dyno are not both there the kernel passes what it reads straight on and keeps nothing.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdbool.h>
@@ -303,12 +304,7 @@ static void freed(Assembler *a, const GuardRefs *refs) {
         look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_LISTED);
         set(a, BPF_REG_1, -1);
-        emit(a,
-             BPF_STX | BPF_ATOMIC | BPF_DW,
-             BPF_REG_0,
-             BPF_REG_1,
-             LIST(files),
-             BPF_ADD | BPF_FETCH);
+        fetch_and_add(a, BPF_REG_0, LIST(files), BPF_REG_1);
         jump_if(a, BPF_JSGT, BPF_REG_1, 1, LABEL_LISTED);
         /* Who takes it up in this moment finds none later on, and counts for BYTES_UNKNOWN. */
         take_out(a, refs->maps[LISTS], STACK_INODE);
@@ -351,6 +347,9 @@ static const GuardProgram programs[] = {
         {PIN_FOLDERS_ASKED, "dynod_dir_ask", "file_permission", GUARD_ASKED, asked},
         {PIN_FOLDERS_BEGUN, "dynod_dir_begin", "iterate_dir", GUARD_BEFORE, begun},
 };
+
+static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
+static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
 
 const GuardTable guard_folders = {
         .purpose = "limit the lists of folders that dynos have the kernel keep",

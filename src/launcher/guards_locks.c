@@ -17,6 +17,7 @@
  * the next one after dynod-guards put an empty map in place of another.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -206,8 +207,8 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
-        [FILES] = GUARD_HASH("dynod_lock_file", GUARD_ANEW, FileEntry, FILES_MAX),
-        [SUMS] = GUARD_SUMS("dynod_lock_sums", GUARD_ANEW),
+        [FILES] = GUARD_HASH("dynod_lock_file", PIN_NONE, FileEntry, FILES_MAX),
+        [SUMS] = GUARD_SUMS("dynod_lock_sums", PIN_NONE),
 };
 
 /* What only takes off comes first: nothing is left counted. */
@@ -217,6 +218,9 @@ static const GuardProgram programs[] = {
         {PIN_LOCKS_TAKEN, "dynod_locks_t", "fcntl_setlk", GUARD_AFTER, taken},
         {PIN_LOCKS, "dynod_locks", "file_lock", GUARD_ASKED, asked},
 };
+
+static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
+static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
 
 const GuardTable guard_locks = {
         .purpose = "limit the file locks of dynos",

@@ -8,7 +8,6 @@
  * Short-lived, so that the launcher needs no library that reads the kernel's types.
  */
 
-#include <assert.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -114,8 +113,6 @@ static int find_field(const struct btf *btf, const struct btf_type *t, const cha
 
 /* Return: 0, or -ENOENT if this kernel has no such field. */
 static int find_fields(const struct btf *btf, const GuardTable *guard, int ret[GUARD_FIELDS_MAX]) {
-        assert(guard->n_fields <= GUARD_FIELDS_MAX);
-
         for (size_t i = 0; i < guard->n_fields; i++) {
                 const GuardField *field = &guard->fields[i];
                 int bits, id = btf__find_by_name_kind(btf, field->type, BTF_KIND_STRUCT);
@@ -234,7 +231,7 @@ static int open_map(const Setting *setting, const GuardMap *map) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (map->pin == GUARD_ANEW)
+        if (map->pin == PIN_NONE)
                 return make_map(map, setting->max_dynos);
         guard_path(path, setting->instance, map->pin);
         fd = open_like(path, map);
@@ -263,8 +260,6 @@ static int install_guard(const Setting *setting, const GuardTable *guard) {
         GuardRefs refs = {.dynos_fd = setting->dynos_fd};
         size_t n = 0;
         int r;
-
-        assert(guard->n_maps <= GUARD_MAPS_MAX);
 
         r = find_fields(setting->btf, guard, refs.fields);
         while (r >= 0 && n < guard->n_maps) {
@@ -299,7 +294,12 @@ static const GuardTable guard_modules = {
 
 static int install_all(const Setting *setting) {
         static const GuardTable *const guards[] = {
-                &guard_modules, &guard_locks, &guard_sockets, &guard_folders, &guard_flight};
+                &guard_modules,
+                &guard_locks,
+                &guard_sockets,
+                &guard_inet,
+                &guard_folders,
+                &guard_flight};
         int result = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {

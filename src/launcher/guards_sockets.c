@@ -11,6 +11,7 @@
  * two programs at one hook, while one takes the other's place, count once.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
@@ -267,6 +268,9 @@ static const GuardProgram programs[] = {
         {PIN_SOCKETS_OPTION, "dynod_sock_opt", "socket_setsockopt", GUARD_ASKED, option},
         {PIN_SOCKETS_SENT, "dynod_sock_msg", "socket_sendmsg", GUARD_ASKED, sent},
 };
+
+static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
+static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
 
 const GuardTable guard_sockets = {
         .purpose = "limit what dynos' sockets hold uncharged",

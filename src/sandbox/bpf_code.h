@@ -120,6 +120,11 @@ static inline void add_atomically(Assembler *a, uint8_t base, int off, uint8_t s
         emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_ADD);
 }
 
+/* The same, and then @src is what was there before. */
+static inline void fetch_and_add(Assembler *a, uint8_t base, int off, uint8_t src) {
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_ADD | BPF_FETCH);
+}
+
 /* Register @src and the 8 bytes at @base change places. */
 static inline void exchange(Assembler *a, uint8_t base, int off, uint8_t src) {
         emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_XCHG);

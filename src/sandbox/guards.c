@@ -33,6 +33,11 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_SOCKETS_NETLINK] = "sockets-netlink",
         [PIN_SOCKETS_OPTION] = "sockets-option",
         [PIN_SOCKETS_SENT] = "sockets-sent",
+        [PIN_SOCKETS_COUNT] = "sockets-count",
+        [PIN_SOCKETS_GONE] = "sockets-gone",
+        [PIN_SOCKETS_BORN] = "sockets-born",
+        [PIN_SOCKETS_FULL] = "sockets-full",
+        [PIN_SOCKETS_MADE] = "sockets-made",
         [PIN_FOLDERS_READING] = "folders-reading",
         [PIN_FOLDERS_HELD] = "folders-held",
         [PIN_FOLDERS_LISTS] = "folders-lists",
@@ -114,7 +119,7 @@ static const struct {
 } guards[_GUARD_MAX] = {
         [GUARD_MODULES] = {PIN_MODULES, PIN_MODULES},
         [GUARD_LOCKS] = {PIN_LOCKS, PIN_LOCKS_RELEASED},
-        [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SOCKETS_SENT},
+        [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SOCKETS_MADE},
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
 };
@@ -133,7 +138,7 @@ void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {
 void guards_remove(const char *instance) {
         char path[GUARD_PATH_SIZE];
 
-        for (GuardPin pin = 0; pin < _PIN_MAX; pin++) {
+        for (GuardPin pin = PIN_NONE + 1; pin < _PIN_MAX; pin++) {
                 guard_fresh_path(path, instance, pin); /* of a dynod-guards that was killed */
                 (void)unlink(path);
                 guard_path(path, instance, pin);

@@ -15,6 +15,9 @@
  * and datagrams that are not finished are charged to nobody, some 200 kB for each socket, 400 kB
  * if it asks for that.
  *
+ * How many there are of TCP and UDP is bounded, too: timers and softirqs work for each, at nobody's
+ * expense.
+ *
  * Folders: overlayfs makes a list of whatever a folder of /app has for who reads it, and keeps it
  * for as long as the reader has the folder open; another one for whoever comes after a change. They
  * are charged to nobody.
@@ -34,6 +37,7 @@
 #define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//sockets-accepted-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
+        PIN_NONE,
         PIN_MODULES,
         PIN_LOCKS,
         PIN_LOCKS_TAKEN,    /* F_SETLK and its like return */
@@ -50,6 +54,11 @@ typedef enum GuardPin {
         PIN_SOCKETS_NETLINK,
         PIN_SOCKETS_OPTION,
         PIN_SOCKETS_SENT,
+        PIN_SOCKETS_COUNT, /* a map, which goes on: what is open is in it already */
+        PIN_SOCKETS_GONE,
+        PIN_SOCKETS_BORN, /* of a connection that came in */
+        PIN_SOCKETS_FULL, /* somebody wants to connect */
+        PIN_SOCKETS_MADE,
         PIN_FOLDERS_READING, /* a map, which goes on as those of sockets do */
         PIN_FOLDERS_HELD,    /* the same */
         PIN_FOLDERS_LISTS,   /* the same */

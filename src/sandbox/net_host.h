@@ -52,6 +52,13 @@ int net_host_disable_ipv6(const char *link) _must_check_;
 /* Errors (ICMP) of the current namespace are not for the budget that all have together. */
 int net_host_count_no_errors(void) _must_check_;
 
+/*
+ * The current namespace remembers 16384 connections that were closed (TIME-WAIT) and no more, 256
+ * bytes each, which no cgroup is charged for: the kernel's own bound grows with its memory, to
+ * 262,144. Beyond it they are not remembered.
+ */
+int net_host_remember_few_closed(void) _must_check_;
+
 /* By which link would a packet of the host to @address leave? 0: by none. */
 int net_host_way_to(NetRtnl *host, struct in_addr address, int *ret_ifindex) _must_check_;
 

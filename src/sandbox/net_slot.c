@@ -46,6 +46,8 @@ static int open_dyno_side(Net *net, int *netns_fd, NetRtnl **ret) {
                 r = net_host_disable_ipv6("default");
         if (r >= 0)
                 r = net_host_count_no_errors();
+        if (r >= 0)
+                r = net_host_remember_few_closed();
 
         if (setns(net->host_netns_fd, CLONE_NEWNET) < 0)
                 abort();

@@ -293,8 +293,8 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_SOCKETS] =
                         {"sockets",
-                         "no dyno fills the host's memory with what waits in its sockets",
-                         "a dyno can fill the host's memory with what waits in its sockets",
+                         "no dyno fills the host's memory or time with its sockets",
+                         "a dyno can fill the host's memory and time with its sockets",
                          "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_FOLDERS] =
                         {"folders",

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "bombs.h"
@@ -130,27 +132,86 @@ static struct sockaddr_in here(uint16_t port) {
 
 #define ORPHANS 9000 /* of a process: nearly all descriptors that it may have */
 
+/* What it waits for is there at once or, beyond a limit, never. */
+static int patient_socket(void) {
+        const struct timeval second = {.tv_sec = 1};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+        return fd;
+}
+
+/* Both ends of a connection. Return: 0, or -1 if there is none. */
+static int connect_to(int listener, const struct sockaddr_in *at, int ends[2]) {
+        ends[0] = patient_socket();
+        if (ends[0] < 0)
+                return -1;
+        if (connect(ends[0], (const struct sockaddr *)at, sizeof(*at)) == 0) {
+                ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+                if (ends[1] >= 0)
+                        return 0;
+        }
+        (void)close(ends[0]);
+        return -1;
+}
+
 /* Closed with bytes that nobody takes: the kernel keeps the connection for a minute or more. */
 static void leave_orphans(void) {
         static char block[65536];
         const int small = 4096;
         struct sockaddr_in at = here((uint16_t)(1024 + getpid() % 60000));
-        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int listener = patient_socket();
 
         (void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
         if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 16) < 0)
                 return;
         for (int n = 0; n < ORPHANS; n++) {
-                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                int ends[2];
 
-                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-                if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-                    accept4(listener, NULL, NULL, SOCK_CLOEXEC) >= 0)
-                        while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
-                                ;
-                (void)close(fd);
+                if (connect_to(listener, &at, ends) < 0)
+                        break;
+                (void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+                while (send(ends[0], block, sizeof(block), MSG_DONTWAIT) > 0)
+                        ;
+                (void)close(ends[0]);
         }
         going();
+        for (;;)
+                (void)pause();
+}
+
+static void probe_each_second(int fd) {
+        const int on = 1, seconds = 1;
+
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+/* Both ends of each connection ask the other one whether it is there. */
+static void keep_alive(void) {
+        struct sockaddr_in at = here((uint16_t)(1024 + getpid() % 60000));
+        int listener = patient_socket();
+
+        if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 16) < 0)
+                return;
+        for (int n = 0; n < ORPHANS / 2; n++) {
+                int ends[2];
+
+                if (connect_to(listener, &at, ends) < 0)
+                        break;
+                probe_each_second(ends[0]);
+                probe_each_second(ends[1]);
+        }
+        going();
+        for (;;)
+                (void)pause();
+}
+
+/* The work of timers and softirqs alone, without a process that does anything. */
+static void keepalives(void) {
+        spread(8, keep_alive);
         for (;;)
                 (void)pause();
 }
@@ -168,6 +229,7 @@ const Bomb bombs_network[] = {
         {"neighbours", "the table of neighbours", neighbours},
         {"loopback", "time of softirqs", loopback},
         {"orphans", "the host's closed connections", orphans},
+        {"keepalives", "the host's timers and softirqs", keepalives},
         {"ports", "ports and listening sockets", bind_ports},
         {NULL, NULL, NULL},
 };
