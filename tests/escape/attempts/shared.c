@@ -11,12 +11,16 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,6 +39,11 @@
 #define CALL_FUTEX_WAITV 449
 #define ADVICE_COLLAPSE 25
 #define HUGE_PAGE (2UL << 20)
+#define WAITS_MANY 9000 /* below a dyno's RLIMIT_NOFILE */
+#define WAITS_MOST 1024 /* what must work */
+#ifndef SYS_select
+#define SYS_select SYS_pselect6 /* an architecture without */
+#endif
 #define UDP_ENCAP_OPTION 100
 #define UDP_GRO_OPTION 104
 #define UDP_ENCAP_IPSEC 2
@@ -183,6 +192,72 @@ static int wait_often(void) {
 
         r = attempt_result(syscall(CALL_FUTEX_WAITV, &waiter, 1, 0, &past, CLOCK_MONOTONIC));
         return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* ---- what waits: memory for each entry, of no cgroup, as long as it does ---- */
+
+/* Something that may be written at once, so that nobody waits for long. */
+static int make_ready(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return -1;
+        limit.rlim_cur = limit.rlim_max;
+        return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -1 : eventfd(0, EFD_CLOEXEC);
+}
+
+static int wait_for_entries(int (*wait_for)(struct pollfd *entries, nfds_t n)) {
+        static struct pollfd entries[WAITS_MANY];
+        int fd = make_ready();
+
+        for (size_t i = 0; i < WAITS_MANY; i++)
+                entries[i] = (struct pollfd){.fd = fd, .events = POLLOUT};
+        if (fd < 0 || wait_for(entries, WAITS_MOST) != WAITS_MOST)
+                return ATTEMPT_BROKEN;
+        return attempt_result(wait_for(entries, WAITS_MANY));
+}
+
+static int by_poll(struct pollfd *entries, nfds_t n) {
+        return poll(entries, n, 0);
+}
+
+static int by_ppoll(struct pollfd *entries, nfds_t n) {
+        const struct timespec none = {.tv_sec = 0};
+
+        return ppoll(entries, n, &none, NULL);
+}
+
+static int wait_by_poll(void) {
+        return wait_for_entries(by_poll);
+}
+
+static int wait_by_ppoll(void) {
+        return wait_for_entries(by_ppoll);
+}
+
+/* Only what is open counts, up to the highest: the first and the last that a set has room for. */
+static int wait_for_set(long call) {
+        static unsigned long set[WAITS_MANY / (8 * sizeof(long)) + 1];
+        const int bits = 8 * sizeof(long), highest[] = {WAITS_MOST - 1, WAITS_MANY - 1};
+        int fd = make_ready();
+        long none[2] = {0, 0};
+
+        for (int i = 0; i < 2; i++) {
+                if (fd < 0 || dup2(fd, highest[i]) < 0)
+                        return ATTEMPT_BROKEN;
+                set[highest[i] / bits] |= 1UL << highest[i] % bits;
+        }
+        if (syscall(call, WAITS_MOST, NULL, set, NULL, none, NULL) != 1)
+                return ATTEMPT_BROKEN;
+        return attempt_result(syscall(call, WAITS_MANY, NULL, set, NULL, none, NULL));
+}
+
+static int wait_by_select(void) {
+        return wait_for_set(SYS_select);
+}
+
+static int wait_by_pselect(void) {
+        return wait_for_set(SYS_pselect6);
 }
 
 /* ---- access control lists ---- */
@@ -520,6 +595,20 @@ const Attempt attempts_shared[] = {
                 ENOSYS,
                 CONTROL_USER,
                 wait_often),
+        ATTEMPT("poll",
+                "fill memory that no cgroup counts with what a thread waits for",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                wait_by_poll),
+        ATTEMPT("ppoll", "the same by ppoll", "seccomp", EINVAL, CONTROL_USER, wait_by_ppoll),
+        ATTEMPT("select", "the same by a set", "seccomp", EINVAL, CONTROL_USER, wait_by_select),
+        ATTEMPT("pselect",
+                "the same by a set, and pselect6",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                wait_by_pselect),
         ATTEMPT("filter",
                 "fill the host's room for compiled filters by processes",
                 "seccomp",

@@ -284,6 +284,26 @@ static void test_advice_about_memory(void **state) {
                 assert_int_equal(ask("madvise", 0, 0, advice), is_in(advice, refused) ? EINVAL : 0);
 }
 
+/* 1024 entries at most: of none, and not of the sign or of the other half, is there a gap. */
+static void test_waits_are_short(void **state) {
+        static const char *const polls[] = {"poll", "ppoll"}, *const sets[] = {
+                                                                      "select", "pselect6"};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(polls); i++)
+                for (unsigned bit = 0; bit < 32; bit++) {
+                        uint64_t n = UINT64_C(1) << bit;
+
+                        assert_int_equal(ask(polls[i], 0, n, 0), n > 1024 ? EINVAL : 0);
+                        assert_int_equal(ask(sets[i], n, 0, 0), n > 1024 ? EINVAL : 0);
+                        assert_int_equal(ask(polls[i], 0, n + 1, 0), n >= 1024 ? EINVAL : 0);
+                        assert_int_equal(ask(sets[i], n + 1, 0, 0), n >= 1024 ? EINVAL : 0);
+                        assert_int_equal(
+                                ask(polls[i], 0xffffffff, n - 1, 0), n > 1025 ? EINVAL : 0);
+                        assert_int_equal(ask(sets[i], n - 1, 0xffffffff, 0), n > 1025 ? EINVAL : 0);
+                }
+}
+
 static void test_quotas_are_out_of_reach(void **state) {
         (void)state;
         assert_int_equal(ask("ioctl", 3, 0x401c5820, 0), EPERM); /* FS_IOC_FSSETXATTR */
@@ -355,6 +375,7 @@ int main(void) {
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
                 cmocka_unit_test(test_options_of_protocols),
                 cmocka_unit_test(test_advice_about_memory),
+                cmocka_unit_test(test_waits_are_short),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
