@@ -41,3 +41,11 @@ def test_node_runs(daemon, app, slug):
     done = daemon.run(app, "node", "--allow-natives-syntax", "--jitless", "-p",
                       "JSON.stringify(require('/app/jit.js'))", timeout=60)
     assert json.loads(done.stdout) == {"sum": 42, "compiled": False}, done.stdout + done.stderr
+
+
+def test_who_gives_way_runs_and_stays_as_it_was(daemon, app, slug):
+    """nice(1) and os.setPriority() are told that they did, and all threads of a dyno weigh the same."""
+    daemon.ok("deploy", slug({"Procfile": "worker: sleep 1000\n"}), "-a", app, timeout=120)
+    script = "const os = require('os'); os.setPriority(19); console.log('node', os.getPriority())"
+    done = daemon.run(app, "bash", "-c", f'echo nice $(nice -n 7 nice); nice -n 7 node -e "{script}"', timeout=60)
+    assert done.stdout.split() == ["nice", "0", "node", "0"], done.stdout + done.stderr

@@ -160,42 +160,110 @@ static int hang_up(void) {
 
 /* ---- more than a fair share ---- */
 
+#define IO_PROCESS 1 /* IOPRIO_WHO_PROCESS */
+#define IO_CLASS_SHIFT 13
+enum {
+        IO_REALTIME = 1,
+        IO_IDLE = 3,
+};
+
+/* To be told that it was done is not to have it. */
+static int be_nice(int which, int nice) {
+        if (setpriority(which, 0, nice) < 0)
+                return -errno;
+        return getpriority(which, 0) == nice ? 0 : ATTEMPT_NOTHING;
+}
+
 static int nice_less(void) {
-        return attempt_result(setpriority(PRIO_PROCESS, 0, -5));
+        return be_nice(PRIO_PROCESS, -5);
+}
+
+static int io_class(int class) {
+        if (syscall(SYS_ioprio_set, IO_PROCESS, 0, class << IO_CLASS_SHIFT) < 0)
+                return -errno;
+        return syscall(SYS_ioprio_get, IO_PROCESS, 0) >> IO_CLASS_SHIFT == class ? 0
+                                                                                 : ATTEMPT_NOTHING;
 }
 
 static int io_realtime(void) {
-        return attempt_result(syscall(SYS_ioprio_set, 1, 0, 1 << 13 /* IOPRIO_CLASS_RT */));
+        return io_class(IO_REALTIME);
 }
 
-static int schedule(int policy) {
-        struct sched_param param = {.sched_priority = 1};
+static int schedule(int policy, int priority) {
+        struct sched_param param = {.sched_priority = priority};
 
-        return attempt_result(sched_setscheduler(0, policy, &param));
+        if (sched_setscheduler(0, policy, &param) < 0)
+                return -errno;
+        return sched_getscheduler(0) == policy ? 0 : ATTEMPT_NOTHING;
 }
 
 static int realtime_fifo(void) {
-        return schedule(SCHED_FIFO);
+        return schedule(SCHED_FIFO, 1);
 }
 
 static int realtime_rr(void) {
-        return schedule(SCHED_RR);
+        return schedule(SCHED_RR, 1);
 }
 
+typedef struct Attributes {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+} Attributes;
+
 static int deadline(void) {
-        struct {
-                uint32_t size, policy;
-                uint64_t flags;
-                int32_t nice;
-                uint32_t priority;
-                uint64_t runtime, deadline, period;
-        } attr = {
+        const Attributes attr = {
                 .size = sizeof(attr),
                 .policy = 6, /* SCHED_DEADLINE */
                 .runtime = 1000000,
                 .deadline = 100000000,
                 .period = 100000000,
         };
+
+        return attempt_result(syscall(SYS_sched_setattr, 0, &attr, 0));
+}
+
+/* ---- less than a fair share: whoever waits for a lock that it holds waits for its turn ---- */
+
+static int nice_more(void) {
+        return be_nice(PRIO_PROCESS, 19);
+}
+
+/* Of a group of its own. */
+static int nice_more_by_group(void) {
+        return be_nice(PRIO_PGRP, 19);
+}
+
+static int io_idle(void) {
+        return io_class(IO_IDLE);
+}
+
+static int idle(void) {
+        return schedule(SCHED_IDLE, 0);
+}
+
+static int idle_to_the_child(void) {
+        return schedule(SCHED_IDLE | SCHED_RESET_ON_FORK, 0);
+}
+
+static int batch(void) {
+        return schedule(SCHED_BATCH, 0);
+}
+
+static int batch_to_the_child(void) {
+        return schedule(SCHED_BATCH | SCHED_RESET_ON_FORK, 0);
+}
+
+static int idle_by_attributes(void) {
+        const Attributes attr = {.size = sizeof(attr), .policy = SCHED_IDLE};
+
+        return attempt_result(syscall(SYS_sched_setattr, 0, &attr, 0));
+}
+
+static int nice_by_attributes(void) {
+        const Attributes attr = {.size = sizeof(attr), .nice = 19};
 
         return attempt_result(syscall(SYS_sched_setattr, 0, &attr, 0));
 }
@@ -246,6 +314,7 @@ static int large_pipe(void) {
 #define GUEST (CONTROL_ROOT | CONTROL_VM)
 #define BY_ALL "seccomp capabilities user apparmor"
 #define BY_CAPS "capabilities user apparmor"
+#define PRETENDED(n, what, call) ATTEMPT(n, what, "seccomp", ATTEMPT_NOTHING, CONTROL_USER, call)
 
 const Attempt attempts_host[] = {
         ATTEMPT("reboot", "change what Ctrl-Alt-Del does", BY_ALL, EPERM, GUEST, reboot_key),
@@ -275,8 +344,37 @@ const Attempt attempts_host[] = {
                 local_descriptors),
         ATTEMPT("syslog", "read the kernel's log", BY_ALL, EPERM, ROOT, kernel_log),
         ATTEMPT("vhangup", "hang up a terminal", BY_ALL, EPERM, ROOT, hang_up),
-        ATTEMPT("nice", "run before others", "limits user capabilities", EACCES, ROOT, nice_less),
-        ATTEMPT("ioprio", "read and write before others", BY_CAPS, EPERM, ROOT, io_realtime),
+        ATTEMPT("nice",
+                "run before others",
+                "seccomp limits user capabilities",
+                ATTEMPT_NOTHING,
+                ROOT,
+                nice_less),
+        ATTEMPT("ioprio",
+                "read and write before others",
+                BY_ALL,
+                ATTEMPT_NOTHING,
+                ROOT,
+                io_realtime),
+        PRETENDED("nice-more", "keep a lock of all dynos for long, by a low priority", nice_more),
+        PRETENDED("nice-more-by-group", "the same for a group of processes", nice_more_by_group),
+        PRETENDED("ioprio-idle", "the same by a low priority at the disk", io_idle),
+        PRETENDED("sched-idle", "the same by the lowest class", idle),
+        PRETENDED("sched-idle-to-the-child", "the same by another number", idle_to_the_child),
+        PRETENDED("sched-batch", "the same by the class for long work", batch),
+        PRETENDED("sched-batch-to-the-child", "the same by another number", batch_to_the_child),
+        ATTEMPT("sched-idle-by-attributes",
+                "the same by the newer call",
+                "seccomp",
+                EPERM,
+                CONTROL_USER,
+                idle_by_attributes),
+        ATTEMPT("nice-by-attributes",
+                "the same by the newer call, too",
+                "seccomp",
+                EPERM,
+                CONTROL_USER,
+                nice_by_attributes),
         ATTEMPT("sched-fifo",
                 "never be interrupted",
                 "limits user capabilities",
@@ -289,12 +387,7 @@ const Attempt attempts_host[] = {
                 EPERM,
                 GUEST,
                 realtime_rr),
-        ATTEMPT("sched-deadline",
-                "reserve a share of a processor",
-                BY_CAPS,
-                EPERM,
-                GUEST,
-                deadline),
+        ATTEMPT("sched-deadline", "reserve a share of a processor", BY_ALL, EPERM, GUEST, deadline),
         ATTEMPT("rlimit-nofile", "have more descriptors", BY_CAPS, EPERM, GUEST, raise_files),
         ATTEMPT("rlimit-nproc", "have more processes", BY_CAPS, EPERM, GUEST, raise_processes),
         ATTEMPT("rlimit-sigpending",

@@ -304,6 +304,25 @@ static void test_waits_are_short(void **state) {
                 }
 }
 
+/* All weigh the same: SCHED_BATCH and SCHED_IDLE, with or without SCHED_RESET_ON_FORK, are not. */
+static void test_priorities_stay(void **state) {
+        (void)state;
+        for (unsigned which = 0; which < 32; which++) {
+                assert_int_equal(ask("setpriority", which, 0, 19), which < 3 ? PRETENDED : 0);
+                assert_int_equal(
+                        ask("ioprio_set", which, 0, 3 << 13),
+                        which >= 1 && which <= 3 ? PRETENDED : 0);
+                for (unsigned reset = 0; reset < 2; reset++)
+                        assert_int_equal(
+                                ask("sched_setscheduler", 0, which | reset << 30, 1),
+                                which == 3 || which == 5 ? PRETENDED : 0);
+        }
+        assert_int_equal(ask("sched_setattr", 0, 1, 0), EPERM);
+        assert_int_equal(ask("sched_setparam", 0, 1, 0), 0);
+        assert_int_equal(ask("getpriority", 0, 0, 0), 0);
+        assert_int_equal(ask("ioprio_get", 1, 0, 0), 0);
+}
+
 static void test_quotas_are_out_of_reach(void **state) {
         (void)state;
         assert_int_equal(ask("ioctl", 3, 0x401c5820, 0), EPERM); /* FS_IOC_FSSETXATTR */
@@ -376,6 +395,7 @@ int main(void) {
                 cmocka_unit_test(test_options_of_protocols),
                 cmocka_unit_test(test_advice_about_memory),
                 cmocka_unit_test(test_waits_are_short),
+                cmocka_unit_test(test_priorities_stay),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
