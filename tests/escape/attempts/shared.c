@@ -140,6 +140,52 @@ static int hold_by_lease(void) {
         return attempt_result(fcntl(fd, F_SETLEASE, F_RDLCK));
 }
 
+/* Its own file: nobody is charged for the lease, and whoever opens the file waits. */
+static int lease_of_own(void) {
+        int fd = make_cached();
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_result(fcntl(fd, F_SETLEASE, F_WRLCK));
+}
+
+/* ---- signals for what happens to a descriptor, to as many processes as a group has ---- */
+
+static int signal_each_byte(int (*ask)(int fd)) {
+        int fds[2], r;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(ask(fds[0]));
+        return r < 0 || fcntl(fds[0], F_GETFL) & O_ASYNC ? r : ATTEMPT_NOTHING;
+}
+
+static int by_flag(int fd) {
+        return fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC);
+}
+
+static int by_ioctl(int fd) {
+        int on = 1;
+
+        return ioctl(fd, FIOASYNC, &on);
+}
+
+static int signal_by_flag(void) {
+        return signal_each_byte(by_flag);
+}
+
+static int signal_by_ioctl(void) {
+        return signal_each_byte(by_ioctl);
+}
+
+static int signal_of_folder(void) {
+        int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_result(fcntl(fd, F_NOTIFY, DN_CREATE));
+}
+
 /* ---- memory ---- */
 
 static int merge_range(void) {
@@ -572,10 +618,34 @@ const Attempt attempts_shared[] = {
                 list_by_descriptor),
         ATTEMPT("lease",
                 "have whoever writes a file of the stack wait",
-                "kernel",
-                EACCES,
+                "seccomp kernel",
+                EINVAL,
                 CONTROL_ROOT,
                 hold_by_lease),
+        ATTEMPT("lease-of-own",
+                "fill memory that no cgroup counts with leases",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                lease_of_own),
+        ATTEMPT("signals",
+                "hold up every fork of the host by signals to a group",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                signal_by_flag),
+        ATTEMPT("signals-by-ioctl",
+                "the same by FIOASYNC",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                signal_by_ioctl),
+        ATTEMPT("signals-of-folder",
+                "the same about a folder",
+                "seccomp",
+                EINVAL,
+                CONTROL_USER,
+                signal_of_folder),
         ATTEMPT("merge-range",
                 "find equal pages in the memory of others (KSM)",
                 "seccomp",

@@ -323,6 +323,21 @@ static void test_priorities_stay(void **state) {
         assert_int_equal(ask("ioprio_get", 1, 0, 0), 0);
 }
 
+static void test_signals_of_descriptors(void **state) {
+        (void)state;
+        for (unsigned command = 0; command < 2048; command++) {
+                bool refused = command == 1024 || command == 1026 || command == 1040;
+
+                assert_int_equal(ask("fcntl", 3, command, 0), refused ? EINVAL : 0);
+                assert_int_equal(
+                        ask("fcntl", 3, command, 0x2000), refused || command == 4 ? EINVAL : 0);
+        }
+        for (unsigned bit = 0; bit < 32; bit++)
+                assert_int_equal(ask("fcntl", 3, 4, UINT64_C(1) << bit), bit == 13 ? EINVAL : 0);
+        assert_int_equal(ask("ioctl", 3, 0x5452, 0), PRETENDED); /* FIOASYNC */
+        assert_int_equal(ask("ioctl", 3, 0x5421, 0), 0);         /* FIONBIO */
+}
+
 static void test_quotas_are_out_of_reach(void **state) {
         (void)state;
         assert_int_equal(ask("ioctl", 3, 0x401c5820, 0), EPERM); /* FS_IOC_FSSETXATTR */
@@ -396,6 +411,7 @@ int main(void) {
                 cmocka_unit_test(test_advice_about_memory),
                 cmocka_unit_test(test_waits_are_short),
                 cmocka_unit_test(test_priorities_stay),
+                cmocka_unit_test(test_signals_of_descriptors),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
