@@ -91,7 +91,8 @@ static int iptables(void) {
 
 /* ---- groups of receivers: one lock of the whole host, held while a list is searched ---- */
 
-#define LOOPBACK 1 /* its number in every network namespace */
+#define ETHTOOL_GET_LINK 0xa /* ETHTOOL_GLINK */
+#define LOOPBACK 1           /* its number in every network namespace */
 
 #ifndef IPV6_FLOWLABEL_MGR
 #define IPV6_FLOWLABEL_MGR 32
@@ -154,6 +155,41 @@ static int join_anycast6(void) {
                 AF_INET6, SOCK_DGRAM, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, &request, sizeof(request));
 
         return r == -EADDRNOTAVAIL ? 0 : r; /* it looked, with the lock held */
+}
+
+/* What a socket hears of a group that it is not in: the kernel says so with the lock held. */
+static int ask_for_filter(int family, int level, int name, void *request, socklen_t size) {
+        int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(getsockopt(fd, level, name, request, &size));
+        (void)close(fd);
+        return r == -EADDRNOTAVAIL || r == -ENODEV ? 0 : r;
+}
+
+static int filter_of_group(void) {
+        struct ip_msfilter request = {
+                .imsf_multiaddr = A_GROUP, .imsf_interface = {htonl(INADDR_LOOPBACK)}};
+
+        return ask_for_filter(AF_INET, IPPROTO_IP, IP_MSFILTER, &request, sizeof(request));
+}
+
+static int filter_of_any_group(void) {
+        struct group_filter request = {.gf_interface = LOOPBACK};
+        struct sockaddr_in *group = (struct sockaddr_in *)&request.gf_group;
+
+        *group = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = A_GROUP};
+        return ask_for_filter(AF_INET, IPPROTO_IP, MCAST_MSFILTER, &request, sizeof(request));
+}
+
+static int filter_of_any_group6(void) {
+        struct group_filter request = {.gf_interface = LOOPBACK};
+        struct sockaddr_in6 *group = (struct sockaddr_in6 *)&request.gf_group;
+
+        *group = (struct sockaddr_in6){
+                .sin6_family = AF_INET6, .sin6_addr = {{{0xff, 1, [15] = 77}}}};
+        return ask_for_filter(AF_INET6, IPPROTO_IPV6, MCAST_MSFILTER, &request, sizeof(request));
 }
 
 /* ---- labels of IPv6 flows: 4096 for all network namespaces ---- */
@@ -254,6 +290,46 @@ static int arp(void) {
         return control_socket(SIOCSARP, &entry);
 }
 
+/* Drivers are asked with the lock of every link held. */
+static int ask_driver(void) {
+        uint32_t question[2] = {ETHTOOL_GET_LINK};
+        struct ifreq ifr = {.ifr_name = "lo", .ifr_data = (void *)question};
+
+        return control_socket(SIOCETHTOOL, &ifr);
+}
+
+/* So is who has none: for a name that no link has. */
+static int ask_for_nothing(unsigned long number) {
+        struct ifreq ifr = {.ifr_name = "none"};
+        int r = control_socket(number, &ifr);
+
+        return r == -ENODEV ? 0 : r;
+}
+
+static int ask_for_times(void) {
+        return ask_for_nothing(SIOCGHWTSTAMP);
+}
+
+static int ask_for_wan(void) {
+        return ask_for_nothing(SIOCWANDEV);
+}
+
+static int ask_for_bond(void) {
+        return ask_for_nothing(SIOCBONDINFOQUERY);
+}
+
+static int ask_for_part_of_bond(void) {
+        return ask_for_nothing(SIOCBONDSLAVEINFOQUERY);
+}
+
+static int ask_in_private(void) {
+        return ask_for_nothing(SIOCDEVPRIVATE);
+}
+
+static int ask_in_private_last(void) {
+        return ask_for_nothing(SIOCDEVPRIVATE + 15);
+}
+
 /* ---- what listens in the network of others ---- */
 
 #define PORT_OF_OTHERS 47110 /* layers.c listens there, too */
@@ -318,6 +394,12 @@ static int load_vlan(void) {
         {                                                                                          \
                 .name = "network/" name_, .tries = tries_, .stopped_by = "seccomp",                \
                 .error = ENOPROTOOPT, .control = CONTROL_USER, .run = run_, .set_up = set_up_,     \
+        }
+
+#define OF_DRIVER(name_, tries_, run_)                                                             \
+        {                                                                                          \
+                .name = "network/" name_, .tries = tries_, .stopped_by = "seccomp",                \
+                .error = EOPNOTSUPP, .control = CONTROL_USER, .run = run_,                         \
         }
 
 #define BY_CAPABILITY(name_, tries_, run_, set_up_)                                                \
@@ -395,6 +477,16 @@ const Attempt attempts_network[] = {
         BY_FILTER("join-any", "the same by the option of all protocols", join_any_group, NULL),
         BY_FILTER("join-group6", "the same by IPv6", join_group6, NULL),
         BY_FILTER("join-any6", "the same by both", join_any_group6, NULL),
+        BY_FILTER("filter-of-group", "the same by asking about one", filter_of_group, bring_lo_up),
+        BY_FILTER("filter-of-any", "the same for all protocols", filter_of_any_group, NULL),
+        BY_FILTER("filter-of-any6", "the same by IPv6", filter_of_any_group6, NULL),
+        OF_DRIVER("ethtool", "hold that lock while a driver is asked", ask_driver),
+        OF_DRIVER("hardware-times", "the same for times of packets", ask_for_times),
+        OF_DRIVER("wan", "the same for what serial lines have", ask_for_wan),
+        OF_DRIVER("bond", "the same for links that are one", ask_for_bond),
+        OF_DRIVER("bond-part", "the same for one of them", ask_for_part_of_bond),
+        OF_DRIVER("driver", "the same for what a driver alone knows", ask_in_private),
+        OF_DRIVER("driver-last", "the same by its last number", ask_in_private_last),
         BY_FILTER(
                 "flow-label", "take the labels of everybody's IPv6 flows", flow_label, bring_lo_up),
         {

@@ -338,6 +338,27 @@ static void test_signals_of_descriptors(void **state) {
         assert_int_equal(ask("ioctl", 3, 0x5421, 0), 0);         /* FIONBIO */
 }
 
+/* What takes the lock of all links and is no more than a question: of sockets, of drivers. */
+static void test_questions_about_links(void **state) {
+        static const unsigned of_drivers[] = {0x8946, 0x894a, 0x8993, 0x8994, 0x89b1, 0};
+
+        (void)state;
+        for (unsigned name = 0; name < 128; name++) {
+                assert_int_equal(
+                        ask("getsockopt", 3, 0, name), name == 41 || name == 48 ? ENOPROTOOPT : 0);
+                assert_int_equal(ask("getsockopt", 3, 41, name), name == 48 ? ENOPROTOOPT : 0);
+                assert_int_equal(ask("getsockopt", 3, 1, name), 0);
+        }
+        for (unsigned number = 0x8910; number < 0x8a00; number++) {
+                int answer = ask("ioctl", 3, number, 0);
+
+                if (number >= 0x89f0 || is_in(number, of_drivers))
+                        assert_int_equal(answer, EOPNOTSUPP);
+                else
+                        assert_int_not_equal(answer, EOPNOTSUPP);
+        }
+}
+
 static void test_quotas_are_out_of_reach(void **state) {
         (void)state;
         assert_int_equal(ask("ioctl", 3, 0x401c5820, 0), EPERM); /* FS_IOC_FSSETXATTR */
@@ -412,6 +433,7 @@ int main(void) {
                 cmocka_unit_test(test_waits_are_short),
                 cmocka_unit_test(test_priorities_stay),
                 cmocka_unit_test(test_signals_of_descriptors),
+                cmocka_unit_test(test_questions_about_links),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
         };
