@@ -173,6 +173,25 @@ def test_errors_of_a_dyno_are_not_for_the_budget_of_all(net):
             assert (errors() - before > 50) != bounded
 
 
+def test_few_closed_connections_are_remembered(net):
+    """Nobody is charged for them, and the kernel's own bound is up to 262,144."""
+    dyno = net.driver.create(0)
+    close_many = (f"{sys.executable} -c 'import socket\n"
+                  "for port in (7001, 7002, 7003):\n"
+                  "    s = socket.create_server((\"127.0.0.1\", port))\n"
+                  "    for _ in range(6000):\n"
+                  "        a = socket.create_connection(s.getsockname()); b = s.accept()[0]; a.close(); b.close()'")
+
+    def remembered():
+        words = dyno.run("cat /proc/net/sockstat").split()
+        return int(words[words.index("tw") + 1])
+    dyno.run(close_many)
+    assert remembered() == 16384
+    dyno.run("sysctl -qw net.ipv4.tcp_max_tw_buckets=262144")
+    dyno.run(close_many)
+    assert remembered() > 17000  # the control
+
+
 @pytest.mark.two_kernels
 @pytest.mark.parametrize("change", ["unpublished", "another", "not trusted", "nobody"])
 def test_a_dyno_sends_nothing_more_to_whom_may_not_come_any_more(peers, change):
