@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #define AT_ONCE 4000 /* less than a dyno may open, 10000 */
+#define PIECE 1024   /* what a dyno may wait for in one call */
 
 typedef enum Answer {
         ANSWER_OPEN,
@@ -128,6 +129,22 @@ static void note(const Target *target, unsigned port, Answer answer, unsigned fo
                 printf("open %s %u\n", target->text, port);
 }
 
+/* A part of the time for each piece, and then once more for all. */
+static bool wait_for_some(struct pollfd *polled, unsigned n, int patience) {
+        bool some = false;
+
+        for (int round = 0; round < 2 && !some; round++)
+                for (unsigned at = 0; at < n; at += PIECE) {
+                        int part = some || round > 0 ? 0 : patience / (int)((n - 1) / PIECE + 1);
+                        int r = poll(polled + at, n - at < PIECE ? n - at : PIECE, part);
+
+                        if (r < 0)
+                                exit(2);
+                        some = some || r > 0;
+                }
+        return some;
+}
+
 /* Some ports, all at once. */
 static void connect_some(
         Target *target, unsigned first, unsigned n, int patience, unsigned found[_ANSWER_MAX]) {
@@ -151,7 +168,7 @@ static void connect_some(
                 close(fd);
                 polled[i].fd = -1;
         }
-        while (waiting > 0 && poll(polled, n, patience) > 0)
+        while (waiting > 0 && wait_for_some(polled, n, patience))
                 for (unsigned i = 0; i < n; i++) {
                         if (polled[i].fd < 0 || polled[i].revents == 0)
                                 continue;
@@ -225,7 +242,7 @@ static void wait_datagrams(Datagram *sent, unsigned n, int patience) {
         for (unsigned i = 0; i < n; i++)
                 polled[i] = (struct pollfd){
                         .fd = sent[i].answer == ANSWER_SILENT ? sent[i].fd : -1, .events = POLLIN};
-        while (poll(polled, n, patience) > 0)
+        while (wait_for_some(polled, n, patience))
                 for (unsigned i = 0; i < n; i++) {
                         char buf[16];
 
