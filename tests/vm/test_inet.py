@@ -58,8 +58,9 @@ def total(how):
     return child.count + len(held), error
 server = socket.create_server(("127.0.0.1", 0), backlog=64)
 server.settimeout(1)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # of all that are accepted: little memory
 def orphan():
-    "Closed by the one end, with bytes that the other does not take; the other end is returned."
+    "Closed by one end, with bytes that the other does not take; that one is returned."
     client = socket.socket()
     client.settimeout(1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -106,8 +107,11 @@ child = Child(orphan)
 print(len(held) + child.count)
 child.end()
 for s in held: s.close()
-print(*total(udp))
-""").splitlines()
+for _ in range(20):
+    left = total(udp)
+    if left[0] == %d: break
+print(*left)
+""" % (MOST - 1)).splitlines()
     note_guard("sockets", CLOSED, True, int(told[1]) > MOST // 2)
     assert told == [f"4000 {MOST - 1 - 8000}", str((MOST - 1) // 2), f"{MOST - 1} 105"]
 
