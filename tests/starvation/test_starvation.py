@@ -70,6 +70,14 @@ def test_neighbour_answers_beside(arena, names):
                 dynos=2 if names in TWICE else 1)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for group in TOGETHER for name in group.split()])
+def test_neighbour_answers_beside_each(arena, name):
+    """Those that are thrown together otherwise, which take from each other what bounds them."""
+    arena.check(name + ", alone", "./bombs", "throw", name,
+                deadly=name in {"memfds", "pipes", "shm", "sysv"})
+
+
 def test_neighbour_answers_and_renames_beside_renames(arena):
     """All dynos' files are in one file system, which has one lock for renames from folder to folder."""
     def beside_renames():
