@@ -25,6 +25,7 @@ PATIENCE = int(50 * time_factor())  # ms; all of it happens on one host
 
 UPLINK = "198.51.100.2"  # of the guest, where its default route begins
 LAN, LAN_ALL, LAN_6 = "10.99.79.1", "10.99.79.255", "fd79::1"
+SERVICES = "172.16.0.1"  # service_address, of the host while an app has a service
 METADATA = ["169.254.169.254", "100.100.100.200", "192.0.0.192", "168.63.129.16"]
 GROUP, GROUP_6 = "224.0.0.251", "ff02::1"
 LOOPBACK = ["127.0.0.1", "127.0.0.53", "127.255.255.254"]  # of the host and of each dyno, never the same
@@ -104,6 +105,7 @@ def dynos(daemon, stack, tmp_path_factory):
     daemon.ok("ps:scale", "scanner=1", "-a", "scan-from")
     for app in ("scan-from", "scan-other"):
         daemon.ok("ps:wait", "-a", app, timeout=150)
+    daemon.ok("services:add", "postgres", "5432", "-a", "scan-other")
     addresses = "".join(f"ip addr add {address}/32 dev lan2; " for address in METADATA)
     subprocess.run(f"set -e; ip link add lan2 type dummy; ip link set lan2 up; ip addr add {LAN}/24 brd + dev lan2; "
                    f"ip addr add {LAN_6}/64 dev lan2 nodad; {addresses} ip route add {GROUP}/32 dev lan2",
@@ -137,7 +139,7 @@ def own_link(address):
 def test_a_dyno_finds_nothing_of_the_host_nor_of_another_dyno(daemon, dynos):
     scanner, other = dynos
     gateway = gateway_of(scanner)
-    own = [gateway, UPLINK, LAN, *METADATA]  # addresses of the host
+    own = [gateway, gateway_of(other), SERVICES, UPLINK, LAN, *METADATA]  # addresses of the host
     with contextlib.ExitStack() as stack:
         host = Host(stack, gateway)
         near = (max(host.port - 20, 1), min(host.port + 20, 65535))
