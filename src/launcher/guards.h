@@ -6,6 +6,7 @@
  * of the programs, and what they share.
  */
 
+#include <assert.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -79,6 +80,20 @@ typedef struct GuardTable {
         size_t n_fields, n_maps, n_programs;
 } GuardTable;
 
+/* Of a file's own fields[], maps[] and programs[]. */
+#define GUARD_TABLE(table, for_purpose)                                                            \
+        static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");                     \
+        static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");                         \
+        const GuardTable table = {                                                                 \
+                .purpose = (for_purpose),                                                          \
+                .fields = fields,                                                                  \
+                .n_fields = ARRAY_SIZE(fields),                                                    \
+                .maps = maps,                                                                      \
+                .n_maps = ARRAY_SIZE(maps),                                                        \
+                .programs = programs,                                                              \
+                .n_programs = ARRAY_SIZE(programs),                                                \
+        }
+
 /* No dyno has more record locks than 2048, less 8 for each file that they are in. */
 extern const GuardTable guard_locks;
 
@@ -93,6 +108,11 @@ extern const GuardTable guard_folders;
 
 /* No dyno has more than 512 descriptors in flight. */
 extern const GuardTable guard_flight;
+
+/* @dst = that argument of the hook, which are behind r1 as the program begins. */
+static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) {
+        load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));
+}
 
 /*
  * r0 = the sum of the dyno whose id is at @stack_dyno, made if there is none; goes to @unless.

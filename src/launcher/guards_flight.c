@@ -11,7 +11,6 @@
  * therefore counted here, until the send ends, however it does.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -125,8 +124,8 @@ static void settle(Assembler *a, const GuardRefs *refs) {
  * refused after this has no end, but for the thread's next one.
  */
 static void ask(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        guard_load_argument(a, MESSAGE, 1);
+        guard_load_argument(a, BPF_REG_6, 0);
         load(a, BPF_DW, BPF_REG_6, BPF_REG_6, refs->fields[SOCKET_SK]);
         load(a, BPF_H, BPF_REG_0, BPF_REG_6, refs->fields[SK_FAMILY]);
         jump_if(a, BPF_JNE, BPF_REG_0, AF_UNIX, LABEL_OUT);
@@ -153,7 +152,7 @@ static void ask(Assembler *a, const GuardRefs *refs) {
 
 /* After unix_*_sendmsg(sock, msg, size) */
 static void end(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, MESSAGE, BPF_REG_1, sizeof(uint64_t));
+        guard_load_argument(a, MESSAGE, 1);
         only_with_control(a, refs);
         settle(a, refs);
         place(a, LABEL_OUT);
@@ -184,15 +183,4 @@ static const GuardProgram programs[] = {
         {PIN_FLIGHT, "dynod_flight", "socket_sendmsg", GUARD_ASKED, ask},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
-
-const GuardTable guard_flight = {
-        .purpose = "limit the descriptors that dynos have in flight",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .maps = maps,
-        .n_maps = ARRAY_SIZE(maps),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_flight, "limit the descriptors that dynos have in flight");

@@ -15,7 +15,6 @@
  * slug and dyno are not both there the kernel passes what it reads straight on and keeps nothing.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdbool.h>
@@ -140,7 +139,7 @@ static void hold(Assembler *a, const GuardRefs *refs, int listed) {
 
 /* iterate_dir(file, context) begins. */
 static void begun(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        guard_load_argument(a, BPF_REG_6, 0);
         load(a, BPF_DW, BPF_REG_7, BPF_REG_6, refs->fields[FILE_INODE]);
         load(a, BPF_DW, BPF_REG_7, BPF_REG_7, refs->fields[INODE_SUPER]);
         load(a, BPF_DW, BPF_REG_7, BPF_REG_7, refs->fields[SUPER_MAGIC]);
@@ -187,7 +186,7 @@ static void refuse(Assembler *a) {
 
 /* file_permission(file, mask), of a folder within iterate_dir() alone: for the lists of others. */
 static void asked(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
+        guard_load_argument(a, BPF_REG_8, 0);
         only_folders(a, refs, BPF_REG_8);
         look_up_reading(a, refs);
         move(a, BPF_REG_7, BPF_REG_0);
@@ -204,7 +203,7 @@ static void asked(Assembler *a, const GuardRefs *refs) {
 
 /* file_open(file): by whoever reads a folder of an overlay, it is one that the list is made of. */
 static void opened(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_8, BPF_REG_1, 0);
+        guard_load_argument(a, BPF_REG_8, 0);
         only_folders(a, refs, BPF_REG_8);
         look_up_reading(a, refs);
         move(a, BPF_REG_7, BPF_REG_0);
@@ -264,8 +263,8 @@ static void hold_shared(Assembler *a, const GuardRefs *refs) {
 
 /* iterate_dir(file, context) returns. */
 static void ended(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
-        load(a, BPF_DW, BPF_REG_7, BPF_REG_1, 2 * sizeof(uint64_t)); /* what it returns */
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_7, 2); /* what it returns */
         look_up_reading(a, refs);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, READING(file));
         jump_if_reg(a, BPF_JNE, BPF_REG_1, BPF_REG_6, LABEL_OUT);
@@ -289,7 +288,7 @@ static void ended(Assembler *a, const GuardRefs *refs) {
 
 /* file_free_security(file) */
 static void freed(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, 0);
+        guard_load_argument(a, BPF_REG_6, 0);
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, BPF_REG_6);
         look_up(a, refs->maps[HELDS], STACK_FILE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
@@ -348,15 +347,4 @@ static const GuardProgram programs[] = {
         {PIN_FOLDERS_BEGUN, "dynod_dir_begin", "iterate_dir", GUARD_BEFORE, begun},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
-
-const GuardTable guard_folders = {
-        .purpose = "limit the lists of folders that dynos have the kernel keep",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .maps = maps,
-        .n_maps = ARRAY_SIZE(maps),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_folders, "limit the lists of folders that dynos have the kernel keep");

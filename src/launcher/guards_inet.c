@@ -13,7 +13,6 @@
  * program takes the place of an earlier dynod's both count, for some microseconds.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -22,8 +21,8 @@
 
 /*
  * Of a dyno: as many as one process can have open (RLIMIT_NOFILE, 10,000), and more than half as
- * many. With a probe a second for each, neighbours' answers take less than twice as long; with
- * 68,000 they took a hundred times as long.
+ * many. With a probe a second for each, the slowest of a neighbour's answers (p99) take less than
+ * twice as long; with 68,000 they took a hundred times as long.
  */
 #define SOCKETS_MAX 16384
 
@@ -55,11 +54,6 @@ enum {
         LABEL_HAS_SUM,
         LABEL_REFUSE,
 };
-
-/* SK = that argument of the hook's. */
-static void load_sk(Assembler *a, int argument) {
-        load(a, BPF_DW, SK, BPF_REG_1, argument * (int)sizeof(uint64_t));
-}
 
 /* Out, if SK is neither TCP nor UDP. Others are made and freed without word of the one or the other. */
 static void only_inet(Assembler *a, const GuardRefs *refs) {
@@ -97,7 +91,7 @@ static void allow_or_refuse(Assembler *a) {
 
 /* socket_post_create(sock, family, type, protocol, kern): one that is refused is freed, and so counts. */
 static void made(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, SK, BPF_REG_1, 0);
+        guard_load_argument(a, SK, 0);
         load(a, BPF_DW, SK, SK, refs->fields[SOCKET_SK]);
         only_inet(a, refs);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
@@ -111,7 +105,7 @@ static void made(Assembler *a, const GuardRefs *refs) {
 
 /* inet_conn_request(sk, skb, req): somebody wants to connect. */
 static void asked(Assembler *a, const GuardRefs *refs) {
-        load_sk(a, 0);
+        guard_load_argument(a, SK, 0);
         look_up_sum(a, refs);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, SOCKETS_MAX, LABEL_REFUSE);
@@ -128,13 +122,13 @@ static void add(Assembler *a, const GuardRefs *refs, int32_t value) {
 
 /* inet_csk_clone(newsk, req): the connection is there. */
 static void cloned(Assembler *a, const GuardRefs *refs) {
-        load_sk(a, 0);
+        guard_load_argument(a, SK, 0);
         add(a, refs, 1);
 }
 
 /* sk_free_security(sk) */
 static void freed(Assembler *a, const GuardRefs *refs) {
-        load_sk(a, 0);
+        guard_load_argument(a, SK, 0);
         only_inet(a, refs);
         add(a, refs, -1);
 }
@@ -161,15 +155,4 @@ static const GuardProgram programs[] = {
         {PIN_SOCKETS_MADE, "dynod_inet_make", "socket_post_create", GUARD_ASKED, made},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
-
-const GuardTable guard_inet = {
-        .purpose = "limit the Internet sockets of dynos",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .maps = maps,
-        .n_maps = ARRAY_SIZE(maps),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_inet, "limit the Internet sockets of dynos");

@@ -17,7 +17,6 @@
  * the next one after dynod-guards put an empty map in place of another.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -88,7 +87,7 @@ enum {
 
 /* COUNT = how many locks the file has; out, where it never had any. */
 static void count_locks(Assembler *a, const GuardRefs *refs, int argument) {
-        load(a, BPF_DW, FILE_, BPF_REG_1, argument * (int)sizeof(uint64_t));
+        guard_load_argument(a, FILE_, argument);
         load(a, BPF_DW, INODE, FILE_, refs->fields[FILE_INODE]);
         load(a, BPF_DW, LIST, INODE, refs->fields[INODE_CONTEXT]);
         jump_if(a, BPF_JEQ, LIST, 0, LABEL_OUT);
@@ -180,7 +179,7 @@ static void released(Assembler *a, const GuardRefs *refs) {
 
 /* file_lock(file, type): before any lock. */
 static void asked(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_6, BPF_REG_1, sizeof(uint64_t)); /* its type */
+        guard_load_argument(a, BPF_REG_6, 1); /* its type */
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
@@ -219,15 +218,4 @@ static const GuardProgram programs[] = {
         {PIN_LOCKS, "dynod_locks", "file_lock", GUARD_ASKED, asked},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
-
-const GuardTable guard_locks = {
-        .purpose = "limit the file locks of dynos",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .maps = maps,
-        .n_maps = ARRAY_SIZE(maps),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_locks, "limit the file locks of dynos");

@@ -11,7 +11,6 @@
  * two programs at one hook, while one takes the other's place, count once.
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
@@ -55,10 +54,6 @@ enum {
         LABEL_REFUSE,
         LABEL_HAS_SUM,
 };
-
-static void load_argument(Assembler *a, uint8_t dst, int argument) {
-        load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));
-}
 
 /* What counts ends here: SK is one of the process's dyno. Refuses what is beyond its share. */
 static void hold(Assembler *a, const GuardRefs *refs) {
@@ -106,16 +101,16 @@ static void add_to_sum(Assembler *a, const GuardRefs *refs, int32_t value) {
 
 /* socket_listen(sock, backlog) */
 static void listening(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_6, 0);
         load(a, BPF_DW, SK, BPF_REG_6, refs->fields[SOCKET_SK]);
         hold(a, refs);
 }
 
 /* socket_post_create(sock, family, type, protocol, kern) */
 static void netlink(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, BPF_REG_6, 0);
-        load_argument(a, BPF_REG_8, 1);
-        load_argument(a, BPF_REG_9, 4);
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_8, 1);
+        guard_load_argument(a, BPF_REG_9, 4);
         jump_if_word(a, BPF_JNE, BPF_REG_8, AF_NETLINK, LABEL_OUT);
         jump_if_word(a, BPF_JNE, BPF_REG_9, 0, LABEL_OUT);
         load(a, BPF_DW, SK, BPF_REG_6, refs->fields[SOCKET_SK]);
@@ -138,9 +133,9 @@ static void option(Assembler *a, const GuardRefs *refs) {
                 {IPPROTO_UDPLITE, UDP_CORK}, /* the same sockets */
         };
 
-        load_argument(a, BPF_REG_6, 0);
-        load_argument(a, BPF_REG_8, 1);
-        load_argument(a, BPF_REG_9, 2);
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_8, 1);
+        guard_load_argument(a, BPF_REG_9, 2);
         alu(a, BPF_AND, BPF_REG_8, 0xffff);
         alu(a, BPF_AND, BPF_REG_9, 0xffff);
         alu(a, BPF_LSH, BPF_REG_8, 16);
@@ -164,8 +159,8 @@ static void option(Assembler *a, const GuardRefs *refs) {
  * the kernel asks about the first alone, whatever the others have.
  */
 static void sent(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, BPF_REG_6, 0);
-        load_argument(a, BPF_REG_8, 1);
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_8, 1);
         load(a, BPF_DW, SK, BPF_REG_6, refs->fields[SOCKET_SK]);
         load(a, BPF_H, BPF_REG_0, SK, refs->fields[SK_FAMILY]);
         jump_if(a, BPF_JEQ, BPF_REG_0, AF_INET, LABEL_INET);
@@ -190,7 +185,7 @@ static void sent(Assembler *a, const GuardRefs *refs) {
 
 /* inet_conn_request(sk, skb, req): not on behalf of a process */
 static void asked(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, SK, 0);
+        guard_load_argument(a, SK, 0);
         look_up_dyno(a, refs);
         look_up_sum(a, refs);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
@@ -203,8 +198,8 @@ static void asked(Assembler *a, const GuardRefs *refs) {
 
 /* inet_csk_clone(newsk, req): counts for whom its listener counts */
 static void cloned(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, BPF_REG_6, 0);
-        load_argument(a, BPF_REG_8, 1);
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_8, 1);
         store(a, BPF_DW, BPF_REG_10, STACK_CHILD, BPF_REG_6);
         load(a, BPF_DW, SK, BPF_REG_8, refs->fields[REQUEST_LISTENER]);
         look_up_dyno(a, refs);
@@ -226,7 +221,7 @@ static void release(Assembler *a, const GuardRefs *refs) {
 
 /* sock_graft(sk, parent), which is an accept, and sk_free_security(sk) */
 static void released(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, SK, 0);
+        guard_load_argument(a, SK, 0);
         release(a, refs);
 }
 
@@ -235,7 +230,7 @@ static void released(Assembler *a, const GuardRefs *refs) {
  * a while later (RCU) than they are closed.
  */
 static void closed(Assembler *a, const GuardRefs *refs) {
-        load_argument(a, BPF_REG_6, 0);
+        guard_load_argument(a, BPF_REG_6, 0);
         load(a, BPF_DW, SK, BPF_REG_6, refs->fields[SOCKET_SK]);
         release(a, refs);
 }
@@ -269,15 +264,4 @@ static const GuardProgram programs[] = {
         {PIN_SOCKETS_SENT, "dynod_sock_msg", "socket_sendmsg", GUARD_ASKED, sent},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");
-
-const GuardTable guard_sockets = {
-        .purpose = "limit what dynos' sockets hold uncharged",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .maps = maps,
-        .n_maps = ARRAY_SIZE(maps),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_sockets, "limit what dynos' sockets hold uncharged");

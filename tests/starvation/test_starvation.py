@@ -121,6 +121,8 @@ def test_ps_takes_a_second_at_most_where_the_machine_is_no_emulation(monkeypatch
 
     monkeypatch.setattr(arena_module, "EMULATED", False)
     assert verdict(999_999, 1).good() and not verdict(1_000_001, 999_999).good()
+    late, prompt = ([9] * (WARM_UP + 200), 1_000_001), ([9] * (WARM_UP + 200), 1)
+    assert not Verdict([[late], [prompt]], Figures([prompt])).good()  # in every round
     monkeypatch.setattr(arena_module, "EMULATED", True)
     assert verdict(1_000_001, 999_999).good() and "by its benign" in verdict(1_000_001, 999_999).row("")
     assert not verdict(3_000_001, 999_999).good() and "passed" not in verdict(999_999, 1).row("")
