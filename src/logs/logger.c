@@ -236,6 +236,8 @@ static int run_turn(Logger *logger, const struct epoll_event *events, int n_even
         if (r < 0)
                 return r;
 
+        if (logger->failing)
+                logger_retry(logger);
         logger_load_streams(logger);
         logger_reap(logger);
         streams_flush(logger->streams);
@@ -275,8 +277,6 @@ int logger_run(Logger *logger) {
                 patience_end();
                 if (r < 0)
                         return r;
-                if (logger->failing)
-                        logger_retry(logger);
         }
 
         /* What is taken becomes lines; what is not waits in the FIFOs for the next of us. */
