@@ -82,7 +82,9 @@ def pytest_sessionfinish(session, exitstatus):
 def daemon(no_stray_children):
     """The running dynod. Ends, natively, with the proof that it left nothing behind."""
     if INSTALLED:
-        yield Daemon.installed()
+        daemon = Daemon.installed()
+        yield daemon
+        assert daemon.logs_of_nobody() == []
         return
     build = os.environ.get("DYNOD_BUILD")
     if not build:
@@ -96,6 +98,7 @@ def daemon(no_stray_children):
         try:
             daemon.start()
             yield daemon
+            assert daemon.logs_of_nobody() == []
         finally:
             print(daemon.log_tail())
             left = daemon.remove()

@@ -3,11 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/parse.h"
 
 int write_all(int fd, const void *data, size_t size) {
         const char *p = data;
@@ -87,6 +89,26 @@ int dir_open_at(int dir_fd, const char *name, DIR **ret) {
         (void)TAKE_FD(fd);
         *ret = dir;
         return 0;
+}
+
+bool dir_next_number(DIR *dir, const char *prefix, uint32_t *ret) {
+        struct dirent *entry;
+        char text[12]; /* of 32 bits */
+
+        while ((entry = readdir(
+                        dir))) { /* NOLINT(concurrency-mt-unsafe): the stream is the caller's */
+                const char *name = entry->d_name;
+
+                if (strncmp(name, prefix, strlen(prefix)) != 0)
+                        continue;
+                name += strlen(prefix);
+                if (parse_u32(name, ret) < 0 || *ret == 0)
+                        continue;
+                (void)snprintf(text, sizeof(text), "%" PRIu32, *ret);
+                if (strcmp(name, text) == 0)
+                        return true;
+        }
+        return false;
 }
 
 /* NOLINTNEXTLINE(readability-function-cognitive-complexity): a list of steps, one if each */

@@ -4,7 +4,9 @@
 /* Whole reads and writes, and files that are replaced atomically. */
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/cleanup.h"
@@ -49,6 +51,16 @@ int write_text_at(int dir_fd, const char *name, const char *text) _must_check_;
  * Return: 0 or a negative errno.
  */
 int dir_open_at(int dir_fd, const char *name, DIR **ret) _must_check_;
+
+/**
+ * dir_next_number() - go on to the next entry that is a number
+ * @dir:     where readdir(3) goes on
+ * @prefix:  what stands before it, "" for nothing
+ * @ret:     the number, from 1, written as "%u"
+ *
+ * Return: false at the end.
+ */
+bool dir_next_number(DIR *dir, const char *prefix, uint32_t *ret);
 
 typedef enum FileSync {
         FILE_SYNC_NONE, /* atomic, but may be lost by a power failure: for /run */

@@ -241,8 +241,8 @@ typedef struct LaunchExtracted {
 typedef struct LaunchHello {
         LaunchHeader header;
         uint32_t allow_missing; /* bit per MissingLayer of config/config.h that really is missing */
-        uint32_t reserved;
-        uint64_t memory_total; /* bytes that dynos may be promised, all together */
+        uint32_t last_app;      /* the highest number that something on this host is an app's by */
+        uint64_t memory_total;  /* bytes that dynos may be promised, all together */
         char instance[INSTANCE_NAME_SIZE];
         char padding[6];
 } LaunchHello;

@@ -65,7 +65,9 @@ static int stream_check(const void *msg, size_t size) {
 
         if (stream.follow > 1 || !field_is_clean(stream.app, sizeof(stream.app)))
                 return -EBADMSG;
-        return stream.app[0] == '\0' || app_name_is_valid(stream.app) ? 0 : -EBADMSG;
+        if (stream.app_number == 0)
+                return stream.app[0] == '\0' ? 0 : -EBADMSG;
+        return app_name_is_valid(stream.app) ? 0 : -EBADMSG;
 }
 
 static int app_check(const void *msg, size_t size) {
@@ -75,16 +77,13 @@ static int app_check(const void *msg, size_t size) {
                 return -EBADMSG;
         memcpy(&app, msg, sizeof(app));
 
-        if (app.reserved != 0 || !field_is_clean(app.app, sizeof(app.app)) ||
-            !field_is_clean(app.new_name, sizeof(app.new_name)) || !app_name_is_valid(app.app))
+        if (app.app_number == 0 || !field_is_clean(app.app, sizeof(app.app)))
                 return -EBADMSG;
-        if (app.type == LOG_RENAME)
-                return app_name_is_valid(app.new_name) ? 0 : -EBADMSG;
-        return app.new_name[0] == '\0' ? 0 : -EBADMSG;
+        return app_name_is_valid(app.app) ? 0 : -EBADMSG;
 }
 
 int log_message_check(const void *msg, size_t size, size_t n_fds) {
-        uint32_t head[2]; /* type, and a field that is reserved or checked below */
+        uint32_t head[2]; /* type, and a number */
 
         assert(msg);
 
@@ -97,12 +96,15 @@ int log_message_check(const void *msg, size_t size, size_t n_fds) {
 
         switch (head[0]) {
         case LOG_LINE:
-                return head[1] == 0 ? line_check(msg, size) : -EBADMSG;
+                return head[1] != 0 ? line_check(msg, size) : -EBADMSG;
         case LOG_STREAM:
                 return stream_check(msg, size);
+        case LOG_APP:
         case LOG_FORGET:
-        case LOG_RENAME:
                 return app_check(msg, size);
+        case LOG_APPS:
+        case LOG_APPS_END:
+                return size == sizeof(LogApps) ? 0 : -EBADMSG;
         default:
                 return -EBADMSG;
         }

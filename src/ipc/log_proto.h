@@ -7,6 +7,13 @@
  *
  * The logger finds dynos by itself: it watches /run/dynod/dynos, reads ID/state (who a
  * dyno is, ipc/launch_proto.h LaunchDynoFacts) and opens ID/app and ID/log, the FIFOs.
+ *
+ * It knows apps by the numbers that the supervisor gives them and never uses again: these
+ * name its folders, and whose a line, a stream or a dyno is. Names are only shown.
+ *
+ * A logger that is killed takes with it what it was just told, and so does the end of dynod.
+ * So whenever logger or supervisor is new, all apps are named again, and the logger removes
+ * the lines of those that are gone.
  */
 
 #include <stdbool.h>
@@ -41,30 +48,37 @@ typedef struct LogRecord {
 typedef enum LogType {
         LOG_LINE = 1, /* LogLine, cut behind its text */
         LOG_STREAM,   /* LogStream; fds: a stream socket or pipe to write LogRecords to */
+        LOG_APPS,     /* LogApps: all apps follow */
+        LOG_APP,      /* LogApp: there is this app, under this name from now on */
+        LOG_APPS_END, /* LogApps: of those up to that number the ones not named are gone */
         LOG_FORGET,   /* LogApp: the app is gone, and its history */
-        LOG_RENAME,   /* LogApp */
         _LOG_TYPE_MAX,
 } LogType;
 
 typedef struct LogLine {
         uint32_t type;
-        uint32_t reserved;
+        uint32_t app_number;
         LogRecord record; /* record.text_size bytes of text follow: size is exact */
         char text[LOG_TEXT_MAX];
 } LogLine;
 
 typedef struct LogStream {
         uint32_t type;
+        uint32_t app_number;     /* 0: all apps */
         uint32_t follow;         /* 0 or 1: go on with live lines */
-        char app[APP_NAME_SIZE]; /* empty: all apps */
+        char app[APP_NAME_SIZE]; /* for what the stream itself says; empty: all apps */
 } LogStream;
 
 typedef struct LogApp {
         uint32_t type;
-        uint32_t reserved;
+        uint32_t app_number;
         char app[APP_NAME_SIZE];
-        char new_name[APP_NAME_SIZE]; /* RENAME; else empty */
 } LogApp;
+
+typedef struct LogApps {
+        uint32_t type;
+        uint32_t last_number; /* the highest that an app ever had */
+} LogApps;
 
 /* Checks a record as received: magic, source, text size, clean names. Return: 0 or -EBADMSG. */
 int log_record_check(const LogRecord *record) _must_check_;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "ipc/channel.h"
-#include "launcher/dynos.h"
+#include "launcher/dynos_internal.h"
 #include "launcher/policies.h"
 
 /* One checked request. Its descriptors are the caller's, who knows how to close them. */
@@ -181,11 +183,40 @@ int request_dispatch(Launcher *launcher, const LaunchMessage *msg, const int *fd
         return handler ? handler(launcher, msg, fds, n_fds) : -EBADMSG;
 }
 
+static void raise_to_names(int dir_fd, const char *name, uint32_t *last) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        uint32_t number;
+
+        if (dir_open_at(dir_fd, name, &dir) < 0)
+                return; /* nothing is left of any there */
+        assert(dir);
+        /* The logger's folder is its own: whatever stands there, enough numbers are left. */
+        while (dir_next_number(dir, "", &number))
+                if (number > *last && number <= INT32_MAX)
+                        *last = number;
+}
+
+/*
+ * Numbers of apps that something here goes by. The supervisor's database may be older than
+ * that, put back or begun anew: no app must get what another one left.
+ */
+static uint32_t last_app(const Launcher *launcher) {
+        uint32_t last = 0;
+
+        for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
+                if (dyno->facts.start.app_number > last)
+                        last = dyno->facts.start.app_number;
+        raise_to_names(launcher->instance.state_dir_fd, "logs", &last);
+        raise_to_names(launcher->policies_dir_fd, ".", &last);
+        return last;
+}
+
 int request_greet(Launcher *launcher) {
         LaunchHello hello = {
                 .header = {.type = LAUNCH_HELLO},
                 .allow_missing = host_missing(launcher),
                 .memory_total = launcher->memory_total,
+                .last_app = last_app(launcher),
         };
         LaunchHeader ready = {.type = LAUNCH_READY};
         int fds[4];

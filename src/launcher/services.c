@@ -158,8 +158,9 @@ static int start_supervisor(Launcher *launcher) {
 }
 
 /*
- * The supervisor talks to the logger directly. Both ends stay open here, so that neither
- * notices when the other is replaced, and no line on its way is lost.
+ * The supervisor talks to the logger directly. Both ends stay open here, so that no line on
+ * its way is lost when one of the two is replaced. The supervisor is told of a new logger,
+ * which may lack what the last one had just read.
  */
 static void introduce_logger(Launcher *launcher) {
         LaunchHeader hello = {.type = LAUNCH_LOGGER};
@@ -171,7 +172,6 @@ static void introduce_logger(Launcher *launcher) {
 static int start_logger(Launcher *launcher) {
         const Config *config = launcher->config;
         int fds[3], r = 0;
-        bool is_first;
         ServiceSpec spec = {
                 .program = "dynod-logger",
                 .own_dir = "logs",
@@ -184,13 +184,11 @@ static int start_logger(Launcher *launcher) {
         };
 
         (void)drop_broken_channel(launcher);
-        is_first = launcher->logger_channel_fd[0] < 0;
-        if (is_first)
+        if (launcher->logger_channel_fd[0] < 0)
                 r = channel_pair(&launcher->logger_channel_fd[0], &launcher->logger_channel_fd[1]);
         if (r < 0)
                 return r;
-        if (is_first)
-                introduce_logger(launcher);
+        introduce_logger(launcher);
         r = watchdog_open(launcher, &launcher->logger, &fds[2]);
         if (r < 0)
                 return r;

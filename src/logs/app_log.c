@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,36 +12,54 @@
 #include "base/parse.h"
 #include "logs/app_log.h"
 
-/* Where a folder waits for its removal: no name of an app begins with a dot. */
-#define GONE_NAME ".gone"
+/* Before the number of a folder that is being removed. */
+#define GONE_PREFIX "."
+
+#define NUMBER_TEXT_SIZE 13 /* decimal, of 32 bits, and a dot */
 
 struct AppLog {
-        char name[APP_NAME_SIZE];
+        int logs_fd; /* borrowed */
+        uint32_t number;
         uint64_t serial;
-        int dir_fd;
+        char name[APP_NAME_SIZE];
+        AppLogNotes notes;
+        int dir_fd;       /* -EBADF: no folder */
         History *history; /* NULL: not needed yet */
         uint64_t last_usec;
 };
 
-int app_log_open(AppLog **ret, int dir_fd, const char *name, uint64_t serial) {
-        _cleanup_(app_log_freep) AppLog *app = NULL;
+static const char *number_text(const char *prefix, uint32_t number, char text[NUMBER_TEXT_SIZE]) {
+        (void)snprintf(text, NUMBER_TEXT_SIZE, "%s%" PRIu32, prefix, number);
+        return text;
+}
 
-        assert(app_name_is_valid(name));
+/* Return: 0, -ENOENT if there is none, or another negative errno. */
+static int open_folder(AppLog *app) {
+        char text[NUMBER_TEXT_SIZE];
+
+        if (app->dir_fd >= 0)
+                return 0;
+        app->dir_fd =
+                openat(app->logs_fd,
+                       number_text("", app->number, text),
+                       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return app->dir_fd < 0 ? -errno : 0;
+}
+
+int app_log_new(AppLog **ret, int logs_fd, uint32_t number, uint64_t serial) {
+        AppLog *app;
+
+        assert(number > 0);
 
         app = calloc(1, sizeof(*app));
         if (!app)
                 return -ENOMEM;
+        app->logs_fd = logs_fd;
         app->dir_fd = -EBADF;
+        app->number = number;
         app->serial = serial;
-        field_set(app->name, sizeof(app->name), name);
-
-        if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
-                return -errno;
-        app->dir_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (app->dir_fd < 0)
-                return -errno;
-
-        *ret = TAKE_PTR(app);
+        (void)!open_folder(app); /* tried again when it is needed */
+        *ret = app;
         return 0;
 }
 
@@ -53,25 +73,50 @@ AppLog *app_log_free(AppLog *app) {
         return NULL;
 }
 
-const char *app_log_name(const AppLog *app) {
-        return app->name;
+uint32_t app_log_number(const AppLog *app) {
+        return app->number;
 }
 
 uint64_t app_log_serial(const AppLog *app) {
         return app->serial;
 }
 
-int app_log_dir_fd(const AppLog *app) {
-        return app->dir_fd;
+const char *app_log_name(const AppLog *app) {
+        return app->name;
+}
+
+void app_log_set_name(AppLog *app, const char *name) {
+        assert(app_name_is_valid(name));
+
+        field_set(app->name, sizeof(app->name), name);
+}
+
+AppLogNotes *app_log_notes(AppLog *app) {
+        return &app->notes;
+}
+
+int app_log_folder(AppLog *app) {
+        char text[NUMBER_TEXT_SIZE];
+        int r = open_folder(app);
+
+        if (r == -ENOENT) {
+                if (mkdirat(app->logs_fd, number_text("", app->number, text), 0700) < 0)
+                        return -errno;
+                r = open_folder(app);
+        }
+        return r < 0 ? r : app->dir_fd;
 }
 
 /* Most apps of a host are idle: their history is opened when it is first asked for. */
 static int need_history(AppLog *app) {
-        int r;
+        int dir_fd, r;
 
         if (app->history)
                 return 0;
-        r = history_open(&app->history, app->dir_fd);
+        dir_fd = app_log_folder(app);
+        if (dir_fd < 0)
+                return dir_fd;
+        r = history_open(&app->history, dir_fd);
         if (r < 0)
                 return r;
         app->last_usec = history_last_usec(app->history);
@@ -102,8 +147,12 @@ int app_log_append(AppLog *app, const HistoryCommit *commit, const RecordBuffer 
 }
 
 int app_log_read(AppLog *app, size_t max_lines, RecordBuffer *buffer) {
-        int r = need_history(app);
+        int r = open_folder(app);
 
+        if (r == -ENOENT)
+                return 0;
+        if (r == 0)
+                r = need_history(app);
         return r < 0 ? r : history_read(app->history, max_lines, app->name, buffer);
 }
 
@@ -120,13 +169,13 @@ int app_log_committed(AppLog *app, const char *id, LogSource source, uint64_t *r
         return 0;
 }
 
-/* A folder of ours holds files only. */
-static int remove_folder(int dir_fd, const char *name) {
+/* A folder of ours holds files only. As many of them as can be. */
+static int remove_folder(int logs_fd, const char *name) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
         int r;
 
-        r = dir_open_at(dir_fd, name, &dir);
+        r = dir_open_at(logs_fd, name, &dir);
         if (r < 0)
                 return r;
         assert(dir);
@@ -135,35 +184,31 @@ static int remove_folder(int dir_fd, const char *name) {
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                         continue;
                 if (unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
-                        return -errno;
+                        r = -errno;
         }
 
-        return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+        if (r == 0 && unlinkat(logs_fd, name, AT_REMOVEDIR) < 0)
+                r = -errno;
+        return r;
 }
 
-void app_log_clean(int dir_fd) {
-        (void)remove_folder(dir_fd, GONE_NAME); /* usually there is none */
-}
+int app_log_remove(int logs_fd, uint32_t number) {
+        char text[NUMBER_TEXT_SIZE], gone[NUMBER_TEXT_SIZE];
 
-int app_log_remove(int dir_fd, const char *name) {
-        app_log_clean(dir_fd);
-        if (renameat(dir_fd, name, dir_fd, GONE_NAME) < 0)
+        (void)number_text(GONE_PREFIX, number, gone);
+        if (renameat(logs_fd, number_text("", number, text), logs_fd, gone) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return remove_folder(dir_fd, GONE_NAME);
+        return remove_folder(logs_fd, gone);
 }
 
-int app_log_rename(AppLog *app, int dir_fd, const char *new_name) {
-        int r;
+void app_log_clean(int logs_fd) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        char text[NUMBER_TEXT_SIZE];
+        uint32_t number;
 
-        assert(app_name_is_valid(new_name));
-
-        if (strcmp(app->name, new_name) == 0)
-                return 0;
-        r = app_log_remove(dir_fd, new_name);
-        if (r < 0)
-                return r;
-        if (renameat(dir_fd, app->name, dir_fd, new_name) < 0)
-                return -errno;
-        field_set(app->name, sizeof(app->name), new_name);
-        return 0;
+        if (dir_open_at(logs_fd, ".", &dir) < 0)
+                return;
+        assert(dir);
+        while (dir_next_number(dir, GONE_PREFIX, &number))
+                (void)!remove_folder(logs_fd, number_text(GONE_PREFIX, number, text));
 }

@@ -63,9 +63,11 @@ void capture_context_clear(CaptureContext *context) {
 
 static int open_spool(Capture *capture, Source *source, const char *suffix) {
         char name[DYNO_ID_SIZE + 8];
-        int dir_fd = app_log_dir_fd(capture->app);
+        int dir_fd = app_log_folder(capture->app), r;
         uint64_t done;
-        int r;
+
+        if (dir_fd < 0)
+                return dir_fd;
 
         (void)snprintf(name, sizeof(name), "%s.%s", capture->id, suffix);
         r = spool_open(&source->spool, dir_fd, name);
@@ -86,7 +88,7 @@ int capture_new(Capture **ret, CaptureContext *context, AppLog *app, const char 
         _cleanup_(capture_freep) Capture *capture = NULL;
         int r;
 
-        assert(context && app);
+        assert(context);
         assert(dyno_id_is_valid(id));
 
         capture = calloc(1, sizeof(*capture));
@@ -107,12 +109,14 @@ int capture_new(Capture **ret, CaptureContext *context, AppLog *app, const char 
                 capture->sources[i].fifo = -EBADF;
         }
 
-        r = open_spool(capture, &capture->sources[FROM_APP], "app");
-        if (r < 0)
-                return r;
-        r = open_spool(capture, &capture->sources[FROM_INIT], "log");
-        if (r < 0)
-                return r;
+        if (app) {
+                r = open_spool(capture, &capture->sources[FROM_APP], "app");
+                if (r < 0)
+                        return r;
+                r = open_spool(capture, &capture->sources[FROM_INIT], "log");
+                if (r < 0)
+                        return r;
+        }
 
         *ret = TAKE_PTR(capture);
         return 0;
@@ -285,7 +289,7 @@ static int flush_batch(Capture *capture, const Source *source, uint64_t done) {
         if (context->streams)
                 streams_publish(
                         context->streams,
-                        app_log_name(capture->app),
+                        app_log_number(capture->app),
                         app_log_serial(capture->app),
                         &context->batch);
         record_buffer_reset(&context->batch);
@@ -326,8 +330,10 @@ static int make_lines(Capture *capture, const Source *source, const Chunk *chunk
                 return r;
 
         if (source->source == LOG_FROM_APP &&
-            (!context->streams ||
-             !streams_want(context->streams, record.app, app_log_serial(capture->app)))) {
+            (!context->streams || !streams_want(
+                                          context->streams,
+                                          app_log_number(capture->app),
+                                          app_log_serial(capture->app)))) {
                 size_t lines = log_frame_count(chunk->buf, chunk->size, chunk->last);
 
                 skip = lines > HISTORY_LINES ? lines - HISTORY_LINES : 0;

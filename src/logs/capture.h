@@ -39,7 +39,8 @@ void capture_context_clear(CaptureContext *context);
  * capture_new() - open or make the spools of a dyno
  * @ret:      owned by the caller
  * @context:  borrowed, outlives it
- * @app:      whose dyno it is; borrowed, outlives it or is taken away by capture_forget()
+ * @app:      whose dyno it is; borrowed, outlives it or is taken away by capture_forget(),
+ *            NULL: that was done already
  * @id:       valid ID of a dyno; copied
  *
  * Return: 0 or a negative errno.

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Which dynos there are: folders below /run, and spools that an earlier logger left.
- *
- * A dyno that has a spool belongs to the app whose folder that is in, whatever its
- * state file says: the app may have been renamed since. A spool whose dyno is gone is
- * made into lines and removed.
+ * Which dynos there are: folders below /run, and spools that an earlier logger left. A
+ * spool whose dyno is gone is made into lines and removed.
  */
 
 #include <assert.h>
@@ -96,9 +93,9 @@ static int read_facts(int dir_fd, const char *id, LaunchDynoFacts *ret) {
 
 static int attach(Logger *logger, const char *id) {
         _cleanup_close_ int dir_fd = -EBADF;
-        LaunchDynoFacts facts;
+        LaunchDynoFacts facts = {0};
         Capture *capture;
-        AppLog *app;
+        AppLog *app = NULL;
         int r;
 
         dir_fd = openat(logger->dynos_fd, id, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -110,9 +107,12 @@ static int attach(Logger *logger, const char *id) {
                 r = read_facts(dir_fd, id, &facts);
                 if (r < 0)
                         return r;
-                r = logger_find_app(logger, facts.start.app, true, &app);
-                if (r < 0)
-                        return r;
+                /* Its app may be gone before it is drained: then its output is nobody's. */
+                if (!logger_app_is_gone(logger, facts.start.app_number)) {
+                        r = logger_need_app(logger, facts.start.app_number, facts.start.app, &app);
+                        if (r < 0)
+                                return r;
+                }
                 r = add_capture(logger, app, id, &capture);
                 if (r < 0)
                         return r;
@@ -183,7 +183,7 @@ void logger_retry(Logger *logger) {
         }
         logger_store_held(logger);
 
-        failing = failing || logger->rescan || logger->held.n > 0;
+        failing = failing || logger->rescan || logger->held;
         if (!failing)
                 log_notice("The output of dynos is stored again.");
         logger->failing = failing;
@@ -191,14 +191,14 @@ void logger_retry(Logger *logger) {
 }
 
 /* Opens the spool that a file of an app's folder is, if it is one. */
-static int take_over_file(Logger *logger, AppLog *app, const char *name) {
+static int take_over_file(Logger *logger, AppLog *app, int dir_fd, const char *name) {
         char id[DYNO_ID_SIZE] = "";
         const char *suffix = strrchr(name, '.');
         Capture *capture;
 
         if (name[0] == '.' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
                 /* A replacement that was not finished: what it was to replace is there. */
-                (void)unlinkat(app_log_dir_fd(app), name, 0);
+                (void)unlinkat(dir_fd, name, 0);
                 return 0;
         }
         if (!suffix || (strcmp(suffix, ".app") != 0 && strcmp(suffix, ".log") != 0) ||
@@ -211,22 +211,25 @@ static int take_over_file(Logger *logger, AppLog *app, const char *name) {
         return add_capture(logger, app, id, &capture);
 }
 
-static int take_over_app(Logger *logger, const char *name) {
+static int take_over_app(Logger *logger, uint32_t number) {
         _cleanup_closedir_ DIR *dir = NULL;
         struct dirent *entry;
         AppLog *app;
-        int r;
+        int dir_fd, r;
 
-        r = logger_find_app(logger, name, true, &app);
+        r = logger_need_app(logger, number, NULL, &app);
         if (r < 0)
                 return r;
-        r = dir_open_at(app_log_dir_fd(app), ".", &dir);
+        dir_fd = app_log_folder(app);
+        if (dir_fd < 0)
+                return dir_fd;
+        r = dir_open_at(dir_fd, ".", &dir);
         if (r < 0)
                 return r;
         assert(dir);
 
         while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
-                r = take_over_file(logger, app, entry->d_name);
+                r = take_over_file(logger, app, dir_fd, entry->d_name);
                 if (r < 0)
                         return r;
         }
@@ -235,7 +238,7 @@ static int take_over_app(Logger *logger, const char *name) {
 
 int logger_take_over(Logger *logger) {
         _cleanup_closedir_ DIR *dir = NULL;
-        struct dirent *entry;
+        uint32_t number;
         int r;
 
         app_log_clean(logger->logs_fd);
@@ -244,12 +247,10 @@ int logger_take_over(Logger *logger) {
                 return r;
         assert(dir);
 
-        while ((entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): one thread */
-                if (!app_name_is_valid(entry->d_name))
-                        continue;
-                r = take_over_app(logger, entry->d_name);
+        while (dir_next_number(dir, "", &number)) {
+                r = take_over_app(logger, number);
                 if (r < 0)
-                        log_error_errno(r, "%s: cannot take over its logs: %m", entry->d_name);
+                        log_error_errno(r, "App %u: cannot take over its logs: %m", number);
         }
 
         r = scan_dynos(logger);

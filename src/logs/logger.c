@@ -121,7 +121,7 @@ Logger *logger_free(Logger *logger) {
                 (void)app_log_free(logger->apps[i]);
         free(logger->apps);
         capture_context_clear(&logger->context);
-        record_buffer_clear(&logger->held);
+        logger_free_held(logger);
 
         logger->watchdog_fd = safe_close(logger->watchdog_fd);
         logger->channel_fd = safe_close(logger->channel_fd);
@@ -142,28 +142,36 @@ int logger_dynos_fd(const Logger *logger) {
         return logger->dynos_fd;
 }
 
-int logger_find_app(Logger *logger, const char *name, bool make, AppLog **ret) {
+AppLog *logger_find_app(const Logger *logger, uint32_t number) {
+        for (size_t i = 0; i < logger->n_apps; i++)
+                if (app_log_number(logger->apps[i]) == number)
+                        return logger->apps[i];
+        return NULL;
+}
+
+bool logger_app_is_gone(const Logger *logger, uint32_t number) {
+        return number <= logger->last_number && !logger_find_app(logger, number);
+}
+
+int logger_need_app(Logger *logger, uint32_t number, const char *name, AppLog **ret) {
         AppLog **apps;
         int r;
 
-        for (size_t i = 0; i < logger->n_apps; i++)
-                if (strcmp(app_log_name(logger->apps[i]), name) == 0) {
-                        *ret = logger->apps[i];
-                        return 0;
-                }
-
-        *ret = NULL;
-        if (!make)
-                return 0;
-        apps = reallocarray(logger->apps, logger->n_apps + 1, sizeof(AppLog *));
-        if (!apps)
-                return -ENOMEM;
-        logger->apps = apps;
-        r = app_log_open(&apps[logger->n_apps], logger->logs_fd, name, logger->last_serial + 1);
-        if (r < 0)
-                return r;
-        logger->last_serial++;
-        *ret = apps[logger->n_apps++];
+        *ret = logger_find_app(logger, number);
+        if (!*ret) {
+                apps = reallocarray(logger->apps, logger->n_apps + 1, sizeof(AppLog *));
+                if (!apps)
+                        return -ENOMEM;
+                logger->apps = apps;
+                r = app_log_new(
+                        &apps[logger->n_apps], logger->logs_fd, number, logger->last_serial + 1);
+                if (r < 0)
+                        return r;
+                logger->last_serial++;
+                *ret = apps[logger->n_apps++];
+        }
+        if (name && app_log_name(*ret)[0] == '\0')
+                app_log_set_name(*ret, name);
         return 0;
 }
 
@@ -248,7 +256,7 @@ static int run_turn(Logger *logger, const struct epoll_event *events, int n_even
 static int wait_msec(const Logger *logger) {
         uint64_t now;
 
-        if (streams_first_loading(logger->streams))
+        if (logger->listed && streams_first_loading(logger->streams))
                 return 0;
         if (!logger->failing)
                 return -1;

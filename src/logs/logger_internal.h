@@ -16,6 +16,8 @@
 /* Supervisor's lines that wait for room on a full disk, all together. */
 #define HELD_BYTES ((size_t)256 * 1024)
 
+typedef struct HeldLine HeldLine; /* requests.c */
+
 struct Logger {
         int epoll_fd, signal_fd, inotify_fd, channel_fd, watchdog_fd;
         int logs_fd, dynos_fd;
@@ -30,8 +32,13 @@ struct Logger {
         CaptureContext context;
 
         StreamSet *streams;
-        RecordBuffer held;     /* supervisor's lines that could not be stored yet */
+        HeldLine *held;        /* supervisor's lines that could not be stored yet, oldest first */
+        size_t held_bytes;     /* of them */
         uint64_t held_dropped; /* those that there was no room for, either */
+
+        bool listing;         /* between the beginning and the end of the list of apps */
+        bool listed;          /* it was heard to its end */
+        uint32_t last_number; /* up to there, an app that is not known is gone */
 
         bool failing;        /* the disk is full or broken; it was said */
         bool rescan;         /* a dyno could not be attached */
@@ -39,8 +46,14 @@ struct Logger {
         bool stop;
 };
 
-/* The app of that name; @make: begins its folder if there is none. */
-int logger_find_app(Logger *logger, const char *name, bool make, AppLog **ret) _must_check_;
+/* NULL: not known. */
+AppLog *logger_find_app(const Logger *logger, uint32_t number);
+
+/* The app of that number, made known if it is not; @name: unless it has one. Return: 0 or -ENOMEM. */
+int logger_need_app(Logger *logger, uint32_t number, const char *name, AppLog **ret) _must_check_;
+
+/* Whether the supervisor has said so: there was an app of that number, and is none. */
+bool logger_app_is_gone(const Logger *logger, uint32_t number);
 
 /* Forgets the app in memory: its dynos' output is thrown away from now on. */
 void logger_drop_app(Logger *logger, AppLog *app);
@@ -60,6 +73,7 @@ void logger_reap(Logger *logger); /* frees those that are over */
 /* requests.c: reads the supervisor's channel. Return: 0 or a negative errno. */
 int logger_on_channel(Logger *logger) _must_check_;
 
-/* requests.c: stores held lines, loads one more history into a stream. */
+/* requests.c: stores held lines as far as that goes, frees them, loads one more history into a stream. */
 void logger_store_held(Logger *logger);
+void logger_free_held(Logger *logger);
 void logger_load_streams(Logger *logger);

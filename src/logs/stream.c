@@ -28,6 +28,7 @@ struct Stream {
         EventSource source;
         int fd;
         bool is_socket, follow, loading, waiting, dead;
+        uint32_t app_number; /* 0: all apps */
         char app[APP_NAME_SIZE];
         uint64_t merged_serial;
         Queue history, live;
@@ -119,7 +120,7 @@ static size_t queued_history(const StreamSet *set) {
         return total;
 }
 
-int streams_add(StreamSet *set, int fd, const char *app, bool follow) {
+int streams_add(StreamSet *set, int fd, uint32_t app_number, const char *app, bool follow) {
         _cleanup_(stream_freep) Stream *stream = NULL;
         struct epoll_event event = {.events = 0};
         int r;
@@ -137,6 +138,7 @@ int streams_add(StreamSet *set, int fd, const char *app, bool follow) {
         stream->fd = -EBADF;
         stream->follow = follow;
         stream->loading = true;
+        stream->app_number = app_number;
         field_set(stream->app, sizeof(stream->app), app);
 
         r = prepare_fd(fd, &stream->is_socket);
@@ -152,17 +154,17 @@ int streams_add(StreamSet *set, int fd, const char *app, bool follow) {
         return 0;
 }
 
-static bool stream_wants(const Stream *stream, const char *app, uint64_t serial) {
+static bool stream_wants(const Stream *stream, uint32_t app_number, uint64_t serial) {
         if (stream->dead || !stream->follow)
                 return false;
         if (stream->loading && serial > stream->merged_serial)
                 return false; /* it will be in the history that is merged later */
-        return stream->app[0] == '\0' || strcmp(stream->app, app) == 0;
+        return stream->app_number == 0 || stream->app_number == app_number;
 }
 
-bool streams_want(const StreamSet *set, const char *app, uint64_t serial) {
+bool streams_want(const StreamSet *set, uint32_t app_number, uint64_t serial) {
         for (size_t i = 0; i < set->n; i++)
-                if (stream_wants(set->streams[i], app, serial))
+                if (stream_wants(set->streams[i], app_number, serial))
                         return true;
         return false;
 }
@@ -218,11 +220,11 @@ static void publish_one(Stream *stream, const LogRecord *record, const char *dat
 }
 
 void streams_publish(
-        StreamSet *set, const char *app, uint64_t serial, const RecordBuffer *records) {
+        StreamSet *set, uint32_t app_number, uint64_t serial, const RecordBuffer *records) {
         for (size_t i = 0; i < set->n; i++) {
                 Stream *stream = set->streams[i];
 
-                if (!stream_wants(stream, app, serial))
+                if (!stream_wants(stream, app_number, serial))
                         continue;
                 queue_trim(&stream->live);
                 for (size_t pos = 0; pos < records->size;) {
@@ -244,8 +246,8 @@ Stream *streams_first_loading(StreamSet *set) {
         return NULL;
 }
 
-const char *stream_app(const Stream *stream) {
-        return stream->app;
+uint32_t stream_app_number(const Stream *stream) {
+        return stream->app_number;
 }
 
 uint64_t stream_merged_serial(const Stream *stream) {
@@ -373,14 +375,14 @@ void streams_flush(StreamSet *set) {
         set->n = kept;
 }
 
-void streams_rename(StreamSet *set, const char *app, const char *new_name) {
+void streams_rename(StreamSet *set, uint32_t app_number, const char *app) {
         for (size_t i = 0; i < set->n; i++)
-                if (strcmp(set->streams[i]->app, app) == 0)
-                        field_set(set->streams[i]->app, sizeof(set->streams[i]->app), new_name);
+                if (set->streams[i]->app_number == app_number)
+                        field_set(set->streams[i]->app, sizeof(set->streams[i]->app), app);
 }
 
-void streams_forget(StreamSet *set, const char *app) {
+void streams_forget(StreamSet *set, uint32_t app_number) {
         for (size_t i = 0; i < set->n; i++)
-                if (strcmp(set->streams[i]->app, app) == 0)
+                if (set->streams[i]->app_number == app_number)
                         stream_end(set->streams[i]);
 }

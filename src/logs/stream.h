@@ -41,23 +41,26 @@ DEFINE_CLEANUP(StreamSet, streams_free)
  * streams_add() - take on a client
  * @set:     the set
  * @fd:      stream socket or pipe; owned by the set from success on
- * @app:     whose lines; "" for all apps
+ * @app_number:  whose lines; 0 for all apps
+ * @app:     its name, for what the stream itself says; "" for all apps
  * @follow:  go on with live lines; else it ends behind the mark
  *
  * Return: 0, -EMFILE (STREAMS_MAX, or too much history queued), -EBADF (neither a
  * stream socket nor a pipe), or another negative errno.
  */
-int streams_add(StreamSet *set, int fd, const char *app, bool follow) _must_check_;
+int streams_add(StreamSet *set, int fd, uint32_t app_number, const char *app, bool follow)
+        _must_check_;
 
 /* Whether a line of that app would be queued by streams_publish(). */
-bool streams_want(const StreamSet *set, const char *app, uint64_t serial);
+bool streams_want(const StreamSet *set, uint32_t app_number, uint64_t serial);
 
-/* Queues live lines of @app to whoever follows it. */
-void streams_publish(StreamSet *set, const char *app, uint64_t serial, const RecordBuffer *records);
+/* Queues live lines of that app to whoever follows it. */
+void streams_publish(
+        StreamSet *set, uint32_t app_number, uint64_t serial, const RecordBuffer *records);
 
 /* The first stream that still loads, or NULL; borrowed. */
 Stream *streams_first_loading(StreamSet *set);
-const char *stream_app(const Stream *stream);        /* "" for all apps; borrowed */
+uint32_t stream_app_number(const Stream *stream);    /* 0 for all apps */
 uint64_t stream_merged_serial(const Stream *stream); /* serial of the last app that was merged */
 
 /* Merges the history of the app with that serial number. Return: 0 or -ENOMEM. */
@@ -75,5 +78,5 @@ void stream_on_event(Stream *stream, uint32_t events);
 /* Sends what can be sent, and ends what is done or broken. Once per turn of the loop. */
 void streams_flush(StreamSet *set);
 
-void streams_rename(StreamSet *set, const char *app, const char *new_name);
-void streams_forget(StreamSet *set, const char *app); /* ends those of @app */
+void streams_rename(StreamSet *set, uint32_t app_number, const char *app);
+void streams_forget(StreamSet *set, uint32_t app_number); /* ends those of that app alone */

@@ -106,6 +106,13 @@ static int choose_stack(Manager *manager, const char *name, Stack **ret, Manager
         return 0;
 }
 
+static void tell_logger(Manager *manager, const App *app, const char *name) {
+        int r = log_client_app(manager->log, (uint32_t)app->row.id, name);
+
+        if (r < 0)
+                manager_fail(manager, r, "cannot tell the logger of an app");
+}
+
 int manager_create_app(
         Manager *manager,
         const ManagerClient *client,
@@ -144,13 +151,14 @@ int manager_create_app(
         if (r < 0)
                 return refuse_errno(reterr, r, "the app cannot be stored");
 
+        tell_logger(manager, made, made->row.name);
         manager_log_api(manager, made, "Create app by user %s", made->row.user);
         link_app(manager, TAKE_PTR(made));
         return 0;
 }
 
 /*
- * A living dyno keeps the name that its log was opened under: root's facts are fixed for
+ * A living dyno keeps the app's name that root knows it under, for its facts are fixed for
  * its life. So all of them are replaced.
  */
 int manager_rename_app(
@@ -168,7 +176,7 @@ int manager_rename_app(
         if (r < 0)
                 return refuse_errno(reterr, r, "the new name cannot be stored");
 
-        log_client_rename(manager->log, found->row.name, new_name);
+        tell_logger(manager, found, new_name);
         unlink_app(manager, found);
         field_set(found->row.name, sizeof(found->row.name), new_name);
         link_app(manager, found);
@@ -298,7 +306,9 @@ static void finish_destroy(Job *job) {
                 }
         }
         jobs_forget_app(manager, app, job);
-        log_client_forget(manager->log, app->row.name);
+        r = log_client_forget(manager->log, (uint32_t)app->row.id, app->row.name);
+        if (r < 0)
+                manager_fail(manager, r, "cannot tell the logger that an app is gone");
         unlink_app(manager, app);
         job->app = NULL;
         (void)app_free(app);

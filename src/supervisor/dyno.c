@@ -28,6 +28,7 @@ void dyno_log(const Dyno *dyno, const char *fmt, ...) {
         LogPlace place = {
                 .source = LOG_FROM_HEROKU,
                 .app = dyno->app->row.name,
+                .app_number = (uint32_t)dyno->app->row.id,
                 .procid = dyno->name,
                 .usec = manager_realtime(dyno->manager),
         };

@@ -482,7 +482,8 @@ int manager_logs(
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
                 return -errno;
         (void)shutdown(fd[0], SHUT_WR); /* it only reads */
-        r = log_client_stream(manager->log, app, follow, fd[1]);
+        r = log_client_stream(
+                manager->log, found ? (uint32_t)found->row.id : 0, app, follow, fd[1]);
         if (r < 0) {
                 (void)safe_close(fd[0]);
                 return r;

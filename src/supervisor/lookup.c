@@ -27,6 +27,14 @@ App *manager_app_by_name(Manager *manager, const char *name) {
         return NULL;
 }
 
+App *manager_app_by_number(Manager *manager, uint32_t number) {
+        for (App *app = manager->apps; app; app = app->next)
+                if ((uint32_t)app->row.id == number)
+                        return app;
+
+        return NULL;
+}
+
 int manager_find_app(Manager *manager, const char *name, App **ret, ManagerError *reterr) {
         Suggestion s = {.wanted = name};
         App *app = manager_app_by_name(manager, name);

@@ -29,6 +29,7 @@ void manager_log_api(Manager *manager, const App *app, const char *fmt, ...) {
         LogPlace place = {
                 .source = LOG_FROM_APP,
                 .app = app->row.name,
+                .app_number = (uint32_t)app->row.id,
                 .procid = "api",
                 .usec = manager_realtime(manager),
         };
@@ -226,6 +227,9 @@ static int on_hello(Manager *manager, const LaunchHello *hello, ChannelFds *fds)
         r = open_store(manager);
         if (r < 0)
                 return r;
+        r = store_keep_off_apps(manager->store, hello->last_app);
+        if (r < 0)
+                return log_error_errno(r, "cannot reserve the numbers of apps: %m");
         r = dyno_files_load(manager);
         if (r < 0)
                 return log_error_errno(r, "cannot read the dynos' state files: %m");
@@ -280,11 +284,12 @@ adopt_without_file(Manager *manager, App *app, const LaunchDynoFacts *facts, Dyn
 }
 
 static int on_dyno(Manager *manager, const LaunchDynoFacts *facts) {
-        App *app = manager_app_by_name(manager, facts->start.app);
+        App *app = manager_app_by_number(manager, facts->start.app_number);
         Dyno *dyno = manager_dyno_by_id(manager, facts->start.id);
         int r;
 
-        if (!dyno && !app) {
+        /* With another database, its app's name may be another app's. */
+        if (!app || (dyno && dyno->app != app)) {
                 kill_unknown(manager, facts->start.id);
                 return 0;
         }
@@ -375,6 +380,31 @@ static int on_reloaded(Manager *manager, ChannelFds *fds) {
         return 0;
 }
 
+static int on_logger(Manager *manager, ChannelFds *fds) {
+        _cleanup_free_ LogApp *apps = NULL;
+        uint32_t last_number;
+        size_t n = 0;
+        int r;
+
+        if (!manager->config)
+                return -EBADMSG; /* it would be told that there is no app */
+
+        r = store_last_app(manager->store, &last_number);
+        if (r < 0)
+                return log_error_errno(r, "cannot read which numbers apps have had: %m");
+        for (const App *app = manager->apps; app; app = app->next)
+                n++;
+        apps = calloc(n + 1, sizeof(*apps));
+        if (!apps)
+                return -ENOMEM;
+        n = 0;
+        for (const App *app = manager->apps; app; app = app->next, n++) {
+                apps[n].app_number = (uint32_t)app->row.id;
+                field_set(apps[n].app, sizeof(apps[n].app), app->row.name);
+        }
+        return log_client_connect(manager->log, TAKE_FD(fds->fd[0]), apps, n, last_number);
+}
+
 static int on_launch_event(const LaunchMessage *msg, ChannelFds *fds, void *userdata) {
         Manager *manager = userdata;
         Dyno *dyno;
@@ -383,7 +413,7 @@ static int on_launch_event(const LaunchMessage *msg, ChannelFds *fds, void *user
         case LAUNCH_HELLO:
                 return on_hello(manager, &msg->hello, fds);
         case LAUNCH_LOGGER:
-                return log_client_connect(manager->log, TAKE_FD(fds->fd[0]));
+                return on_logger(manager, fds);
         case LAUNCH_DYNO:
                 /* Later, nothing would ask whether its app still wants it. */
                 return manager->config && !manager->ready ? on_dyno(manager, &msg->facts)

@@ -85,6 +85,7 @@ int manager_find_app(Manager *manager, const char *name, App **ret, ManagerError
 int manager_find_deployed(Manager *manager, const char *name, App **ret, ManagerError *reterr)
         _must_check_;
 App *manager_app_by_name(Manager *manager, const char *name);
+App *manager_app_by_number(Manager *manager, uint32_t number);
 /* Newest version of that name, or NULL. */
 Stack *manager_newest_stack(Manager *manager, const char *name);
 /* "NAME" (newest) or "NAME@VERSION". */

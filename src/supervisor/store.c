@@ -331,6 +331,52 @@ int store_add_app(Store *store, AppRow *row) {
         return r;
 }
 
+int store_last_app(Store *store, uint32_t *ret) {
+        _cleanup_statement_ sqlite3_stmt *s = NULL;
+        int r;
+
+        /* https://www.sqlite.org/autoinc.html: no row before the first app */
+        r = statement_prepare(
+                store, &s, "SELECT max(seq) FROM sqlite_sequence WHERE name = 'apps'", "");
+        if (r == 0)
+                r = statement_next(s);
+        if (r < 0)
+                return r;
+
+        *ret = (uint32_t)statement_u64(s, 0);
+        return 0;
+}
+
+int store_keep_off_apps(Store *store, uint32_t last) {
+        sqlite3_stmt *s = NULL;
+        uint32_t known;
+        int r;
+
+        r = store_last_app(store, &known);
+        if (r < 0 || last <= known)
+                return r;
+        r = store_begin(store);
+        if (r < 0)
+                return r;
+        r = statement_prepare(store, &s, "DELETE FROM sqlite_sequence WHERE name = 'apps'", "");
+        r = statement_finish(r, s);
+        if (r == 0) {
+                s = NULL;
+                r = statement_prepare(
+                        store,
+                        &s,
+                        "INSERT INTO sqlite_sequence (name, seq) VALUES ('apps', ?)",
+                        "i",
+                        (int64_t)last);
+                r = statement_finish(r, s);
+        }
+        if (r < 0) {
+                store_rollback(store);
+                return r;
+        }
+        return store_commit(store);
+}
+
 int store_rename_app(Store *store, int64_t app, const char *name) {
         sqlite3_stmt *s = NULL;
         int r = statement_prepare(

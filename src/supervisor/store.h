@@ -79,6 +79,10 @@ int store_add_app(Store *store, AppRow *row) _must_check_; /* sets row->id */
 int store_rename_app(Store *store, int64_t app, const char *name) _must_check_;
 int store_set_app_stack(Store *store, int64_t app, const char *stack) _must_check_;
 int store_remove_app(Store *store, int64_t app) _must_check_;
+/* The highest number that an app ever had; none is used again. 0 without any. */
+int store_last_app(Store *store, uint32_t *ret) _must_check_;
+/* No app gets a number up to @last any more. */
+int store_keep_off_apps(Store *store, uint32_t last) _must_check_;
 
 int store_add_release(Store *store, int64_t app, const Release *release) _must_check_;
 /* @number: 0 for the newest. Return: 0, STORE_E_NOT_FOUND or a negative errno. */

@@ -46,6 +46,7 @@ typedef struct World {
 
 static World *world;
 
+#define NUMBERS 5 /* of apps: more than names, some are of apps that were there before */
 static const char *const apps[] = {"shop", "other", "third"};
 static const char *const ids[DYNOS] = {"web.1-7f3a9c", "web.2-000000", "run.7-abcdef"};
 
@@ -119,9 +120,11 @@ static int new_stream(size_t i) {
 static void step_message(Input *in) {
         static LogLine line;
         LogStream stream = {.type = LOG_STREAM};
-        LogApp app = {.type = LOG_FORGET};
+        static const uint32_t kinds[] = {LOG_APP, LOG_APP, LOG_FORGET, LOG_APPS, LOG_APPS_END};
+        LogApp app = {0};
         uint8_t how = input_byte(in);
-        const char *name = apps[input_pick(in, ARRAY_SIZE(apps))];
+        size_t which = input_pick(in, ARRAY_SIZE(apps));
+        const char *name = apps[which];
         size_t size;
         const uint8_t *text;
         int fd = -EBADF;
@@ -131,6 +134,7 @@ static void step_message(Input *in) {
         case 1:
                 memset(&line, 0, offsetof(LogLine, text));
                 line.type = LOG_LINE;
+                line.app_number = 1 + (uint32_t)(which + (how >> 5)) % NUMBERS;
                 line.record = (LogRecord){
                         .magic = LOG_RECORD_MAGIC,
                         .source = 1 + (how >> 4) % 2,
@@ -147,7 +151,10 @@ static void step_message(Input *in) {
                 (void)!channel_send(world->channel, &line, size, NULL, 0);
                 return;
         case 2:
-                strcpy(stream.app, (how & 0x10) != 0 ? name : "");
+                if ((how & 0x10) != 0) {
+                        strcpy(stream.app, name);
+                        stream.app_number = 1 + (uint32_t)which;
+                }
                 stream.follow = (how & 0x20) != 0;
                 fd = (how & 0x40) != 0 ? new_stream(input_pick(in, STREAMS))
                                        : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -155,19 +162,19 @@ static void step_message(Input *in) {
                 (void)close(fd);
                 return;
         default:
+                app.type = kinds[(how >> 2) % ARRAY_SIZE(kinds)];
+                app.app_number = 1 + (uint32_t)input_pick(in, NUMBERS);
                 strcpy(app.app, name);
-                if ((how & 0x10) != 0) {
-                        app.type = LOG_RENAME;
-                        strcpy(app.new_name, apps[input_pick(in, ARRAY_SIZE(apps))]);
-                }
-                (void)!channel_send(world->channel, &app, sizeof(app), NULL, 0);
+                size = app.type == LOG_APPS || app.type == LOG_APPS_END ? sizeof(LogApps)
+                                                                        : sizeof(app);
+                (void)!channel_send(world->channel, &app, size, NULL, 0);
         }
 }
 
 /* ---- dynos ---- */
 
 /* What root writes down about a dyno. */
-static LaunchDynoFacts make_facts(size_t which, const char *app) {
+static LaunchDynoFacts make_facts(size_t which, uint32_t app_number, const char *app) {
         static const char *const types[] = {"web", "web", "run"};
         static const uint32_t numbers[] = {1, 2, 7};
         LaunchDynoFacts facts = {
@@ -177,7 +184,7 @@ static LaunchDynoFacts make_facts(size_t which, const char *app) {
                 .start = {
                         .number = numbers[which],
                         .release = 1,
-                        .app_number = 1,
+                        .app_number = app_number,
                         .cpu_weight = 100,
                         .process_limit = 256,
                         .memory_quota = DYNO_MEMORY_MIN,
@@ -194,7 +201,8 @@ static LaunchDynoFacts make_facts(size_t which, const char *app) {
 static void step_new_dyno(Input *in) {
         size_t which = input_pick(in, ARRAY_SIZE(ids)), size;
         uint8_t how = input_byte(in);
-        LaunchDynoFacts facts = make_facts(which, apps[how % ARRAY_SIZE(apps)]), read;
+        LaunchDynoFacts read,
+                facts = make_facts(which, 1 + how % NUMBERS, apps[how % ARRAY_SIZE(apps)]);
         char hidden[PATH_SIZE], file[PATH_SIZE], name[DYNO_ID_SIZE + 1];
         char state[DYNO_STATE_SIZE_MAX];
         int fd;
@@ -300,17 +308,14 @@ static bool pick_file(Input *in, const char *folder, char *ret, size_t size) {
 
 /* Overwritten, cut, or longer: in one file of one app. */
 static void damage_disk(Input *in) {
-        char folder[256], path[256];
+        char folder[256], path[256], number[16];
         size_t size;
         const uint8_t *data;
         uint8_t how;
         int fd;
 
-        (void)snprintf(
-                folder,
-                sizeof(folder),
-                "%s",
-                path_of("logs", apps[input_pick(in, ARRAY_SIZE(apps))], ""));
+        (void)snprintf(number, sizeof(number), "%u", 1 + (unsigned)input_pick(in, NUMBERS));
+        (void)snprintf(folder, sizeof(folder), "%s", path_of("logs", number, ""));
         if (!pick_file(in, folder, path, sizeof(path)))
                 return;
         how = input_byte(in);

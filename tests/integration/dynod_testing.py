@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import tarfile
@@ -211,6 +212,22 @@ class Daemon:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: set(self.pids_of(name)) - set(before), f"a new {name}", 10)
         self.wait_ready()
+
+    def logs_of_nobody(self):
+        """Numbers of apps that are gone and have lines: none within a moment; none either if dynod is."""
+        store, folder = self.state_dir / "supervisor/dynod.db", self.state_dir / "logs"
+
+        def left():
+            with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+                apps = {str(number) for number, in database.execute("SELECT id FROM apps")}
+            return sorted(set(os.listdir(folder)) - apps)
+        if not store.exists():
+            return []
+        try:
+            wait_until(lambda: not left(), "no lines of apps that are gone are left", 10)
+        except AssertionError:
+            return left()
+        return []
 
     def remove(self):
         """Stops everything and removes it; returns what is left all the same, as text."""

@@ -388,6 +388,7 @@ def place_of(daemon, target):
             target = name + target[len(str(folder)):]
             break
     target = re.sub(r"idle\.1-[0-9a-f]{6}", "DYNO", target)
+    target = re.sub(r"^STATE/logs/\d+", "STATE/logs/APP", target)
     return re.sub(r"^STATE/tmp/[^/]+", "STATE/tmp/IMPORT", target)
 
 
@@ -426,8 +427,8 @@ DESCRIPTORS = {
         "pipe r": 1, "socket rw": 3},
     "dynod-logger": {
         **SERVICE, "RUN/dynos r": 1, f"{FIFO_APP} r": 1, f"{FIFO_LOG} r": 1, "STATE/logs r": 1,
-        "STATE/logs/pinned r": 1, "STATE/logs/pinned/history.1 rw": 1, "STATE/logs/pinned/DYNO.app rw": 1,
-        "STATE/logs/pinned/DYNO.log rw": 1, "anon_inode:[eventpoll] rw": 1, "anon_inode:[signalfd] rw": 1,
+        "STATE/logs/APP r": 1, "STATE/logs/APP/history.1 rw": 1, "STATE/logs/APP/DYNO.app rw": 1,
+        "STATE/logs/APP/DYNO.log rw": 1, "anon_inode:[eventpoll] rw": 1, "anon_inode:[signalfd] rw": 1,
         "pipe r": 1, "anon_inode:inotify r": 1, "socket rw": 1},
     "dynod-unpacker": {
         "stdin /dev/null rw": 1, "stdout /dev/null rw": 1, "stderr /dev/null rw": 1,

@@ -84,6 +84,36 @@ def test_no_line_is_lost_when_the_logger_is_killed(daemon, app, slug):
     assert seen == list(range(seen[0], seen[0] + len(seen))), "a gap or a repeated line"
 
 
+def test_lines_of_an_app_that_went_are_not_there_for_the_next_of_its_name(daemon, app):
+    """Who was to remove them is killed before it has read that it should."""
+    daemon.ok("config:set", "OF_THE_OLD=1", "-a", app)
+    daemon.wait_log(app, "OF_THE_OLD")
+    [logger] = daemon.pids_of("dynod-logger")
+    os.kill(logger, signal.SIGSTOP)
+    daemon.ok("apps:destroy", app, "--confirm", app, timeout=90)
+    daemon.kill_process("dynod")
+    assert daemon.logs_of_nobody() == []
+    daemon.ok("apps:create", app)
+    daemon.ok("config:set", "OF_THE_NEW=1", "-a", app)
+    daemon.wait_log(app, "OF_THE_NEW")
+    assert "OF_THE_OLD" not in daemon.logs(app)
+
+
+def test_lines_of_an_app_that_was_renamed_come_along(daemon, app):
+    """Although the logger was killed before it has read of it."""
+    other = app.replace("t-", "r-")
+    daemon.ok("config:set", "AS_THE_OLD=1", "-a", app)
+    daemon.wait_log(app, "AS_THE_OLD")
+    [logger] = daemon.pids_of("dynod-logger")
+    os.kill(logger, signal.SIGSTOP)
+    daemon.ok("apps:rename", other, "-a", app)
+    daemon.kill_process("dynod")
+    daemon.wait_log(other, "AS_THE_OLD")
+    daemon.ok("apps:create", app)  # the fixture destroys it
+    assert "AS_THE_OLD" not in daemon.logs(app)
+    daemon.ok("apps:destroy", other, "--confirm", other, timeout=90)
+
+
 def numbers(daemon, app):
     return [int(line.rsplit(" ", 1)[1]) for line in daemon.logs(app, "--ps", "count.1", "--source", "app").splitlines()
             if "]: line " in line]

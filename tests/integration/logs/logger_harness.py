@@ -21,7 +21,7 @@ RECORD = struct.Struct("=IHHQ32s80s")
 START = struct.Struct("=II6I5Q2IQ2I32s32s88s32s64s32s")
 STATE_HEAD = struct.Struct("=4sI6IQ88s")
 LAUNCH_DYNO = 15  # checked against the header by the first test
-LINE, STREAM, FORGET, RENAME = 1, 2, 3, 4
+LINE, STREAM, APPS, APP, APPS_END, FORGET = 1, 2, 3, 4, 5, 6
 SOURCES = {1: "app", 2: "heroku"}
 
 
@@ -51,7 +51,8 @@ class Dyno:
             os.chown(hidden / name, DYNO_UID, LOGGER_UID)
             os.chmod(hidden / name, 0o240)
         kind, number = dyno_id.rsplit("-", 1)[0].split(".")
-        start = START.pack(0, 0, 0, int(number), 1, 0, 100, 256, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0,
+        start = START.pack(0, 0, 0, int(number), 1, 0, 100, 256, 1, 1, 0, 0, 0, 0, 0, 0,
+                           harness.number(app), 0,
                            bytes(32), bytes(32), dyno_id.encode(), app.encode(), kind.encode(),
                            b"Standard-1X")
         head = STATE_HEAD.pack(b"dyst", 1, START.size, 2, DYNO_UID, 0, 0, 0, 1, dyno_id.encode())
@@ -143,17 +144,21 @@ class Harness:
         self.dynos.mkdir(parents=True)
         os.chown(self.dynos, 0, LOGGER_UID)
         self.dynos.chmod(0o750)
-        self.process, self.channel, self.held = None, None, []
+        self.process, self.channel, self.theirs, self.held = None, None, None, []
+        self.numbers, self.last_number = {}, 0
 
-    def start(self):
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def start(self, say_apps=True):
+        """The channel outlives a logger, as it does in the launcher. @say_apps: it is told that
+        the list of apps has been said, which takes none for gone."""
+        if self.channel is None:
+            self.channel, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         config = os.memfd_create("config")
         os.write(config, (f"instance = tlogs\nstate_dir = {self.root}/state\n"
                           f"run_dir = {self.root}/run\nlogger_user = {LOGGER_UID}\n"
                           "supervisor_user = 61003\ncontrol_group = 61003\n").encode())
         watchdog = os.eventfd(0, os.EFD_NONBLOCK)  # nobody asks
         # Above 5, so that bash can put them there without overwriting one with the other.
-        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (theirs.fileno(), config, watchdog)]
+        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (self.theirs.fileno(), config, watchdog)]
         command = ["setpriv", f"--reuid={LOGGER_UID}", f"--regid={LOGGER_UID}", "--clear-groups",
                    "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
                    str(self.program), "--instance", "tlogs"]
@@ -166,18 +171,24 @@ class Harness:
                                         stderr=(self.root / "stderr").open("ab"))
         for fd in (config, watchdog, *passed):
             os.close(fd)
-        theirs.close()
-        self.channel = ours
+        if say_apps:
+            self.apps(last=0)
 
     def kill(self, signo=signal.SIGKILL):
         self.process.send_signal(signo)
-        status = self.process.wait(20)
+        return self.process.wait(20)
+
+    def end_supervisor(self):
+        """And the launcher."""
         self.channel.close()
-        return status
+        self.theirs.close()
+        self.channel = None
 
     def close(self):
         if self.process and self.process.poll() is None:
             self.kill()
+        if self.channel:
+            self.end_supervisor()
         print(self.errors())
         if self.mounted:
             subprocess.run(["umount", self.logs], check=True)
@@ -186,16 +197,48 @@ class Harness:
     def errors(self):
         return (self.root / "stderr").read_text()
 
+    def number(self, app):
+        """Of the app of that name. That there is one, only tell_app() and apps() say."""
+        if app not in self.numbers:
+            self.last_number += 1
+            self.numbers[app] = self.last_number
+        return self.numbers[app]
+
+    def folder(self, app):
+        """Of the app's lines, if it has any."""
+        return self.logs / str(self.number(app))
+
     def line(self, app, procid, text, seconds_ago=0.0):
         usec = int((time.time() - seconds_ago) * 1e6)
         record = RECORD.pack(MAGIC, 2, len(text), usec, app.encode(), procid.encode())
-        self.channel.send(struct.pack("=II", LINE, 0) + record + text.encode())
+        self.channel.send(struct.pack("=II", LINE, self.number(app)) + record + text.encode())
+
+    def tell_app(self, app, kind=APP):
+        self.channel.send(struct.pack("=II32s", kind, self.number(app), app.encode()))
+
+    def apps(self, *names, last=None):
+        """Those that there are; others up to the last number are gone."""
+        last = self.last_number if last is None else last
+        self.channel.send(struct.pack("=II", APPS, last))
+        for name in names:
+            self.tell_app(name)
+        self.channel.send(struct.pack("=II", APPS_END, last))
+
+    def gone(self, app):
+        """Says nothing to the logger; the next app of that name has another number."""
+        return self.numbers.pop(app)
 
     def forget(self, app):
-        self.channel.send(struct.pack("=II32s32s", FORGET, 0, app.encode(), b""))
+        self.tell_app(app, FORGET)
+        self.gone(app)
+
+    def renamed(self, app, new):
+        """Says nothing to the logger."""
+        self.numbers[new] = self.gone(app)
 
     def rename(self, app, new):
-        self.channel.send(struct.pack("=II32s32s", RENAME, 0, app.encode(), new.encode()))
+        self.renamed(app, new)
+        self.tell_app(new)
 
     def stream(self, app="", follow=True, pipe=False, keep=False):
         """@keep: the end that the logger writes to stays open here too, as `theirs`."""
@@ -204,7 +247,8 @@ class Harness:
         else:
             left, right = socket.socketpair()
             ours, theirs = left.detach(), right.detach()
-        message = struct.pack("=II32s", STREAM, int(follow), app.encode())
+        number = self.number(app) if app else 0
+        message = struct.pack("=III32s", STREAM, number, int(follow), app.encode())
         socket.send_fds(self.channel, [message], [theirs])
         stream = Stream(ours)
         if keep:

@@ -16,7 +16,7 @@ import pytest
 from logger_harness import Harness
 
 pytestmark = pytest.mark.native
-EXPECTED = re.compile("stream was refused|cannot go on: Bad message|No space left|stored again|not stored while")
+EXPECTED = re.compile("cannot be removed: Is a directory|stream was refused|cannot go on: Bad message|No space left|stored again|not stored while")
 SOURCE = pathlib.Path(__file__).resolve().parents[3] / "src"
 
 
@@ -109,17 +109,17 @@ def test_part_of_a_line_becomes_a_line_when_the_dyno_is_killed(logger):
     logger.wait_for("shop", b"whole")
     dyno.end(remove=False)
     assert texts(logger.wait_for("shop", b"part")) == [b"whole", b"part"]
-    until(lambda: not list(logger.logs.glob("shop/web.1*")))
+    until(lambda: not list(logger.folder("shop").glob("web.1*")))
 
 
 def test_spools_go_with_the_dynos_folder(logger):
     dyno = logger.dyno("web.1-7f3a9c")
     dyno.write("line\n")
     logger.wait_for("shop", b"line")
-    assert len(list(logger.logs.glob("shop/web.1-7f3a9c.*"))) == 2
+    assert len(list(logger.folder("shop").glob("web.1-7f3a9c.*"))) == 2
     keeper = os.dup(dyno.fds["app"])  # a writer is left: only the folder says that it is over
     dyno.end()
-    until(lambda: not list(logger.logs.glob("shop/web.1*")))
+    until(lambda: not list(logger.folder("shop").glob("web.1*")))
     os.close(keeper)
 
 
@@ -180,7 +180,7 @@ def test_history_stays_below_4_mb(logger):
         dyno.write(line * 20)
     dyno.write("end\n")
     logger.wait_for("shop", b"end")
-    size = sum(path.stat().st_size for path in logger.logs.glob("shop/history.*"))
+    size = sum(path.stat().st_size for path in logger.folder("shop").glob("history.*"))
     assert 3_500_000 < size <= 4 * 1024 * 1024
     assert len(logger.history("shop")) > 380
     dyno.end()
@@ -245,7 +245,7 @@ def test_kill_9_under_several_dynos_and_rotation(logger):
         logger.forget("shop")  # a fresh history for the next round
         for dyno in dynos:
             dyno.end()
-        until(lambda: not (logger.logs / "shop").exists())
+        until(lambda: not list(logger.logs.iterdir()))
         dynos = [logger.dyno(f"worker.{i}-{random.randrange(1 << 24):06x}") for i in range(1, 5)]
     for dyno in dynos:
         dyno.end()
@@ -407,18 +407,18 @@ def test_rename_takes_history_and_living_dynos_along(logger):
     stream = logger.stream("old-name")
     stream.history()
     logger.rename("old-name", "new-name")
-    until(lambda: (logger.logs / "new-name").exists())
+    logger.history("new-name")  # behind the new name
     dyno.write(" done\n")
     line = stream.read(lambda line: True)[0]
     assert (line.app, line[2]) == ("new-name", b"part done")
     logger.kill()
-    logger.start()  # the state file still has the old name
+    logger.start(say_apps=False)  # the state file still has the old name
+    logger.apps("new-name")
     dyno.write("after\n")
     lines = logger.wait_for("new-name", b"after")
     assert texts(lines) == [b"before", b"part done", b"after"]
     assert {line.app for line in lines} == {"new-name"}
-    assert logger.history("old-name") == []
-    assert not (logger.logs / "old-name").exists()
+    assert logger.history("old-name") == []  # of a new app
     dyno.end()
 
 
@@ -433,10 +433,150 @@ def test_forget_removes_history_and_lets_dynos_write_on(logger):
     assert logger.history("shop") == []
     dyno.write(b"x" * 500_000)  # more than the FIFO holds
     until(lambda: dyno.waiting() == 0)
-    assert not (logger.logs / "shop").exists()
+    assert not list(logger.logs.iterdir())
     dyno.end()
     logger.line("shop", "api", "a new app of that name")
     assert texts(logger.wait_for("shop", b"a new app of that name")) == [b"a new app of that name"]
+
+
+def test_app_that_went_while_there_was_no_logger_leaves_nothing(logger):
+    logger.line("shop", "api", "secret")
+    logger.line("other", "api", "kept")
+    logger.wait_for("other", b"kept")
+    logger.kill()
+    old = logger.folder("shop")
+    logger.gone("shop")  # nobody tells it
+    logger.number("shop")
+    dyno = logger.dyno("web.1-7f3a9c")  # of the next app of that name, and before the list
+    dyno.write("new\n")
+    logger.start(say_apps=False)
+    until(lambda: dyno.waiting() == 0)
+    logger.apps("shop", "other")
+    until(lambda: not old.exists())
+    dyno.write("more\n")
+    assert texts(logger.wait_for("shop", b"more")) == [b"new", b"more"]
+    stream = logger.stream("shop")
+    stream.history()
+
+    logger.apps("other")  # of the next supervisor
+    stream.read(lambda line: False)
+    assert stream.eof
+    assert texts(logger.history()) == [b"kept"]
+    assert list(logger.logs.iterdir()) == [logger.folder("other")]
+    dyno.end()
+
+
+def test_names_that_changed_while_there_was_no_logger(logger):
+    dynos = {name: logger.dyno(f"web.{number}-00000{number}", name)
+             for number, name in enumerate(("red", "green", "blue"), 1)}
+    for name, dyno in dynos.items():
+        dyno.write(f"{name} wrote\n")
+        logger.wait_for(name, f"{name} wrote".encode())
+    logger.kill()
+    for name, new in (("blue", "white"), ("green", "blue"), ("red", "green")):
+        logger.renamed(name, new)
+    late = {name: logger.dyno(f"web.{number}-00000{number}", name)
+            for number, name in enumerate(("red", "green", "white"), 4)}
+    logger.start(say_apps=False)
+    stream = logger.stream()  # it waits until it is clear who is called what
+    for name, dyno in late.items():
+        dyno.write(f"late {name}\n")
+    logger.apps("red", "green", "blue", "white")
+    assert {(line.app, line[2]) for line in stream.history()} >= {
+        ("green", b"red wrote"), ("blue", b"green wrote"), ("white", b"blue wrote")}
+    for name, was in (("green", "red"), ("blue", "green"), ("white", "blue")):
+        dynos[was].write("more\n")
+        lines = logger.wait_for(name, b"more")
+        assert {line.app for line in lines} == {name}
+        assert [text for text in texts(lines) if not text.startswith(b"late")] == [f"{was} wrote".encode(), b"more"]
+        assert {text for text in texts(lines) if text.startswith(b"late")} <= {f"late {name}".encode()}
+    for name in late:
+        logger.wait_for(name, f"late {name}".encode())
+    for dyno in (*dynos.values(), *late.values()):
+        dyno.end()
+
+
+def test_app_that_the_list_does_not_know_yet_stays(logger):
+    """Its dyno is there before the logger has read that the app is."""
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("first\n")
+    logger.wait_for("shop", b"first")
+    logger.apps(last=logger.number("shop") - 1)
+    dyno.write("second\n")
+    assert texts(logger.wait_for("shop", b"second")) == [b"first", b"second"]
+    dyno.end()
+
+
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM])
+def test_logger_that_ends_within_the_list_takes_no_app_for_gone(logger, signo):
+    """The next one reads the rest of it: the channel stays."""
+    names = [f"app{number}" for number in range(200)]
+    for name in names:
+        logger.line(name, "api", "kept")
+    logger.wait_for(names[-1], b"kept")
+    logger.process.send_signal(signal.SIGSTOP)
+    until(lambda: pathlib.Path(f"/proc/{logger.process.pid}/stat").read_text().split()[2] == "T")
+    logger.apps(*names)
+    os.kill(logger.process.pid, signo)  # with SIGTERM it reads 64 messages before it ends
+    os.kill(logger.process.pid, signal.SIGCONT)
+    logger.process.wait(20)
+    if signo == signal.SIGKILL:
+        logger.theirs.recv(4096)  # as one that was killed later
+    logger.start(say_apps=False)
+    logger.apps(*names)
+    assert len(logger.history()) == len(names)
+    assert len(list(logger.logs.iterdir())) == len(names)
+
+
+def test_dyno_that_outlives_its_app_brings_nothing_back(logger):
+    logger.line("shop", "api", "started")
+    logger.wait_for("shop", b"started")
+    logger.process.send_signal(signal.SIGSTOP)
+    until(lambda: pathlib.Path(f"/proc/{logger.process.pid}/stat").read_text().split()[2] == "T")
+    dyno = logger.dyno("web.1-7f3a9c")
+    dyno.write("secret\n")
+    logger.forget("shop")
+    logger.process.send_signal(signal.SIGCONT)
+    until(lambda: dyno.waiting() == 0)  # drained all the same, else its folder stays for long
+    assert logger.history() == []
+    assert list(logger.logs.iterdir()) == []
+    dyno.end()
+
+
+def test_folder_that_cannot_be_removed_holds_no_other_up(logger):
+    for name in ("shop", "other"):
+        logger.line(name, "api", "line")
+        logger.wait_for(name, b"line")
+    strange = logger.folder("shop") / "strange"
+    strange.mkdir()
+    logger.forget("shop")
+    logger.forget("other")
+    until(lambda: [path.name for path in logger.logs.iterdir()] == [".1"])
+    assert [path.name for path in (logger.logs / ".1").iterdir()] == ["strange"]
+    (logger.logs / ".1/strange").rmdir()
+    logger.apps()
+    until(lambda: list(logger.logs.iterdir()) == [])
+
+
+@pytest.mark.parametrize("logger", ["1m"], indirect=True)
+def test_forgotten_app_does_not_come_back_when_a_full_disk_has_room(logger):
+    logger.line("other", "api", "before")
+    logger.line("shop", "api", "before")
+    logger.wait_for("shop", b"before")
+    filler = fill_disk(logger)
+    for _ in range(100):  # the last page of its file has some room
+        logger.line("shop", "api", "x" * 900)
+    until(lambda: "No space left" in logger.errors())
+    logger.line("late", "api", "held")  # there is no room for its folder
+    logger.rename("late", "renamed")
+    logger.line("renamed", "api", "held, too")
+    shop = logger.folder("shop")
+    logger.forget("shop")
+    until(lambda: not shop.exists())
+    filler.unlink()
+    lines = logger.wait_for("renamed", b"held, too")
+    assert texts(lines) == [b"held", b"held, too"] and {line.app for line in lines} == {"renamed"}
+    assert sorted(logger.logs.iterdir()) == sorted([logger.folder("other"), logger.folder("renamed")])
 
 
 def fill_disk(logger):
@@ -542,7 +682,7 @@ def test_files_and_sockets_of_other_kinds_are_no_streams(logger, tmp_path, kind)
     logger.line("shop", "api", "before")
     logger.wait_for("shop", b"before")
     given, other = two_ends(kind, tmp_path)
-    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [given])
+    socket.send_fds(logger.channel, [struct.pack("=III32s", 2, 1, 1, b"shop")], [given])
     logger.line("shop", "api", "still there")
     logger.wait_for("shop", b"still there")
     os.set_blocking(other, False)
@@ -559,7 +699,7 @@ def test_reader_of_a_pipe_that_is_gone_ends_its_stream_alone(logger):
     ours, theirs = os.pipe()
     os.close(ours)
     # Of no app yet: there is nothing to load first, and it is written to at once.
-    socket.send_fds(logger.channel, [struct.pack("=II32s", 2, 1, b"shop")], [theirs])
+    socket.send_fds(logger.channel, [struct.pack("=III32s", 2, 1, 1, b"shop")], [theirs])
     os.close(theirs)
     assert logger.stream("shop").history() == []
     logger.line("shop", "api", "still there")

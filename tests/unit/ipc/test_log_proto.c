@@ -14,6 +14,7 @@
 static size_t make_line(LogLine *line, const char *app, const char *procid, const char *text) {
         memset(line, 0, sizeof(*line));
         line->type = LOG_LINE;
+        line->app_number = 7;
         line->record.magic = LOG_RECORD_MAGIC;
         line->record.source = LOG_FROM_HEROKU;
         line->record.text_size = (uint16_t)strlen(text);
@@ -74,7 +75,7 @@ static void test_line_with_unclean_fields_is_refused(void **state) {
         line.record.magic++;
         assert_int_equal(log_message_check(&line, size, 0), -EBADMSG);
         size = make_line(&line, "shop", "web.1", "text");
-        line.reserved = 1;
+        line.app_number = 0;
         assert_int_equal(log_message_check(&line, size, 0), -EBADMSG);
 }
 
@@ -88,25 +89,44 @@ static void test_descriptors_belong_to_streams_only(void **state) {
         assert_int_equal(log_message_check(&stream, sizeof(stream), 2), -EBADMSG);
         assert_int_equal(log_message_check(&stream, sizeof(stream), 1), 0);
         field_set(stream.app, sizeof(stream.app), "shop");
+        assert_int_equal(log_message_check(&stream, sizeof(stream), 1), -EBADMSG);
+        stream.app_number = 7;
         assert_int_equal(log_message_check(&stream, sizeof(stream), 1), 0);
         stream.follow = 2;
         assert_int_equal(log_message_check(&stream, sizeof(stream), 1), -EBADMSG);
 }
 
-static void test_rename_needs_both_names_and_forget_one(void **state) {
-        LogApp app = {.type = LOG_RENAME, .app = "shop", .new_name = "store"};
+static void test_app_has_a_number_and_a_name(void **state) {
+        static const uint32_t types[] = {LOG_APP, LOG_FORGET};
+        LogApp app;
 
-        assert_int_equal(log_message_check(&app, sizeof(app), 0), 0);
-        app.type = LOG_FORGET;
-        assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
-        field_set(app.new_name, sizeof(app.new_name), "");
-        assert_int_equal(log_message_check(&app, sizeof(app), 0), 0);
-        app.type = LOG_RENAME;
-        assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
-        app.type = _LOG_TYPE_MAX;
+        for (size_t i = 0; i < 2; i++) {
+                app = (LogApp){types[i], 1, "shop"};
+                assert_int_equal(log_message_check(&app, sizeof(app), 0), 0);
+                assert_int_equal(log_message_check(&app, sizeof(app) - 1, 0), -EBADMSG);
+                app.app_number = 0;
+                assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
+                app = (LogApp){types[i], 1, ""};
+                assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
+                app = (LogApp){types[i], 1, "../shop"};
+                assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
+        }
+        app = (LogApp){_LOG_TYPE_MAX, 1, "shop"};
         assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
         app.type = 0;
         assert_int_equal(log_message_check(&app, sizeof(app), 0), -EBADMSG);
+}
+
+static void test_list_of_apps_has_a_beginning_and_an_end(void **state) {
+        LogApps apps = {LOG_APPS, 0};
+        char more[sizeof(apps) + 1] = {0};
+
+        assert_int_equal(log_message_check(&apps, sizeof(apps), 0), 0);
+        apps = (LogApps){LOG_APPS_END, 1000};
+        assert_int_equal(log_message_check(&apps, sizeof(apps), 0), 0);
+        assert_int_equal(log_message_check(&apps, sizeof(apps), 1), -EBADMSG);
+        memcpy(more, &apps, sizeof(apps));
+        assert_int_equal(log_message_check(more, sizeof(more), 0), -EBADMSG);
 }
 
 int main(void) {
@@ -116,7 +136,8 @@ int main(void) {
                 cmocka_unit_test(test_line_that_would_be_two_is_refused),
                 cmocka_unit_test(test_line_with_unclean_fields_is_refused),
                 cmocka_unit_test(test_descriptors_belong_to_streams_only),
-                cmocka_unit_test(test_rename_needs_both_names_and_forget_one),
+                cmocka_unit_test(test_app_has_a_number_and_a_name),
+                cmocka_unit_test(test_list_of_apps_has_a_beginning_and_an_end),
         };
 
         return cmocka_run_group_tests_name("ipc/log_proto", tests, NULL, NULL);

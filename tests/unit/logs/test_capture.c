@@ -18,6 +18,7 @@
 #include "temp_dir.h"
 
 #define ID "web.1-7f3a9c"
+#define APP "7"
 
 static struct {
         int epoll_fd, dyno_fd, app_fd, log_fd;
@@ -29,7 +30,8 @@ static struct {
 static void open_all(TempDir *temp) {
         t.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         assert_int_equal(capture_context_init(&t.context, t.epoll_fd, NULL), 0);
-        assert_int_equal(app_log_open(&t.app, temp->fd, "shop", 1), 0);
+        assert_int_equal(app_log_new(&t.app, temp->fd, 7, 1), 0);
+        app_log_set_name(t.app, "shop");
         assert_int_equal(capture_new(&t.capture, &t.context, t.app, ID), 0);
         assert_int_equal(capture_attach(t.capture, t.dyno_fd), 0);
         assert_int_equal(capture_turn(t.capture), 0); /* as the logger does */
@@ -163,7 +165,7 @@ static void test_kill_before_the_batch_loses_nothing(void **state) {
         turn();
         close_all();
 
-        dir_fd = openat(temp->fd, "shop", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dir_fd = openat(temp->fd, APP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(spool_open(&spool, dir_fd, ID ".app"), 0);
         put(t.app_fd, "two\nthr");
         int fifo = openat(t.dyno_fd, "app", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -186,7 +188,7 @@ static void test_kill_behind_the_batch_doubles_nothing(void **state) {
 
         put(t.app_fd, "one\n");
         turn();
-        dir_fd = openat(temp->fd, "shop", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dir_fd = openat(temp->fd, APP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         fd = openat(dir_fd, ID ".app", O_RDWR | O_CLOEXEC);
         assert_int_equal(pread(fd, old, sizeof(old), 0), sizeof(old));
         put(t.app_fd, "two\nthr");
@@ -206,7 +208,7 @@ static void test_kill_behind_the_batch_doubles_nothing(void **state) {
 
 static void test_last_part_is_a_line_when_the_folder_is_gone(void **state) {
         TempDir *temp = *state;
-        int dir_fd = openat(temp->fd, "shop", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int dir_fd = openat(temp->fd, APP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         put(t.app_fd, "one\ntwo");
         capture_note_gone(t.capture);

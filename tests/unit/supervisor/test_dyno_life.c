@@ -480,20 +480,102 @@ static void test_one_off_that_cannot_start_answers_why(void **state) {
         assert_non_null(strstr(w->answer_error.message, "seccomp: no filter"));
 }
 
-static void test_lines_wait_for_the_next_logger(void **state) {
+static void start_logger(World *w) {
         LaunchHeader logger = {.type = LAUNCH_LOGGER};
-        World *w = *state;
-        LaunchMessage start = world_app_up(w, "shop");
         int peer;
 
-        world_read_log(w);
-        w->log_size = 0;
         w->logger = safe_close(w->logger);
-        world_exited(w, start.start.id, 1, 0);
         assert_int_equal(channel_pair(&w->logger, &peer), 0);
         world_send(w, &logger, sizeof(logger), &peer, 1);
         close(peer);
-        WORLD_LOG(w, "heroku[web.1]: State changed from up to crashed\n");
+}
+
+static void stop_logger(World *w) {
+        world_read_log(w);
+        w->log_size = 0;
+        w->log[0] = '\0';
+        w->logger = safe_close(w->logger);
+        world_run(w);
+}
+
+static void test_lines_wait_for_the_next_logger(void **state) {
+        World *w = *state;
+        LaunchMessage start = world_app_up(w, "shop");
+
+        stop_logger(w);
+        world_exited(w, start.start.id, 1, 0);
+        start_logger(w);
+        WORLD_LOG(
+                w,
+                "- apps 1\n- app 1 shop\n- end 1\n",
+                "heroku[web.1]: State changed from up to crashed\n");
+}
+
+/* Before the lines that wait, of which none is of an app that is gone. */
+static void test_next_logger_is_told_of_all_apps(void **state) {
+        World *w = *state;
+        ManagerClient client = world_client(w);
+        ManagerError error = {0};
+        const char *line;
+        uint32_t job;
+
+        world_make_app(w, "shop");
+        world_make_app(w, "other");
+        WORLD_LOG(w, "- app 1 shop\n", "- app 2 other\n");
+
+        stop_logger(w);
+        assert_int_equal(manager_rename_app(w->manager, "shop", "zoo", &error), 0);
+        world_make_app(w, "brief");
+        assert_int_equal(manager_destroy_app(w->manager, &client, "brief", &job, &error), 0);
+        assert_int_equal(manager_destroy_app(w->manager, &client, "other", &job, &error), 0);
+        world_run(w);
+        world_make_app(w, "shop");
+        start_logger(w);
+        world_read_log(w);
+        assert_ptr_equal(strstr(w->log, "- apps 4\n- app 4 shop\n- app 1 zoo\n- end 4\n"), w->log);
+        assert_null(strstr(w->log, "forget"));
+        line = strstr(w->log, "Create app by user");
+        assert_non_null(line);
+        assert_null(strstr(line + 1, "Create app by user"));
+        assert_int_equal(manager_rename_app(w->manager, "zoo", "park", &error), 0);
+        WORLD_LOG(w, "- app 1 park\n");
+}
+
+/* A logger that stands still has the socket full: what waits behind that is not for the next one. */
+static void test_what_waits_for_a_logger_that_hangs_is_told_anew(void **state) {
+        World *w = *state;
+        ManagerClient client = world_client(w);
+        ManagerError error = {0};
+        const App *app;
+        uint32_t job;
+
+        world_make_app(w, "shop");
+        world_make_app(w, "other");
+        world_read_log(w);
+        w->log_size = 0;
+        app = manager_app_by_name(w->manager, "shop");
+        for (int i = 0; i < 1500; i++)
+                manager_log_api(w->manager, app, "%d", i);
+        assert_int_equal(manager_rename_app(w->manager, "shop", "zoo", &error), 0);
+        assert_int_equal(manager_rename_app(w->manager, "zoo", "park", &error), 0);
+        assert_int_equal(manager_destroy_app(w->manager, &client, "other", &job, &error), 0);
+        world_run(w);
+
+        start_logger(w); /* the one before was not read any more */
+        world_read_log(w);
+        assert_ptr_equal(strstr(w->log, "- apps 2\n- app 1 park\n- end 2\n"), w->log);
+        assert_null(strstr(w->log, "zoo"));
+        assert_null(strstr(w->log, "forget"));
+        WORLD_LOG(w, "api]: 1499\n");
+
+        for (int i = 0; i < 1500; i++)
+                manager_log_api(w->manager, app, "%d", i);
+        assert_int_equal(manager_rename_app(w->manager, "park", "garden", &error), 0);
+        assert_int_equal(manager_rename_app(w->manager, "garden", "yard", &error), 0);
+        for (int i = 0; i < 8; i++)
+                world_read_log(w);
+        assert_null(strstr(w->log, "garden")); /* the last name is enough */
+        WORLD_LOG(w, "api]: 1499\n", "- app 1 yard\n");
 }
 
 static void test_reload_touches_no_dyno(void **state) {
@@ -531,7 +613,7 @@ static void test_restarted_supervisor_adopts_living_dynos(void **state) {
         assert_int_equal(dyno->release, 1);
         assert_string_equal(dyno->command, "serve");
         world_read_log(w);
-        assert_int_equal(w->log_size, 0);
+        assert_string_equal(w->log, "- apps 1\n- app 1 shop\n- end 1\n"); /* and no line */
 }
 
 static void test_dyno_that_ended_meanwhile_starts_again(void **state) {
@@ -639,11 +721,40 @@ static void test_dyno_of_an_unknown_app_is_killed(void **state) {
 
         world_kill_supervisor(w);
         world_hello(w);
-        field_set(facts.start.app, sizeof(facts.start.app), "stranger");
+        facts.start.app_number++; /* of another database: the name is not the app */
         field_set(facts.start.id, sizeof(facts.start.id), "web.1-abcdef");
         world_send(w, &facts, sizeof(facts), NULL, 0);
         kill = world_expect(w, LAUNCH_KILL);
         assert_string_equal(kill.dyno.id, "web.1-abcdef");
+}
+
+/* As a file of the supervisor's says, it is shop's; as root says, it is not. */
+static void test_dyno_that_is_of_another_app_is_killed_and_replaced(void **state) {
+        World *w = *state;
+        LaunchMessage start = world_app_up(w, "shop"), next;
+        LaunchDynoFacts facts = world_facts(&start.start);
+
+        world_kill_supervisor(w);
+        world_hello(w);
+        facts.start.app_number++;
+        world_send(w, &facts, sizeof(facts), NULL, 0);
+        next = world_expect(w, LAUNCH_KILL);
+        assert_string_equal(next.dyno.id, start.start.id);
+        world_ready(w);
+        next = world_expect(w, LAUNCH_START);
+        assert_string_not_equal(next.start.id, start.start.id);
+}
+
+static void test_number_that_is_in_use_on_the_host_is_no_new_apps(void **state) {
+        World *w = *state;
+
+        world_make_app(w, "shop");
+        world_kill_supervisor(w);
+        w->last_app = 41;
+        world_hello(w);
+        world_ready(w);
+        world_make_app(w, "other");
+        WORLD_LOG(w, "- app 1 shop\n", "- end 41\n", "- app 42 other\n");
 }
 
 static void test_launcher_that_breaks_the_protocol_ends_the_loop(void **state) {
@@ -677,6 +788,8 @@ int main(void) {
                 WORLD_TEST(test_one_off_runs_once_and_goes),
                 WORLD_TEST(test_one_off_that_cannot_start_answers_why),
                 WORLD_TEST(test_lines_wait_for_the_next_logger),
+                WORLD_TEST(test_next_logger_is_told_of_all_apps),
+                WORLD_TEST(test_what_waits_for_a_logger_that_hangs_is_told_anew),
                 WORLD_TEST(test_reload_touches_no_dyno),
                 WORLD_TEST(test_restarted_supervisor_adopts_living_dynos),
                 WORLD_TEST(test_dyno_that_ended_meanwhile_starts_again),
@@ -686,6 +799,8 @@ int main(void) {
                 WORLD_TEST(test_dyno_without_a_state_file_is_adopted_from_roots_facts),
                 WORLD_TEST(test_of_two_dynos_of_one_name_the_older_goes),
                 WORLD_TEST(test_dyno_of_an_unknown_app_is_killed),
+                WORLD_TEST(test_dyno_that_is_of_another_app_is_killed_and_replaced),
+                WORLD_TEST(test_number_that_is_in_use_on_the_host_is_no_new_apps),
                 WORLD_TEST(test_launcher_that_breaks_the_protocol_ends_the_loop),
         };
 

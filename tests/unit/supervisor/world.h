@@ -28,6 +28,7 @@ typedef struct World {
         sd_event *event;
         Manager *manager;
         int launcher, logger;
+        uint32_t last_app; /* of the next HELLO */
         unsigned n_ready;
 
         ChannelFds fds; /* of the message that was expected last */
@@ -182,6 +183,51 @@ static inline void world_exited(World *w, const char *id, uint32_t status, uint3
 
 /* ---- the logger ---- */
 
+/* Lines as a reader sees them; what is said of apps as "- app ID NAME" and the like. */
+static inline void world_note_message(World *w, const LogLine *line) {
+        char *to = w->log + w->log_size;
+        size_t left = sizeof(w->log) - w->log_size;
+        LogApp app;
+        int n = 0;
+
+        memcpy(&app, line, sizeof(app));
+        switch (line->type) {
+        case LOG_LINE:
+                n = snprintf(
+                        to,
+                        left,
+                        "%s[%s]: %.*s\n",
+                        log_source_to_string((LogSource)line->record.source),
+                        line->record.procid,
+                        line->record.text_size,
+                        line->text);
+                break;
+        case LOG_APP:
+        case LOG_FORGET:
+                n = snprintf(
+                        to,
+                        left,
+                        "- %s %u %s\n",
+                        line->type == LOG_APP ? "app" : "forget",
+                        app.app_number,
+                        app.app);
+                break;
+        case LOG_APPS:
+        case LOG_APPS_END:
+                n = snprintf(
+                        to,
+                        left,
+                        "- %s %u\n",
+                        line->type == LOG_APPS ? "apps" : "end",
+                        app.app_number);
+                break;
+        default:
+                break;
+        }
+        assert_true(n >= 0 && (size_t)n < left);
+        w->log_size += (size_t)n;
+}
+
 static inline void world_read_log(World *w) {
         LogLine line;
 
@@ -195,17 +241,7 @@ static inline void world_read_log(World *w) {
                         return;
                 assert_int_equal(r, 0);
                 assert_int_equal(log_message_check(&line, size, fds.n), 0);
-                if (line.type != LOG_LINE)
-                        continue;
-                w->log_size += (size_t)snprintf(
-                        w->log + w->log_size,
-                        sizeof(w->log) - w->log_size,
-                        "%s[%s]: %.*s\n",
-                        log_source_to_string((LogSource)line.record.source),
-                        line.record.procid,
-                        line.record.text_size,
-                        line.text);
-                assert_true(w->log_size < sizeof(w->log));
+                world_note_message(w, &line);
         }
 }
 
@@ -311,6 +347,7 @@ static inline void world_hello(World *w) {
         LaunchHello hello = {
                 .header = {.type = LAUNCH_HELLO},
                 .memory_total = UINT64_C(4) << 30,
+                .last_app = w->last_app,
                 .instance = "unit",
         };
         LaunchHeader logger = {.type = LAUNCH_LOGGER};
