@@ -31,6 +31,7 @@
 #include "ipc/dyno_spec.h"
 #include "ipc/init_fds.h"
 #include "launch_wait.h"
+#include "one_by_one.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/sandbox.h"
@@ -510,6 +511,21 @@ static int inspect(Driver *d, const char *what) {
         return 0;
 }
 
+static int one_by_one(Driver *d, const char *what) {
+        SandboxDyno dyno = launch_or_die(d, "hold");
+        const SandboxExpect expect = {
+                .start = &d->start,
+                .uid = d->slot.uid,
+                .address = d->slot.address,
+                .netns_fd = d->slot.netns_fd,
+                .userns_fd = d->slot.userns_fd,
+        };
+
+        inspect_one_by_one(d->host, &dyno, &expect, d->work);
+        end(d, &dyno);
+        return 0;
+}
+
 static int exec_in(Driver *d, const char *spec) {
         SandboxDyno dyno = launch_or_die(d, "hold"), process = SANDBOX_DYNO_INIT;
         SandboxError error = {.error = 0};
@@ -693,6 +709,7 @@ int main(int argc, char **argv) {
                 {"run", run},
                 {"app", app},
                 {"inspect", inspect},
+                {"one-by-one", one_by_one},
                 {"exec", exec_in},
                 {"exec-sabotaged", exec_sabotaged},
                 {"sabotage", sabotage},

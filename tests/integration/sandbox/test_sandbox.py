@@ -187,6 +187,98 @@ def test_inspect_and_adopt(lab):
     assert (told["killed"], told["removed"]) == ("137", "0")
 
 
+@pytest.fixture(scope="module")
+def told_apart(lab):
+    """What the read-back says where one thing alone is not as it must be."""
+    return lab.drive("one-by-one")
+
+
+@pytest.mark.parametrize("name", ["mnt", "pid", "net", "ipc", "uts", "cgroup", "user"])
+def test_read_back_knows_each_namespace_of_the_host(told_apart, name):
+    assert told_apart[f"host_{name}"] == f"failed {name} is the host's"
+
+
+def test_read_back_knows_the_dynos_own_network(told_apart):
+    assert told_apart["other_netns"] == "failed not the namespace made for this dyno"
+
+
+def test_read_back_compares_each_id_and_both_maps(told_apart):
+    for i in range(8):
+        user, group = (DYNO + 1, DYNO) if i < 4 else (DYNO, DYNO + 1)
+        assert told_apart[f"id_{i}"] == f"failed runs as {user}:{group}, must be {DYNO}:{DYNO}"
+    for name in ("other_uid_map", "other_gid_map"):
+        assert told_apart[name] == "failed maps other ids than its own and the stack's"
+
+
+def test_read_back_compares_each_limit_of_the_group(told_apart):
+    """Of files that say what a group with every controller would."""
+    whole = "web.1-7f3a9c: quota 512 MB, kill 1024 MB, pids 321, cpu.weight 100"
+    assert told_apart["group"] == told_apart["group_swap"] == f"ok {whole}"
+    for name in ("memory.max", "memory.oom.group", "cpu.weight", "pids.max"):
+        assert told_apart[f"group_0_{name}"] == told_apart[f"group_1_{name}"] == f"failed {name} is not as asked for"
+    assert told_apart["group_0_memory.swap.max"].startswith("ok ")  # the host has no swap
+    assert told_apart["group_1_memory.swap.max"] == "failed memory.swap.max is not as asked for"
+    assert told_apart["group_io.weight"] == "failed io.weight is not as asked for"
+    assert told_apart["group_missing"] == "allowed web.1-7f3a9c, without limits: pids"
+    assert told_apart["group_unread"] == "failed cannot be read back: Bad file descriptor"
+
+
+def test_read_back_counts_filters(told_apart):
+    assert re.fullmatch(r"failed (\d+) levels, must be (?!\1$)\d+", told_apart["less_filters"])
+    assert re.fullmatch(r"failed (\d+) levels, must be (?!\1$)\d+", told_apart["more_filters"])
+    # What an earlier dynod was started behind is not known.
+    assert re.fullmatch(r"ok filter, \d+ levels, by an earlier dynod", told_apart["adopted_filters"])
+    own = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    if "\nSeccomp:\t0\n" in own:
+        assert told_apart["no_filter"] == "failed mode is 0, must be 2 (filter)"
+    if "\nNoNewPrivs:\t0\n" in own:
+        assert told_apart["privileges"] == "failed is not set"
+
+
+def test_read_back_looks_at_each_set_of_capabilities(told_apart):
+    for name in ("inheritable", "permitted", "bounding"):
+        assert re.fullmatch(rf"failed {name} is [0-9a-f]{{16}}, must be empty", told_apart[name])
+
+
+def may_raise_limits():
+    own = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"CapEff:\t(\w+)", own)[1], 16) >> 24 & 1  # CAP_SYS_RESOURCE
+
+
+@pytest.mark.parametrize("name, text, value", [
+    ("processes", "Max processes", 256), ("files", "Max open files", 10000), ("core", "Max core file size", 1),
+    ("memlock", "Max locked memory", 8 << 20), ("signals", "Max pending signals", 256),
+    ("queues", "Max msgqueue size", 819200), ("nice", "Max nice priority", 0), ("realtime", "Max realtime priority", 0)])
+def test_read_back_compares_each_limit(told_apart, name, text, value):
+    for kind in ("hard", "soft"):
+        # A container may let nobody have more.
+        if told_apart[f"{kind}_{name}"] != "refused" or may_raise_limits():
+            assert told_apart[f"{kind}_{name}"] == f"failed {text} is {value + 1}, must be {value}"
+
+
+def test_read_back_lets_what_joins_have_more_processes(told_apart):
+    """More processes, so that a dyno at its limit can be looked into."""
+    assert told_apart["exec_processes"].startswith("ok ")
+    assert told_apart["exec_more_processes"] == "failed Max processes is 322, must be 321"
+
+
+def test_read_back_compares_each_mount(told_apart):
+    assert told_apart["mounts"].startswith("ok ")
+    for name, text in {"new": "/app/dir must not be mounted", "twice": "/dev/shm must not be mounted",
+                       "writable": "/etc/hosts is not mounted as it must be",
+                       "suid": "/tmp is not mounted as it must be", "shared": "/app is not mounted as it must be",
+                       "gone": "/dev/shm is not mounted",
+                       "other_type": "/dev/shm is not mounted as it must be"}.items():
+        assert told_apart[f"mount_{name}"] == told_apart[f"exec_mount_{name}"] == f"failed {text}"
+    # A dyno's has all that this kernel has; since it started there may be more.
+    assert told_apart["mount_masked"] == "failed /proc/cmdline is not mounted"
+    assert told_apart["exec_mount_masked"].startswith("ok ")
+
+
+def test_read_back_of_one_that_has_ended_tells_nothing(told_apart):
+    assert told_apart["ended"] == "ESRCH"
+
+
 def test_exec_is_confined_alike(lab, facts):
     told = lab.drive("exec", "exec ")
     assert told["exec_exit"] == "0"
@@ -248,6 +340,16 @@ def test_link_of_others_in_the_network_namespace_refuses_the_start(lab):
     finally:
         subprocess.run([*ip, "del", "other"], check=True)
     assert (told["launch"], told["layer"], told["detail"]) == ("EPROTO", "network", "other must not be there")
+
+
+def test_missing_link_in_the_network_namespace_refuses_the_start(lab):
+    ip = ["nsenter", f"--net={lab.work}/net", "ip", "link"]
+    subprocess.run([*ip, "del", "eth0"], check=True)
+    try:
+        told = lab.drive("sabotage", "none")
+    finally:
+        subprocess.run([*ip, "add", "eth0", "type", "bridge"], check=True)
+    assert (told["launch"], told["layer"], told["detail"]) == ("EPROTO", "network", "eth0 is missing")
 
 
 def test_link_beside_the_stack_leads_to_no_file_of_the_host(lab, facts):
