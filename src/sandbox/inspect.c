@@ -451,7 +451,7 @@ static int check_limits(const Inspection *in, LaunchLayerReport *out) {
                                 VERDICT_FAILED,
                                 "%s is %" PRIu64 ", must be %" PRIu64,
                                 table[i].name,
-                                hard,
+                                hard > table[i].wanted ? hard : soft,
                                 table[i].wanted);
         }
 

@@ -262,6 +262,11 @@ def test_read_back_lets_what_joins_have_more_processes(told_apart):
     assert told_apart["exec_more_processes"] == "failed Max processes is 322, must be 321"
 
 
+def test_read_back_tells_of_a_soft_limit_that_is_less(told_apart):
+    """No core at all would start the host's handler."""
+    assert told_apart["none_core"] == "failed Max core file size is 0, must be 1"
+
+
 def test_read_back_compares_each_mount(told_apart):
     assert told_apart["mounts"].startswith("ok ")
     for name, text in {"new": "/app/dir must not be mounted", "twice": "/dev/shm must not be mounted",
