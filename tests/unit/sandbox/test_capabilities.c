@@ -70,6 +70,43 @@ static void child_forgets_the_lock(void) {
         CHECK(capabilities_drop_all() == -EPROTO);
 }
 
+/* What is permitted becomes effective, and nothing else does. */
+static void child_raises(void) {
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+        take_capabilities();
+        read_sets(data);
+        for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+                data[i].effective = 0;
+        data[CAP_TO_INDEX(CAP_CHOWN)].permitted &= ~CAP_TO_MASK(CAP_CHOWN);
+        CHECK(syscall(SYS_capset, &header, data) == 0);
+        CHECK(capabilities_raise(CAP_SYS_ADMIN) == 0);
+        CHECK(capabilities_raise(CAP_BPF) == 0);
+        CHECK(capabilities_raise(CAP_CHOWN) == -EPERM);
+        read_sets(data);
+        CHECK(data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective == CAP_TO_MASK(CAP_SYS_ADMIN));
+        CHECK(data[CAP_TO_INDEX(CAP_BPF)].effective == CAP_TO_MASK(CAP_BPF));
+}
+
+/* Without the one capability that it takes. */
+static void child_cannot_lock(void) {
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+        take_capabilities();
+        read_sets(data);
+        data[CAP_TO_INDEX(CAP_SETPCAP)].effective &= ~CAP_TO_MASK(CAP_SETPCAP);
+        CHECK(syscall(SYS_capset, &header, data) == 0);
+        CHECK(capabilities_lock() == -EPERM);
+}
+
+static void test_raising_takes_what_is_permitted(void **state) {
+        expect_success(child_raises);
+}
+
+static void test_a_bounding_set_that_stays_is_noticed(void **state) {
+        expect_success(child_cannot_lock);
+}
+
 static void test_locking_empties_two_sets_and_sets_all_bits(void **state) {
         expect_success(child_locks);
 }
@@ -84,6 +121,8 @@ static void test_bits_that_are_not_locked_are_noticed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_raising_takes_what_is_permitted),
+                cmocka_unit_test(test_a_bounding_set_that_stays_is_noticed),
                 cmocka_unit_test(test_locking_empties_two_sets_and_sets_all_bits),
                 cmocka_unit_test(test_dropping_empties_the_others),
                 cmocka_unit_test(test_bits_that_are_not_locked_are_noticed),

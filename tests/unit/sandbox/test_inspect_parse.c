@@ -85,6 +85,46 @@ static void test_status_with_other_values_is_refused(void **state) {
                 -EPROTO);
 }
 
+/* The first line of a name counts. */
+static void test_numbers_that_are_none_are_refused(void **state) {
+        static const char *const texts[] = {
+                "Uid:\t7\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\n" STATUS_TAIL,
+                "Uid:\t7\t7\t7\t-7\nGid:\t8\t8\t8\t8\nGroups:\n" STATUS_TAIL,
+                "CapInh:\t00000000000000000 0\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "CapInh:\t10000000000000000\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "CapBnd:\t-1\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "NoNewPrivs:\t1 1\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "NoNewPrivs:\t\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "Seccomp:\t4294967298\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "NSpid:\t\n" STATUS_HEAD "Groups:\n" STATUS_TAIL,
+                "Groups:\tx\n" STATUS_HEAD STATUS_TAIL,
+        };
+        ProcStatus s;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                assert_int_equal(proc_status_parse(texts[i], &s), -EPROTO);
+}
+
+static void test_status_is_read_by_whole_names(void **state) {
+        ProcStatus s;
+
+        (void)state;
+        assert_int_equal(
+                proc_status_parse(
+                        "Uids:\t9\t9\t9\t9\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
+                        "Groups_:\t1\nGroups:\nSeccomp_filters:\t9\n" STATUS_TAIL,
+                        &s),
+                0);
+        for (unsigned i = 0; i < 4; i++) {
+                assert_int_equal(s.uid[i], 1 + i);
+                assert_int_equal(s.gid[i], 5 + i);
+        }
+        assert_int_equal(s.n_groups, 0);
+        assert_int_equal(s.seccomp, 2);
+        assert_int_equal(s.seccomp_filters, 9);
+}
+
 static void test_id_maps_must_match_exactly(void **state) {
         static const uint32_t ranges[][3] = {{0, 600000, 1}, {10000, 700001, 1}};
 
@@ -93,6 +133,9 @@ static void test_id_maps_must_match_exactly(void **state) {
                 "         0     600000          1\n     10000     700001          1\n", ranges, 2));
         assert_false(id_map_is("", ranges, 2));
         assert_false(id_map_is("0 600000 1\n", ranges, 2));
+        assert_false(id_map_is("0 600000 1\n10000 700001\n", ranges, 2));
+        assert_false(id_map_is("0 600000 1\n10000 700001 1 1\n", ranges, 2));
+        assert_false(id_map_is("0 600000 1\n10000 700001 1\nx", ranges, 2));
         assert_false(id_map_is("0 600000 1\n10000 700001 2\n", ranges, 2));
         assert_false(id_map_is("0 0 4294967295\n", ranges, 2));
         assert_false(id_map_is("0 600000 1\n10000 700001 1\n1 1 1\n", ranges, 2));
@@ -143,7 +186,11 @@ static void test_limits_are_read(void **state) {
                 "Limit                     Soft Limit           Hard Limit           Units     \n"
                 "Max core file size        0                    unlimited            bytes     \n"
                 "Max processes             256                  512                  processes \n"
-                "Max broken                x                    1                    files     \n";
+                "Max broken                x                    1                    files     \n"
+                "Max numbers               18446744073709551616 1                    files     \n"
+                "Max words                 1x                   1                    files     \n"
+                "Max signs                 -1                   1                    files     \n"
+                "Max halves                1\n";
         uint64_t soft, hard;
 
         (void)state;
@@ -152,6 +199,11 @@ static void test_limits_are_read(void **state) {
         assert_int_equal(proc_limit_parse(text, "Max core file size", &soft, &hard), 0);
         assert_true(soft == 0 && hard == UINT64_MAX);
         assert_int_equal(proc_limit_parse(text, "Max broken", &soft, &hard), -EPROTO);
+        assert_int_equal(proc_limit_parse(text, "Max numbers", &soft, &hard), -EPROTO);
+        assert_int_equal(proc_limit_parse(text, "Max words", &soft, &hard), -EPROTO);
+        assert_int_equal(proc_limit_parse(text, "Max signs", &soft, &hard), -EPROTO);
+        assert_int_equal(proc_limit_parse(text, "Max halves", &soft, &hard), -EPROTO);
+        assert_int_equal(proc_limit_parse(text, "Max proc", &soft, &hard), -EPROTO);
         assert_int_equal(proc_limit_parse(text, "Max open files", &soft, &hard), -EPROTO);
 }
 
@@ -168,6 +220,8 @@ int main(void) {
                 cmocka_unit_test(test_status_is_read),
                 cmocka_unit_test(test_status_without_a_line_is_refused),
                 cmocka_unit_test(test_status_with_other_values_is_refused),
+                cmocka_unit_test(test_numbers_that_are_none_are_refused),
+                cmocka_unit_test(test_status_is_read_by_whole_names),
                 cmocka_unit_test(test_id_maps_must_match_exactly),
                 cmocka_unit_test(test_mount_lines_are_read),
                 cmocka_unit_test(test_broken_mount_lines_are_refused),
