@@ -24,6 +24,7 @@
 #include "one_by_one.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/inspect.h"
+#include "sandbox/inspect_parse.h"
 #include "sandbox/limits.h"
 
 /* What is looked at. */
@@ -400,6 +401,7 @@ static void change(const Look *look, const MountChange *change, bool undo) {
                 bool unmount = undo ? change->undo == NULL : change->source == NULL;
 
                 or_die(setns(look->dyno.pidfd, CLONE_NEWNS) == 0, "setns");
+                (void)mkdir(change->point, 0755);
                 if (unmount)
                         or_die(umount2(change->point, MNT_DETACH) == 0, change->point);
                 else
@@ -415,9 +417,11 @@ static void change(const Look *look, const MountChange *change, bool undo) {
 }
 
 static void look_at_mounts(Look look) {
+        static char too_long[MOUNT_POINT_SIZE + 16] = "/app/dir/";
         static const unsigned long tight = MS_NOSUID | MS_NODEV | MS_NOEXEC;
         const MountChange changes[] = {
                 {"new", "tmpfs", "/app/dir", "tmpfs", 0, NULL, 0},
+                {"unreadable", "tmpfs", too_long, "tmpfs", 0, NULL, 0},
                 {"twice", "tmpfs", "/dev/shm", "tmpfs", tight, NULL, 0},
                 {"writable",
                  "",
@@ -440,6 +444,7 @@ static void look_at_mounts(Look look) {
                 {"other_type", "ramfs", "/dev/shm", "ramfs", tight, NULL, 0},
         };
 
+        memset(too_long + strlen(too_long), 'x', MOUNT_POINT_SIZE - strlen(too_long));
         say(&look, "mounts", LAYER_ROOTFS);
         for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
                 char name[64];

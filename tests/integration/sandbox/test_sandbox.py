@@ -272,7 +272,7 @@ def test_read_back_compares_each_mount(told_apart):
     for name, text in {"new": "/app/dir must not be mounted", "twice": "/dev/shm must not be mounted",
                        "writable": "/etc/hosts is not mounted as it must be",
                        "suid": "/tmp is not mounted as it must be", "shared": "/app is not mounted as it must be",
-                       "gone": "/dev/shm is not mounted",
+                       "gone": "/dev/shm is not mounted", "unreadable": "the mounts cannot be read",
                        "other_type": "/dev/shm is not mounted as it must be"}.items():
         assert told_apart[f"mount_{name}"] == told_apart[f"exec_mount_{name}"] == f"failed {text}"
     # A dyno's has all that this kernel has; since it started there may be more.
