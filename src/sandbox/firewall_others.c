@@ -254,6 +254,13 @@ static void take_lookup(NftRule *rule, const struct nftnl_expr *expr) {
         }
 }
 
+/* iptables-nft writes REJECT and LOG so, and what else it has no words of nftables for. */
+static void take_target(NftRule *rule, const struct nftnl_expr *expr) {
+        const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_TG_NAME);
+
+        rule->sum.drops |= name && strcmp(name, "REJECT") == 0;
+}
+
 /* iptables-nft writes the states of connections so. */
 static void take_match(NftRule *rule, const struct nftnl_expr *expr) {
         const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_MT_NAME);
@@ -277,8 +284,10 @@ static void sum_up(const struct nftnl_rule *rule, NftRule *ret) {
                 }
                 if (strcmp(name, "immediate") == 0)
                         take_verdict(ret, expr);
-                if (strcmp(name, "immediate") == 0 || strcmp(name, "counter") == 0 ||
-                    strcmp(name, "log") == 0)
+                if (strcmp(name, "target") == 0)
+                        take_target(ret, expr);
+                if (strcmp(name, "immediate") == 0 || strcmp(name, "target") == 0 ||
+                    strcmp(name, "counter") == 0 || strcmp(name, "log") == 0)
                         continue;
 
                 ret->sum.conditional = true;

@@ -193,7 +193,9 @@ def test_what_rules_of_iptables_say(lab, program):
             # What drops some packets, all of ours, or all.
             ("ACCEPT", [f"{local} -j DROP"], False), ("ACCEPT", [f"-i t1-+ {local} -j DROP"], False),
             ("ACCEPT", ["-i t1-+ -d 192.0.2.1 -j DROP"], False), ("ACCEPT", ["-i t1-+ -j DROP"], True),
-            ("ACCEPT", ["-o t1-+ -j DROP"], True)):
+            ("ACCEPT", ["-o t1-+ -j DROP"], True), ("ACCEPT", ["-j REJECT"], True),
+            ("ACCEPT", ["-d 192.0.2.1 -j REJECT"], False), ("ACCEPT", ["-j LOG"], False),
+            ("ACCEPT", [f"{established} -j ACCEPT", "-j LOG", "-j REJECT"], True)):
         lab.host.run("set -e\n" + "\n".join(f"{program} {line}" for line in (
             "-F", f"-P FORWARD {policy}", *(f"-A FORWARD {rule}" for rule in rules))))
         assert driver.report()["blockers"] == (named if blocked else ""), rules
