@@ -205,6 +205,86 @@ static void test_paths_of_folders_are_counted(void **state) {
         assert_int_equal(add_folder(fixture, path, 0755), UNPACK_TOO_MANY_ENTRIES);
 }
 
+/* More than there is room for at first. */
+static void test_as_many_folders_as_there_are_get_their_mode(void **state) {
+        Fixture *fixture = *state;
+        char name[16];
+
+        fixture->budget.folder_bytes = 1 << 20;
+        for (unsigned i = 0; i < 600; i++) {
+                (void)snprintf(name, sizeof(name), "d%u", i);
+                assert_int_equal(add_folder(fixture, name, 0700 | (i & 077)), 0);
+        }
+        assert_int_equal(tree_writer_finish(fixture->writer), 0);
+        for (unsigned i = 0; i < 600; i++) {
+                (void)snprintf(name, sizeof(name), "d%u", i);
+                assert_int_equal(mode_of(fixture, name), S_IFDIR | 0700 | (i & 077));
+        }
+}
+
+static void assert_link(const Fixture *fixture, const char *path, const char *target) {
+        char found[64] = "";
+
+        assert_true(readlinkat(fixture->root_fd, path, found, sizeof(found) - 1) > 0);
+        assert_string_equal(found, target);
+}
+
+/* As GNU tar, which makes such a link last: what comes behind it does not take its place. */
+static void test_a_link_that_leaves_the_tree_is_the_last_of_its_name(void **state) {
+        static const char *const targets[] = {"/etc", "..", "a/../../b", "a/.."};
+        Fixture *fixture = *state;
+
+        assert_int_equal(add_symlink(fixture, "inside", "a/..b"), 0);
+        assert_int_equal(add_file(fixture, "file", "x"), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+                char name[] = "link0";
+
+                name[4] = (char)('0' + i);
+                assert_int_equal(add_symlink(fixture, name, targets[i]), 0);
+                assert_int_equal(add_symlink(fixture, name, targets[i]), 0);
+                assert_int_equal(add_symlink(fixture, name, "other"), UNPACK_CORRUPT);
+                assert_int_equal(add_hardlink(fixture, name, "inside"), UNPACK_CORRUPT);
+                assert_link(fixture, name, targets[i]);
+                assert_int_equal(add_hardlink(fixture, name, "file"), 0);
+                assert_int_equal(mode_of(fixture, name), S_IFREG | 0644);
+        }
+        /* One that stays inside gives way. */
+        assert_int_equal(add_symlink(fixture, "inside", "other"), 0);
+        assert_link(fixture, "inside", "other");
+}
+
+static void test_a_hard_link_to_a_link_is_that_link(void **state) {
+        Fixture *fixture = *state;
+
+        assert_int_equal(add_file(fixture, "file", "x"), 0);
+        assert_int_equal(add_symlink(fixture, "link", "file"), 0);
+        assert_int_equal(add_hardlink(fixture, "again", "link"), 0);
+        assert_link(fixture, "again", "file");
+}
+
+/* A folder takes a link's place, but what is said of its inside does not lead there. */
+static void test_a_folder_over_a_link(void **state) {
+        Fixture *fixture = *state;
+        TreeEntry inside = entry("link", 0755);
+
+        assert_int_equal(add_folder(fixture, "d", 0755), 0);
+        assert_int_equal(add_symlink(fixture, "link", "d"), 0);
+        inside.is_inside = true;
+        assert_int_equal(tree_writer_folder(fixture->writer, &inside), UNPACK_THROUGH_LINK);
+        assert_link(fixture, "link", "d");
+        assert_int_equal(add_folder(fixture, "link", 0750), 0);
+        assert_int_equal(mode_of(fixture, "link"), S_IFDIR | 0750);
+}
+
+static void test_no_folder_is_opened_outside(void **state) {
+        Fixture *fixture = *state;
+
+        assert_int_equal(add_folder(fixture, "d", 0755), 0);
+        assert_int_equal(tree_open_folder(fixture->root_fd, "..", O_PATH), -EXDEV);
+        assert_int_equal(tree_open_folder(fixture->root_fd, "d/../..", O_PATH), -EXDEV);
+        assert_int_equal(tree_open_folder(fixture->root_fd, "/", O_PATH), -EXDEV);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_missing_parents_are_made, set_up, tear_down),
@@ -222,6 +302,17 @@ int main(void) {
                         test_folders_on_the_way_are_counted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(
                         test_paths_of_folders_are_counted, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_as_many_folders_as_there_are_get_their_mode, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_a_link_that_leaves_the_tree_is_the_last_of_its_name,
+                        set_up,
+                        tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_a_hard_link_to_a_link_is_that_link, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_a_folder_over_a_link, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_no_folder_is_opened_outside, set_up, tear_down),
         };
 
         (void)umask(0);
