@@ -250,12 +250,12 @@ def told(result): return ctypes.get_errno() if result < 0 else 0
 def fallocate(mode, size): return told(libc.fallocate(f.fileno(), mode, 0, size))
 piece = 16 << 20
 print(fallocate(0, piece - 4096), fallocate(0, piece), fallocate(1, 1 << 32), fallocate(0x10, 3 << 31),
-      fallocate(3, 1 << 40), *(told(libc.ioctl(f.fileno(), number, ctypes.create_string_buffer(48)))
-                               for number in (0x40305828, 0x4030582a, 0x40305839)))
+      fallocate(3, 4096), *(told(libc.ioctl(f.fileno(), number, ctypes.create_string_buffer(48)))
+                               for number in (0x40305828, 0x40305829, 0x4030582a, 0x4030582b, 0x40305839)))
 os.posix_fallocate(f.fileno(), 0, piece + 1)
 print(os.fstat(f.fileno()).st_size)
 os.unlink("/tmp/blocks")""")
-    few = [0, *3 * [errno.EOPNOTSUPP], 0, *3 * [errno.ENOTTY]]
+    few = [0, *4 * [errno.EOPNOTSUPP], *5 * [errno.ENOTTY]]
     assert [int(word) for word in done.stdout.split()] == [*few, (16 << 20) + 1], done.stdout + done.stderr
 
 

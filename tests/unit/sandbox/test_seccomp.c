@@ -277,11 +277,22 @@ static void test_options_of_protocols(void **state) {
 }
 
 static void test_advice_about_memory(void **state) {
-        static const unsigned refused[] = {12, 20, 21, 25, 0};
+        static const unsigned refused[] = {9, 12, 20, 21, 25, 0};
 
         (void)state;
         for (unsigned advice = 0; advice < 32; advice++)
                 assert_int_equal(ask("madvise", 0, 0, advice), is_in(advice, refused) ? EINVAL : 0);
+}
+
+/* With any other flag, by any size: whoever touches a page of a hole waits until it is one. */
+static void test_no_holes(void **state) {
+        static const unsigned calls[] = {0x40305828, 0x40305829, 0x4030582a, 0x4030582b, 0x40305839};
+
+        (void)state;
+        for (unsigned mode = 0; mode < 128; mode++)
+                assert_int_equal(ask("fallocate", 3, mode, 0), mode & 2 ? EOPNOTSUPP : 0);
+        for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+                assert_int_equal(ask("ioctl", 3, calls[i], 0), ENOTTY);
 }
 
 /* 1024 entries at most: of none, and not of the sign or of the other half, is there a gap. */
@@ -430,6 +441,7 @@ int main(void) {
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
                 cmocka_unit_test(test_options_of_protocols),
                 cmocka_unit_test(test_advice_about_memory),
+                cmocka_unit_test(test_no_holes),
                 cmocka_unit_test(test_waits_are_short),
                 cmocka_unit_test(test_priorities_stay),
                 cmocka_unit_test(test_signals_of_descriptors),
