@@ -239,6 +239,25 @@ static void test_shared_pools_are_out_of_reach(void **state) {
         assert_int_equal(ask("io_setup", 1, 0, 0), ENOSYS);
 }
 
+/* Pages of sockets go into no pipe, and files by no way but sendfile(2) into a socket. */
+static void test_pages_stay_where_they_are(void **state) {
+        (void)state;
+        assert_int_equal(ask("splice", 3, 0, 4), EINVAL);
+        assert_int_equal(ask("tee", 3, 4, 1), EINVAL);
+        assert_int_equal(ask("vmsplice", 3, 0, 1), EINVAL);
+        assert_int_equal(ask("sendfile", 3, 4, 0), 0);
+        assert_int_equal(ask("copy_file_range", 3, 0, 4), 0);
+}
+
+static void test_file_systems_have_no_name(void **state) {
+        static const unsigned questions[] = {
+                0x81009431, 0x8008662c, 0x80111500, 0x80811501, 0x8100587e};
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
+                assert_int_equal(ask("ioctl", 3, questions[i], 0), ENOTTY);
+}
+
 static bool is_in(unsigned value, const unsigned *list) {
         while (*list != 0 && *list != value)
                 list++;
@@ -286,7 +305,8 @@ static void test_advice_about_memory(void **state) {
 
 /* With any other flag, by any size: whoever touches a page of a hole waits until it is one. */
 static void test_no_holes(void **state) {
-        static const unsigned calls[] = {0x40305828, 0x40305829, 0x4030582a, 0x4030582b, 0x40305839};
+        static const unsigned calls[] = {
+                0x40305828, 0x40305829, 0x4030582a, 0x4030582b, 0x40305839};
 
         (void)state;
         for (unsigned mode = 0; mode < 128; mode++)
@@ -439,6 +459,8 @@ int main(void) {
                 cmocka_unit_test(test_sockets_of_a_dyno),
                 cmocka_unit_test(test_types_have_their_own_protocols),
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
+                cmocka_unit_test(test_pages_stay_where_they_are),
+                cmocka_unit_test(test_file_systems_have_no_name),
                 cmocka_unit_test(test_options_of_protocols),
                 cmocka_unit_test(test_advice_about_memory),
                 cmocka_unit_test(test_no_holes),
