@@ -91,14 +91,16 @@ int dir_open_at(int dir_fd, const char *name, DIR **ret) {
         return 0;
 }
 
-bool dir_next_number(DIR *dir, const char *prefix, uint32_t *ret) {
+bool dir_next_number(DIR *dir, const char *prefix, size_t *budget, uint32_t *ret) {
         struct dirent *entry;
         char text[12]; /* of 32 bits */
 
-        while ((entry = readdir(
-                        dir))) { /* NOLINT(concurrency-mt-unsafe): the stream is the caller's */
+        while ((!budget || *budget > 0) &&
+               (entry = readdir(dir))) { /* NOLINT(concurrency-mt-unsafe): the caller's */
                 const char *name = entry->d_name;
 
+                if (budget)
+                        (*budget)--;
                 if (strncmp(name, prefix, strlen(prefix)) != 0)
                         continue;
                 name += strlen(prefix);

@@ -56,11 +56,12 @@ int dir_open_at(int dir_fd, const char *name, DIR **ret) _must_check_;
  * dir_next_number() - go on to the next entry that is a number
  * @dir:     where readdir(3) goes on
  * @prefix:  what stands before it, "" for nothing
+ * @budget:  entries to look at, counted down; NULL: however many somebody made
  * @ret:     the number, from 1, written as "%u"
  *
- * Return: false at the end.
+ * Return: false at the end, or when the budget is used up.
  */
-bool dir_next_number(DIR *dir, const char *prefix, uint32_t *ret);
+bool dir_next_number(DIR *dir, const char *prefix, size_t *budget, uint32_t *ret);
 
 typedef enum FileSync {
         FILE_SYNC_NONE, /* atomic, but may be lost by a power failure: for /run */

@@ -183,32 +183,41 @@ int request_dispatch(Launcher *launcher, const LaunchMessage *msg, const int *fd
         return handler ? handler(launcher, msg, fds, n_fds) : -EBADMSG;
 }
 
-static void raise_to_names(int dir_fd, const char *name, uint32_t *last) {
-        _cleanup_closedir_ DIR *dir = NULL;
-        uint32_t number;
+/* Entries of a folder: the 1,000 apps that an instance may have, and what is left of others. */
+#define NAMES_MAX 16384
 
-        if (dir_open_at(dir_fd, name, &dir) < 0)
-                return; /* nothing is left of any there */
+/* Names alone, and so many of them: the logger's folder is its own. Enough numbers are left, too. */
+static int raise_to_names(int dir_fd, const char *name, uint32_t *last) {
+        _cleanup_closedir_ DIR *dir = NULL;
+        size_t budget = NAMES_MAX;
+        uint32_t number;
+        int r;
+
+        r = dir_open_at(dir_fd, name, &dir);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
         assert(dir);
-        /* The logger's folder is its own: whatever stands there, enough numbers are left. */
-        while (dir_next_number(dir, "", &number))
+        while (dir_next_number(dir, "", &budget, &number))
                 if (number > *last && number <= INT32_MAX)
                         *last = number;
+        return 0;
 }
 
 /*
  * Numbers of apps that something here goes by. The supervisor's database may be older than
  * that, put back or begun anew: no app must get what another one left.
  */
-static uint32_t last_app(const Launcher *launcher) {
-        uint32_t last = 0;
+static int find_last_app(const Launcher *launcher, uint32_t *ret) {
+        int r;
 
+        *ret = 0;
         for (const Dyno *dyno = launcher->dynos; dyno; dyno = dyno->next)
-                if (dyno->facts.start.app_number > last)
-                        last = dyno->facts.start.app_number;
-        raise_to_names(launcher->instance.state_dir_fd, "logs", &last);
-        raise_to_names(launcher->policies_dir_fd, ".", &last);
-        return last;
+                if (dyno->facts.start.app_number > *ret)
+                        *ret = dyno->facts.start.app_number;
+        r = raise_to_names(launcher->instance.state_dir_fd, "logs", ret);
+        if (r == 0)
+                r = raise_to_names(launcher->policies_dir_fd, ".", ret);
+        return r < 0 ? log_error_errno(r, "Cannot list the numbers of apps: %m") : 0;
 }
 
 int request_greet(Launcher *launcher) {
@@ -216,11 +225,13 @@ int request_greet(Launcher *launcher) {
                 .header = {.type = LAUNCH_HELLO},
                 .allow_missing = host_missing(launcher),
                 .memory_total = launcher->memory_total,
-                .last_app = last_app(launcher),
         };
         LaunchHeader ready = {.type = LAUNCH_READY};
-        int fds[4];
+        int fds[4], r;
 
+        r = find_last_app(launcher, &hello.last_app);
+        if (r < 0)
+                return r;
         field_set(hello.instance, sizeof(hello.instance), launcher->config->instance);
         fds[0] = launcher->config_fd;
         fds[1] = launcher->listen_fd;

@@ -209,6 +209,6 @@ void app_log_clean(int logs_fd) {
         if (dir_open_at(logs_fd, ".", &dir) < 0)
                 return;
         assert(dir);
-        while (dir_next_number(dir, GONE_PREFIX, &number))
+        while (dir_next_number(dir, GONE_PREFIX, NULL, &number))
                 (void)!remove_folder(logs_fd, number_text(GONE_PREFIX, number, text));
 }

@@ -247,7 +247,7 @@ int logger_take_over(Logger *logger) {
                 return r;
         assert(dir);
 
-        while (dir_next_number(dir, "", &number)) {
+        while (dir_next_number(dir, "", NULL, &number)) {
                 r = take_over_app(logger, number);
                 if (r < 0)
                         log_error_errno(r, "App %u: cannot take over its logs: %m", number);

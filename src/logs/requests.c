@@ -206,7 +206,7 @@ static void end_apps(Logger *logger, uint32_t last_number) {
                 return;
         }
         assert(dir);
-        while (dir_next_number(dir, "", &number))
+        while (dir_next_number(dir, "", NULL, &number))
                 if (logger_app_is_gone(logger, number))
                         remove_app(logger, number);
 }

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -97,6 +98,32 @@ def test_lines_of_an_app_that_went_are_not_there_for_the_next_of_its_name(daemon
     daemon.ok("config:set", "OF_THE_NEW=1", "-a", app)
     daemon.wait_log(app, "OF_THE_NEW")
     assert "OF_THE_OLD" not in daemon.logs(app)
+
+
+@pytest.mark.native
+def test_number_of_an_app_that_left_lines_is_no_new_apps_with_another_database(daemon, app):
+    daemon.ok("config:set", "OF_THE_OLD=1", "-a", app)
+    daemon.wait_log(app, "OF_THE_OLD")
+    store = daemon.state_dir / "supervisor"
+    aside = store.with_name("aside")
+    daemon.stop()
+    last = max(map(int, os.listdir(daemon.state_dir / "logs")))
+    store.rename(aside)
+    store.mkdir(mode=0o700)
+    os.chown(store, aside.stat().st_uid, aside.stat().st_gid)
+    try:
+        daemon.start()
+        daemon.ok("stacks:import", "debian-12", os.environ["DYNOD_STACK"], timeout=600)
+        daemon.ok("apps:create", app)
+        daemon.ok("config:set", "OF_THE_NEW=1", "-a", app)
+        daemon.wait_log(app, "OF_THE_NEW")
+        assert "OF_THE_OLD" not in daemon.logs(app)
+        assert max(map(int, os.listdir(daemon.state_dir / "logs"))) > last
+    finally:
+        daemon.stop()
+        shutil.rmtree(store)
+        aside.rename(store)
+        daemon.start()
 
 
 def test_lines_of_an_app_that_was_renamed_come_along(daemon, app):
