@@ -541,6 +541,16 @@ static void test_next_logger_is_told_of_all_apps(void **state) {
         WORLD_LOG(w, "- app 1 park\n");
 }
 
+/* What has no room in the socket comes when some was read. */
+static void read_all_of_log(World *w) {
+        size_t before;
+
+        do {
+                before = w->log_size;
+                world_read_log(w);
+        } while (w->log_size > before);
+}
+
 /* A logger that stands still has the socket full: what waits behind that is not for the next one. */
 static void test_what_waits_for_a_logger_that_hangs_is_told_anew(void **state) {
         World *w = *state;
@@ -562,7 +572,7 @@ static void test_what_waits_for_a_logger_that_hangs_is_told_anew(void **state) {
         world_run(w);
 
         start_logger(w); /* the one before was not read any more */
-        world_read_log(w);
+        read_all_of_log(w);
         assert_ptr_equal(strstr(w->log, "- apps 2\n- app 1 park\n- end 2\n"), w->log);
         assert_null(strstr(w->log, "zoo"));
         assert_null(strstr(w->log, "forget"));
@@ -572,8 +582,7 @@ static void test_what_waits_for_a_logger_that_hangs_is_told_anew(void **state) {
                 manager_log_api(w->manager, app, "%d", i);
         assert_int_equal(manager_rename_app(w->manager, "park", "garden", &error), 0);
         assert_int_equal(manager_rename_app(w->manager, "garden", "yard", &error), 0);
-        for (int i = 0; i < 8; i++)
-                world_read_log(w);
+        read_all_of_log(w);
         assert_null(strstr(w->log, "garden")); /* the last name is enough */
         WORLD_LOG(w, "api]: 1499\n", "- app 1 yard\n");
 }
