@@ -78,7 +78,6 @@ static const char *const supervisor_syscalls[] = {
         "rmdir",
         "setsockopt",
         "shutdown",
-        "splice",
         "stat",
         "statfs",
         "statx",
