@@ -298,6 +298,7 @@ static int install_all(const Setting *setting) {
                 &guard_locks,
                 &guard_sockets,
                 &guard_inet,
+                &guard_sends,
                 &guard_folders,
                 &guard_flight};
         int result = 0;

@@ -130,6 +130,11 @@ static inline void exchange(Assembler *a, uint8_t base, int off, uint8_t src) {
         emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_XCHG);
 }
 
+/* The 8 bytes at @base become @src if they are r0; r0 = what was there before. */
+static inline void compare_and_exchange(Assembler *a, uint8_t base, int off, uint8_t src) {
+        emit(a, BPF_STX | BPF_ATOMIC | BPF_DW, base, src, off, BPF_CMPXCHG);
+}
+
 static inline void jump_if(Assembler *a, uint8_t condition, uint8_t reg, int32_t value, int to) {
         a->jump_to[a->n] = to;
         emit(a, BPF_JMP | condition | BPF_K, reg, 0, 0, value);

@@ -18,6 +18,8 @@
  * How many there are of TCP and UDP is bounded, too: timers and softirqs work for each, at nobody's
  * expense.
  *
+ * Sends: TCP charges the bytes that are not acknowledged, and not the pages that they are in.
+ *
  * Folders: overlayfs makes a list of whatever a folder of /app has for who reads it, and keeps it
  * for as long as the reader has the folder open; another one for whoever comes after a change. They
  * are charged to nobody.
@@ -34,7 +36,7 @@
 #include "ipc/launch_proto.h"
 
 #define GUARD_FOLDER "/sys/fs/bpf" /* an instance's are in the folder of its name there */
-#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//sockets-accepted-new") + INSTANCE_NAME_SIZE)
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//sends-acknowledged-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
         PIN_NONE,
@@ -59,6 +61,12 @@ typedef enum GuardPin {
         PIN_SOCKETS_BORN, /* of a connection that came in */
         PIN_SOCKETS_FULL, /* somebody wants to connect */
         PIN_SOCKETS_MADE,
+        PIN_SENDS_SENDERS, /* a map, which goes on: it is not known of sockets how often they sent */
+        PIN_SENDS_SUMS,    /* the same */
+        PIN_SENDS_FREED,
+        PIN_SENDS_ACKNOWLEDGED,
+        PIN_SENDS_COUNTED,
+        PIN_SENDS_ASKED,
         PIN_FOLDERS_READING, /* a map, which goes on as those of sockets do */
         PIN_FOLDERS_HELD,    /* the same */
         PIN_FOLDERS_LISTS,   /* the same */

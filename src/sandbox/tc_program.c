@@ -20,6 +20,13 @@
 /* Open ports of all dynos together: 1024 with all the services that a policy can have. */
 #define PORTS_MAX (1024 * NETWORK_SERVICES_MAX)
 
+/*
+ * Bytes. A packet of TCP is up to 17 pieces of pages that stay for as long as one of them is not
+ * read, and of which only the pieces are charged. Up to this size it is copied into memory of its
+ * own. Beyond, 17 pages of 4 kB are hardly twice of what it has.
+ */
+#define COPIED_MAX (32 * 1024)
+
 /* A link's element of the map. All in network byte order, as the packet has it. */
 typedef struct LinkEntry {
         uint32_t dyno;
@@ -46,6 +53,7 @@ typedef enum Label {
         LABEL_PORT,
         LABEL_CLASSIFIED,
         LABEL_HOST_PORT,
+        LABEL_OWN,
 } Label;
 
 /*
@@ -107,6 +115,12 @@ static void begin(Assembler *a, int map_fd) {
 }
 
 static void end(Assembler *a) {
+        load(a, BPF_W, BPF_REG_2, CTX, CONTEXT(len));
+        jump_if(a, BPF_JGT, BPF_REG_2, COPIED_MAX, LABEL_OWN);
+        move(a, BPF_REG_1, CTX);
+        call(a, BPF_FUNC_skb_pull_data);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+        place(a, LABEL_OWN);
         leave(a, TC_ACT_OK);
         place(a, LABEL_DROP);
         leave(a, TC_ACT_SHOT);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,6 +223,44 @@ static void orphans(void) {
                 (void)pause();
 }
 
+#define SPREAD 1000 /* connections over which bytes are spread */
+
+/* The rest of the page that the last byte is in, which is given back at once. */
+static void turn_page(const int filler[2]) {
+        static char page[4095];
+
+        if (send(filler[0], page, sizeof(page), MSG_DONTWAIT) > 0)
+                (void)recv(filler[1], page, sizeof(page), MSG_WAITALL);
+}
+
+/* Bytes that nobody reads, each in a page of its own: some have arrived, the others wait. */
+static void tcp_pages(void) {
+        struct sockaddr_in at = here(1024);
+        const int yes = 1, small = 1;
+        static int ends[SPREAD][2];
+        int listener = patient_socket(), filler[2];
+        bool refused = false;
+
+        if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 16) < 0 ||
+            connect_to(listener, &at, filler) < 0)
+                return;
+        for (int n = 0; n < SPREAD; n++) {
+                if (n == SPREAD / 2)
+                        (void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+                if (connect_to(listener, &at, ends[n]) < 0)
+                        return;
+                (void)setsockopt(ends[n][0], IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+        }
+        for (unsigned n = 0;; n++) {
+                if (send(ends[n % SPREAD][0], "x", 1, MSG_DONTWAIT) < 0)
+                        refused = true;
+                else
+                        turn_page(filler);
+                if (refused)
+                        going();
+        }
+}
+
 const Bomb bombs_network[] = {
         {"connections", "the connection table, by TCP", connections},
         {"datagrams", "the connection table, by UDP", datagrams},
@@ -231,5 +270,6 @@ const Bomb bombs_network[] = {
         {"orphans", "the host's closed connections", orphans},
         {"keepalives", "the host's timers and softirqs", keepalives},
         {"ports", "ports and listening sockets", bind_ports},
+        {"tcp-pages", "memory that nobody is charged for, by bytes that nobody takes", tcp_pages},
         {NULL, NULL, NULL},
 };
