@@ -208,7 +208,7 @@ uint32_t host_missing(const Launcher *launcher) {
         return missing;
 }
 
-void host_raise_socket_pools(const Launcher *launcher) {
+void host_prepare_sockets(const Launcher *launcher) {
         int r;
 
         /* Without a limit of its own, the host's is all that a dyno has. */
@@ -219,6 +219,9 @@ void host_raise_socket_pools(const Launcher *launcher) {
                 log_info("Raised the host's limits on sockets, so that dynos end at their own.");
         else if (r < 0)
                 (void)log_warning_errno(r, "Cannot raise the host's limits on sockets: %m");
+        r = socket_pages_shrink();
+        if (r < 0)
+                (void)log_warning_errno(r, "Cannot make the pages of the host's sockets small: %m");
 }
 
 void host_report(Launcher *launcher, LaunchInspected *ret) {

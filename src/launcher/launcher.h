@@ -133,7 +133,7 @@ int host_listen(Launcher *launcher) _must_check_;
 /* From here on the programs of sandbox/guards.h hold dynos, where the kernel lets them. */
 void host_guard(Launcher *launcher);
 /* As sandbox/socket_pools.h has it, where memory cgroups bound dynos instead. */
-void host_raise_socket_pools(const Launcher *launcher);
+void host_prepare_sockets(const Launcher *launcher);
 uint32_t host_missing(const Launcher *launcher);
 void host_report(Launcher *launcher, LaunchInspected *ret);
 /* `dynod --purge`: stops every dyno and removes all that is the instance's own in the kernel. */

@@ -356,7 +356,7 @@ static int run(Launcher *launcher) {
         r = open_store(launcher, &store_source);
         if (r == 0) {
                 host_guard(launcher);
-                host_raise_socket_pools(launcher);
+                host_prepare_sockets(launcher);
                 r = take_over(launcher);
         }
         if (r == 0)

@@ -74,11 +74,27 @@ static int raise_limits(const char *path, unsigned n, uint64_t limit) {
         return r < 0 ? r : 1;
 }
 
-/*
- * What TCP sends it puts into pages, of which it charges no more than the bytes. Those of 32 kB
- * are of use to few: servers with fast links, and these less since Linux sends 64 kB at once.
- */
-static int make_pages_small(void) {
+int socket_pools_raise(void) {
+        struct sysinfo info;
+        uint64_t bytes, orphans;
+        int udp, tcp, r;
+
+        if (sysinfo(&info) < 0)
+                return -errno;
+        bytes = (uint64_t)info.totalram * info.mem_unit;
+        orphans = bytes / ORPHAN_BYTES < INT_MAX ? bytes / ORPHAN_BYTES : INT_MAX;
+
+        udp = raise_limits(
+                "/proc/sys/net/ipv4/udp_mem", 3, bytes / (uint64_t)sysconf(_SC_PAGESIZE));
+        tcp = raise_limits(
+                "/proc/sys/net/ipv4/tcp_mem", 3, bytes / (uint64_t)sysconf(_SC_PAGESIZE));
+        r = raise_limits("/proc/sys/net/ipv4/tcp_max_orphans", 1, orphans);
+        if (udp < 0 || tcp < 0 || r < 0)
+                return udp < 0 ? udp : tcp < 0 ? tcp : r;
+        return udp || tcp || r;
+}
+
+int socket_pages_shrink(void) {
         static const char path[] = "/proc/sys/net/core/high_order_alloc_disable";
         char text[TEXT_SIZE];
         int r = (int)read_text_at(AT_FDCWD, path, text, sizeof(text));
@@ -87,27 +103,7 @@ static int make_pages_small(void) {
                 return r == -ENOENT ? 0 : r;
         if (text[0] != '0')
                 return 0;
+        /* Safe: how the kernel gets pages for sockets, and nothing that anybody can see. */
         r = write_text_at(AT_FDCWD, path, "1");
         return r < 0 ? r : 1;
-}
-
-int socket_pools_raise(void) {
-        struct sysinfo info;
-        uint64_t bytes, orphans;
-        int pages, udp, tcp, r;
-
-        if (sysinfo(&info) < 0)
-                return -errno;
-        bytes = (uint64_t)info.totalram * info.mem_unit;
-        orphans = bytes / ORPHAN_BYTES < INT_MAX ? bytes / ORPHAN_BYTES : INT_MAX;
-
-        pages = make_pages_small();
-        udp = raise_limits(
-                "/proc/sys/net/ipv4/udp_mem", 3, bytes / (uint64_t)sysconf(_SC_PAGESIZE));
-        tcp = raise_limits(
-                "/proc/sys/net/ipv4/tcp_mem", 3, bytes / (uint64_t)sysconf(_SC_PAGESIZE));
-        r = raise_limits("/proc/sys/net/ipv4/tcp_max_orphans", 1, orphans);
-        if (pages < 0 || udp < 0 || tcp < 0 || r < 0)
-                return pages < 0 ? pages : udp < 0 ? udp : tcp < 0 ? tcp : r;
-        return pages || udp || tcp || r;
 }

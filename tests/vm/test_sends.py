@@ -12,6 +12,7 @@ pytestmark = pytest.mark.vm
 
 PINS = pathlib.Path("/sys/fs/bpf/dynod")
 MOST = 32768
+LEAST = MOST * 9 // 10  # what is acknowledged counts until all before the socket's mark is
 FEWER = 100    # within one dyno, what is opened while a bound is near
 MB_WAIT = 100  # of MOST pages of 4 kB
 MB_ARRIVE = 40
@@ -99,7 +100,7 @@ print(json.dumps(told))
     (sent, used, errors), free, (again, _, _) = told
     note_guard("sockets", MANY, True, sent > MOST + FEWER)
     assert "ENOBUFS" in errors and free == 5
-    assert MOST - FEWER <= sent <= MOST + FEWER and MOST - FEWER <= again <= MOST + FEWER
+    assert LEAST <= sent <= MOST + FEWER and LEAST <= again <= MOST + FEWER
     assert used > MB_WAIT  # the attack it is
 
 
@@ -151,7 +152,7 @@ for thread in takers: thread.join()
 held, sent, _, errors = wait(20)
 print(json.dumps([sent, errors]))
 """)
-    assert MOST - FEWER <= told[0] <= MOST + FEWER and "ENOBUFS" in told[1]
+    assert LEAST <= told[0] <= MOST + FEWER and "ENOBUFS" in told[1]
 
 
 def test_messages_to_an_address_come_one_at_a_time(dyno):

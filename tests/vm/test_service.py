@@ -45,6 +45,10 @@ def test_host_limits_on_sockets_are_no_less_than_its_memory():
     assert orphans >= pages * os.sysconf("SC_PAGE_SIZE") // 512
 
 
+def test_pages_of_the_hosts_sockets_are_small():
+    assert pathlib.Path("/proc/sys/net/core/high_order_alloc_disable").read_text() == "1\n"
+
+
 def test_host_limit_that_is_higher_stays(daemon):
     limit = pathlib.Path("/proc/sys/net/ipv4/tcp_max_orphans")
     before = limit.read_text()
