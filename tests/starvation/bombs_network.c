@@ -223,7 +223,7 @@ static void orphans(void) {
                 (void)pause();
 }
 
-#define SPREAD 1000 /* connections over which bytes are spread */
+#define SPREAD 64 /* connections over which bytes are spread */
 
 /* The rest of the page that the last byte is in, which is given back at once. */
 static void turn_page(const int filler[2]) {
