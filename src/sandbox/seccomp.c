@@ -51,6 +51,11 @@ static int emit(Code *code, struct sock_filter instruction) {
  *
  * Jumps to `next` are patched when the length is known.
  */
+static int emit_jump(Code *code, int test, uint32_t k, unsigned char hit, unsigned char miss) {
+        return emit(
+                code, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_K | (unsigned)test, k, hit, miss));
+}
+
 static int emit_condition(Code *code, const PolicyCondition *c) {
         static const bool big_endian = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__;
         unsigned offset = (unsigned)offsetof(struct seccomp_data, args) + 8 * c->arg +
@@ -60,19 +65,18 @@ static int emit_condition(Code *code, const PolicyCondition *c) {
 
         r = emit(code, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset));
         if (r == 0 && c->op == POLICY_ANY_OF) /* a hit skips the jump behind it */
-                r =
-                        emit(code,
-                             (struct sock_filter)BPF_JUMP(
-                                     BPF_JMP | BPF_JSET | BPF_K, c->values[0], 1, 0));
-        for (size_t i = 0; r == 0 && c->op != POLICY_ANY_OF && i < n; i++) {
+                r = emit_jump(code, BPF_JSET, c->values[0], 1, 0);
+        if (r == 0 && c->op == POLICY_FROM) {
+                r = emit_jump(code, BPF_JGE, c->values[0], 0, 1);
+                if (r == 0)
+                        r = emit_jump(code, BPF_JGT, c->values[1], 0, 1);
+        }
+        for (size_t i = 0; r == 0 && (c->op == POLICY_IN || c->op == POLICY_NOT_IN) && i < n; i++) {
                 /* IN: a hit leaves over the last jump. NOT_IN: a hit lands on it, no hit passes it. */
                 unsigned char hit = (unsigned char)(n - i - (c->op == POLICY_IN ? 0 : 1));
                 unsigned char miss = c->op == POLICY_NOT_IN && i + 1 == n ? 1 : 0;
 
-                r =
-                        emit(code,
-                             (struct sock_filter)BPF_JUMP(
-                                     BPF_JMP | BPF_JEQ | BPF_K, c->values[i], hit, miss));
+                r = emit_jump(code, BPF_JEQ, c->values[i], hit, miss);
         }
         if (r == 0)
                 r = emit(code, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0)); /* to next */
@@ -89,10 +93,7 @@ static int emit_rule(Code *code, const PolicyRule *rule, int number) {
                      (struct sock_filter)BPF_STMT(
                              BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
         if (r == 0)
-                r =
-                        emit(code,
-                             (struct sock_filter)BPF_JUMP(
-                                     BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 1, 0));
+                r = emit_jump(code, BPF_JEQ, (uint32_t)number, 1, 0);
         if (r == 0)
                 r = emit(code, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
         for (size_t i = 0; r == 0 && i < rule->n_conditions; i++)
@@ -122,10 +123,7 @@ static int emit_prelude(Code *code, const Policy *policy, SeccompError *reterr) 
                      (struct sock_filter)BPF_STMT(
                              BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)));
         if (r == 0)
-                r =
-                        emit(code,
-                             (struct sock_filter)BPF_JUMP(
-                                     BPF_JMP | BPF_JEQ | BPF_K, seccomp_arch_native(), 1, 0));
+                r = emit_jump(code, BPF_JEQ, seccomp_arch_native(), 1, 0);
         skip = code->n;
         if (r == 0)
                 r = emit(code, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));

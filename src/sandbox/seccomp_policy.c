@@ -97,7 +97,7 @@ static int parse_condition(const Line *line, size_t *i, PolicyCondition *ret, Po
         const char *word;
 
         if (*i + 3 > line->n_words)
-                return fail(reterr, "a condition is: argN in|not-in|& VALUE...");
+                return fail(reterr, "a condition is: argN in|not-in|&|from VALUE...");
 
         word = line->words[(*i)++];
         if (strncmp(word, "arg", 3) != 0 || word[3] < '0' || word[3] > '5' ||
@@ -113,8 +113,10 @@ static int parse_condition(const Line *line, size_t *i, PolicyCondition *ret, Po
                 ret->op = POLICY_NOT_IN;
         else if (strcmp(word, "&") == 0)
                 ret->op = POLICY_ANY_OF;
+        else if (strcmp(word, "from") == 0)
+                ret->op = POLICY_FROM;
         else
-                return fail(reterr, "expected in, not-in or &");
+                return fail(reterr, "expected in, not-in, & or from");
 
         ret->n_values = 0;
         for (; *i < line->n_words && strcmp(line->words[*i], "and") != 0; (*i)++) {
@@ -123,8 +125,11 @@ static int parse_condition(const Line *line, size_t *i, PolicyCondition *ret, Po
                 if (parse_value(line->words[*i], &ret->values[ret->n_values++]) < 0)
                         return fail(reterr, "not a number");
         }
-        if (ret->n_values == 0 || (ret->op == POLICY_ANY_OF && ret->n_values != 1))
+        if (ret->n_values == 0 || (ret->op == POLICY_ANY_OF && ret->n_values != 1) ||
+            (ret->op == POLICY_FROM && ret->n_values != 2))
                 return fail(reterr, "wrong number of values");
+        if (ret->op == POLICY_FROM && ret->values[0] > ret->values[1])
+                return fail(reterr, "the first value is above the last");
 
         return 0;
 }

@@ -22,6 +22,7 @@ typedef enum PolicyOp {
         POLICY_IN,     /* the argument is one of the values */
         POLICY_NOT_IN, /* … none of the values */
         POLICY_ANY_OF, /* … has a bit of the first value */
+        POLICY_FROM,   /* … is the first value, the second one, or between them */
 } PolicyOp;
 
 /* Compares the low 32 bits of an argument: all that the kernel looks at unless it is an address. */

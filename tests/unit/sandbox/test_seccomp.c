@@ -369,7 +369,10 @@ static void test_signals_of_descriptors(void **state) {
         assert_int_equal(ask("ioctl", 3, 0x5421, 0), 0);         /* FIONBIO */
 }
 
-/* What takes the lock of all links and is no more than a question: of sockets, of drivers. */
+/*
+ * What takes the lock of all links and is no more than a question: of sockets, of drivers, of
+ * wireless links.
+ */
 static void test_questions_about_links(void **state) {
         static const unsigned of_drivers[] = {0x8946, 0x894a, 0x8993, 0x8994, 0x89b1, 0};
 
@@ -380,10 +383,11 @@ static void test_questions_about_links(void **state) {
                 assert_int_equal(ask("getsockopt", 3, 41, name), name == 48 ? ENOPROTOOPT : 0);
                 assert_int_equal(ask("getsockopt", 3, 1, name), 0);
         }
-        for (unsigned number = 0x8910; number < 0x8a00; number++) {
+        for (unsigned number = 0x8910; number < 0x8d00; number++) {
                 int answer = ask("ioctl", 3, number, 0);
 
-                if (number >= 0x89f0 || is_in(number, of_drivers))
+                if ((number >= 0x89f0 && number <= 0x89ff) ||
+                    (number >= 0x8b00 && number <= 0x8bff) || is_in(number, of_drivers))
                         assert_int_equal(answer, EOPNOTSUPP);
                 else
                         assert_int_not_equal(answer, EOPNOTSUPP);
@@ -436,6 +440,27 @@ static void test_dynod_refuses_nothing_that_a_dyno_may_do(void **state) {
         assert_int_equal(ask("socket", 16, 3, 0), 0);
 }
 
+/* Both ends are in, and the neighbours are not; there is more than one to compare. */
+static void test_values_between_two(void **state) {
+        static const char text[] = "default allow\n"
+                                   "refuse EPERM ioctl if arg1 from 16 32 and arg2 from 7 7\n"
+                                   "refuse EINVAL read if arg0h from 1 0xffffffff\n";
+        static Policy policy;
+        PolicyError policy_error;
+        SeccompError error;
+
+        (void)state;
+        assert_int_equal(policy_parse(text, &policy, &policy_error), 0);
+        assert_int_equal(seccomp_filter_compile(&policy, &filter, &error), 0);
+        for (unsigned value = 0; value < 64; value++) {
+                assert_int_equal(ask("ioctl", 0, value, 7), value >= 16 && value <= 32 ? EPERM : 0);
+                assert_int_equal(ask("ioctl", 0, 16, value), value == 7 ? EPERM : 0);
+        }
+        assert_int_equal(ask("read", UINT32_MAX, 0, 0), 0);
+        assert_int_equal(ask("read", UINT64_MAX, 0, 0), EINVAL);
+        seccomp_filter_clear(&filter);
+}
+
 static void test_unknown_names_are_refused(void **state) {
         static Policy policy;
         SeccompError error = {.text = ""};
@@ -476,6 +501,7 @@ int main(void) {
                 cmocka_unit_test(test_dynod_refuses_nothing_that_a_dyno_may_do),
         };
         const struct CMUnitTest plain[] = {
+                cmocka_unit_test(test_values_between_two),
                 cmocka_unit_test(test_unknown_names_are_refused),
         };
         int failed;

@@ -34,7 +34,8 @@ static void test_statements_are_understood(void **state) {
                                    "refuse ENOSYS mount\n"
                                    "refuse EPERM socket if arg0 in 16 and arg2 not-in 0 0x10\n"
                                    "refuse EPERM clone if arg0 & 0x7e020000\n"
-                                   "pretend prlimit64 if arg1 in 4 and arg2h not-in 0";
+                                   "pretend prlimit64 if arg1 in 4 and arg2h not-in 0\n"
+                                   "refuse EINVAL ioctl if arg1 from 0x10 32";
         const PolicyRule *r = policy.rules;
         PolicyError error;
 
@@ -42,7 +43,7 @@ static void test_statements_are_understood(void **state) {
         assert_int_equal(policy_parse(text, &policy, &error), 0);
         assert_int_equal(policy.default_error, EPERM);
         assert_int_equal(policy.arch_error, ENOSYS);
-        assert_int_equal(policy.n_rules, 6);
+        assert_int_equal(policy.n_rules, 7);
         assert_string_equal(r[1].name, "write");
         assert_int_equal(r[1].error, 0);
         assert_int_equal(r[2].error, ENOSYS);
@@ -61,6 +62,9 @@ static void test_statements_are_understood(void **state) {
         assert_false(r[5].conditions[0].high);
         assert_int_equal(r[5].conditions[1].arg, 2);
         assert_true(r[5].conditions[1].high);
+        assert_int_equal(r[6].conditions[0].op, POLICY_FROM);
+        assert_int_equal(r[6].conditions[0].values[0], 16);
+        assert_int_equal(r[6].conditions[0].values[1], 32);
 }
 
 static void test_slips_are_refused_with_their_line(void **state) {
@@ -92,6 +96,9 @@ static void test_slips_are_refused_with_their_line(void **state) {
                 {"refuse EPERM ioctl if arg1 in -1", 1},
                 {"refuse EPERM ioctl if arg1 in 0x100000000", 1},
                 {"refuse EPERM ioctl if arg1 & 1 2", 1},
+                {"refuse EPERM ioctl if arg1 from 1", 1},
+                {"refuse EPERM ioctl if arg1 from 1 2 3", 1},
+                {"refuse EPERM ioctl if arg1 from 2 1", 1},
                 {"refuse EPERM ioctl if arg1 in 1 and", 1},
                 {"refuse EPERM ioctl if arg1 in 1 2 3 4 5 6 7 8 9", 1},
                 {"refuse EPERM ioctl if arg0 in 1 and arg1 in 1 and arg2 in 1 and arg3 in 1", 1},
