@@ -251,11 +251,35 @@ static void test_pages_stay_where_they_are(void **state) {
 
 static void test_file_systems_have_no_name(void **state) {
         static const unsigned questions[] = {
-                0x81009431, 0x8008662c, 0x80111500, 0x80811501, 0x8100587e};
+                0x81009431,
+                0x8008662c,
+                0x80111500,
+                0x80811501,
+                0x8100587e,
+                0x80705864,
+                0x8070587c,
+                0x8400941f,
+                0xd000941e,
+                0x81f8943c,
+        };
 
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
                 assert_int_equal(ask("ioctl", 3, questions[i], 0), ENOTTY);
+}
+
+static void test_files_share_no_blocks(void **state) {
+        (void)state;
+        assert_int_equal(ask("ioctl", 3, 0x40049409, 4), EOPNOTSUPP); /* FICLONE */
+        assert_int_equal(ask("ioctl", 3, 0x4020940d, 0), EOPNOTSUPP); /* FICLONERANGE */
+        assert_int_equal(ask("ioctl", 3, 0xc0189436, 0), EOPNOTSUPP); /* FIDEDUPERANGE */
+}
+
+/* O_NOTIFICATION_PIPE is O_EXCL; with every other flag a pipe is a pipe. */
+static void test_no_pipes_for_notes(void **state) {
+        (void)state;
+        for (unsigned bit = 0; bit < 32; bit++)
+                assert_int_equal(ask("pipe2", 0, UINT64_C(1) << bit, 0), bit == 7 ? EINVAL : 0);
 }
 
 static bool is_in(unsigned value, const unsigned *list) {
@@ -486,6 +510,8 @@ int main(void) {
                 cmocka_unit_test(test_shared_pools_are_out_of_reach),
                 cmocka_unit_test(test_pages_stay_where_they_are),
                 cmocka_unit_test(test_file_systems_have_no_name),
+                cmocka_unit_test(test_files_share_no_blocks),
+                cmocka_unit_test(test_no_pipes_for_notes),
                 cmocka_unit_test(test_options_of_protocols),
                 cmocka_unit_test(test_advice_about_memory),
                 cmocka_unit_test(test_no_holes),
