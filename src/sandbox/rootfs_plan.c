@@ -43,6 +43,8 @@ const RootfsMount rootfs_mounts[] = {
         MASK_FILE("buddyinfo"),
         MASK_FILE("cmdline"), /* may hold secrets that the host was booted with */
         MASK_FILE("config.gz"),
+        MASK_FILE("consoles"),
+        MASK_FILE("crypto"),     /* what modules there are */
         MASK_FILE("diskstats"),  /* disk accesses of others, by counting */
         MASK_FILE("interrupts"), /* keystrokes and network traffic of others, by counting */
         MASK_FILE("kallsyms"),
@@ -56,6 +58,7 @@ const RootfsMount rootfs_mounts[] = {
         MASK_FILE("latency_stats"),
         MASK_FILE("locks"), /* open-file-description locks show in every pid namespace */
         MASK_FILE("mdstat"),
+        MASK_FILE("misc"), /* what modules there are */
         MASK_FILE("modules"),
         MASK_FILE("pagetypeinfo"),
         MASK_FILE("partitions"),
@@ -73,6 +76,7 @@ const RootfsMount rootfs_mounts[] = {
         MASK_DIR("asound"),
         MASK_DIR("bus"),
         MASK_DIR("driver"),
+        MASK_DIR("dynamic_debug"), /* every line that a module can print, with its name */
         MASK_DIR("fs"),
         MASK_DIR("irq"),
         MASK_DIR("pressure"), /* of the whole host; a dyno's own is in its cgroup */
