@@ -178,6 +178,7 @@ static void refuse_unspoken(Assembler *a) {
 /* Metadata of clouds that put it elsewhere than at a link-local address; in the ruleset, too. */
 static const uint32_t metadata[] = {
         0x646464c8, /* 100.100.100.200 */
+        0x64505050, /* 100.80.80.80 */
         0xc00000c0, /* 192.0.0.192 */
         0xa83f8110, /* 168.63.129.16 */
 };

@@ -142,7 +142,7 @@ def test_metadata_is_not_reached(net, proto, layers):
         expect(layers, dyno.ask(proto, "169.254.169.254", 80))
 
 
-ELSEWHERE = ["100.100.100.200", "192.0.0.192", "168.63.129.16"]
+ELSEWHERE = ["100.100.100.200", "100.80.80.80", "192.0.0.192", "168.63.129.16"]
 
 
 @pytest.mark.parametrize("layers", LAYERS)
