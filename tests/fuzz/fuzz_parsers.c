@@ -48,9 +48,14 @@ static void fuzz_policy(char *text, size_t size) {
 
                 assert(memchr(rule->name, '\0', sizeof(rule->name)) && rule->name[0] != '\0');
                 assert(rule->error >= 0 && rule->n_conditions <= POLICY_CONDITIONS_MAX);
-                for (size_t c = 0; c < rule->n_conditions; c++)
-                        assert(rule->conditions[c].n_values <= POLICY_VALUES_MAX &&
-                               rule->conditions[c].arg <= 5);
+                for (size_t c = 0; c < rule->n_conditions; c++) {
+                        const PolicyCondition *condition = &rule->conditions[c];
+
+                        assert(condition->n_values <= POLICY_VALUES_MAX && condition->arg <= 5);
+                        assert(condition->op != POLICY_FROM ||
+                               (condition->n_values == 2 &&
+                                condition->values[0] <= condition->values[1]));
+                }
         }
 }
 
