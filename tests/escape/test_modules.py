@@ -54,6 +54,24 @@ libc.syscall(179, 0x800007 << 8, b"/tmp", 0, None)
 print("made", made)
 """
 
+# Who asks by netlink for a classifier needs no right and no filter sees the question: the kernel
+# looks for a module of that name before it looks for the block that is asked about, of no link.
+CLASSIFY = """
+import socket, struct, sys
+RTM_GETTFILTER, NLM_F_REQUEST, NLM_F_ACK, NLMSG_ERROR, TCA_KIND = 46, 1, 4, 2, 1
+def ask(name):
+    kind = name.encode() + bytes(1)
+    kind = struct.pack("=HH", 4 + len(kind), TCA_KIND) + kind + bytes(-len(kind) % 4)
+    asked = struct.pack("=BxxxIIII", 0, 0xffffffff, 0, 1, 1 << 16 | socket.htons(0x0800)) + kind
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        netlink.send(struct.pack("=IHHII", 16 + len(asked), RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_ACK, 1, 0) + asked)
+        answer = netlink.recv(4096)
+    assert struct.unpack_from("=H", answer, 4) == (NLMSG_ERROR,), answer
+    return struct.unpack_from("=i", answer, 16)[0]
+for name in sys.argv[1:]:
+    print(name, ask(name))
+"""
+
 # A program of a format that nobody knows: the kernel up to 6.13 looks for binfmt-ff01 and so on.
 START = """
 import errno, os
@@ -125,6 +143,36 @@ def test_no_call_of_a_dyno_starts_modprobe(daemon, app, slug, asked, note_guard)
                    capture_output=True, timeout=60 * time_factor())
     words = " ".join(asked()[len(before):])
     assert "net-pf-2-proto-17-type-1" in words and "net-pf-2-proto-58-type-2" in words, words[:500]
+
+
+def classifiers(asked):
+    """Of that what was looked for because of a classifier: cls_NAME, and from Linux 6.9 on net-cls-NAME."""
+    names = [line.split()[-1].replace("-", "_") for line in asked()]
+    return [name.rpartition("cls_")[2] for name in names if "cls_" in name]
+
+
+def test_no_dyno_starts_modprobe_by_a_classifier(daemon, app, slug, asked, note_guard):
+    daemon.ok("deploy", slug({"Procfile": "worker: true\n", "ask.py": CLASSIFY}), "-a", app, timeout=120)
+
+    def ask(*names):
+        done = daemon.run(app, "python3", "/app/ask.py", *names, timeout=120)
+        assert done.returncode == 0 and done.stdout.count("\n") == len(names), done.stdout + done.stderr
+    told = "have modprobe started by a question for a classifier"
+    with guard(daemon, True):
+        ask("with1", "with2", "basic")
+        note_guard("modules", told, True, classifiers(asked) != [])
+        assert classifiers(asked) == []
+    # The control: outside of the dynos' cgroup, and in it without the program.
+    subprocess.run(["setpriv", "--reuid", "65533", "--clear-groups", "python3", "-c", CLASSIFY, "outside"], check=True,
+                   capture_output=True, timeout=60 * time_factor())
+    assert classifiers(asked) == ["outside"]
+    with guard(daemon, False):
+        # The kernel takes it off a moment later.
+        wait_until(lambda: ask("without1", "without2") or len(classifiers(asked)) > 1, "a dyno starts modprobe")
+        note_guard("modules", told, False, "without2" in classifiers(asked))
+    without = classifiers(asked)
+    ask("again")
+    assert classifiers(asked) == without
 
 
 def starts_unknown_programs(dyno):
