@@ -71,6 +71,7 @@ typedef struct Attempt {
         X(terminal) \
         X(shared) \
         X(disk) \
+        X(pages) \
         /* the last */
 /* clang-format on */
 

@@ -33,6 +33,16 @@ struct where { /* struct fiemap of linux/fiemap.h */
 };
 #define WHERE _IOWR('f', 11, struct where)
 
+struct name { /* struct fsuuid of fs/ext4 */
+        uint32_t size, flags;
+        uint8_t bytes[16];
+};
+#define EXT4_NAME _IOR('f', 44, uint32_t[2])
+struct short_name { /* struct fsuuid2 of linux/fs.h, Linux 6.9 */
+        uint8_t size, bytes[16];
+};
+#define ANY_NAME _IOR(0x15, 0, struct short_name)
+
 static int make_file(void) {
         const char *folder = escape_is_control ? "/var/tmp" : "/tmp";
         char path[64], bytes[BLOCK] = {1};
@@ -95,6 +105,46 @@ static int map_of_all(void) {
         };
 
         return ask(FS_IOC_GETFSMAP, &all);
+}
+
+/* Two dynos that learn the same name are on one host, whenever they ask. */
+static int name_of_ext4(void) {
+        struct name name = {.size = sizeof(name.bytes)};
+
+        return ask(EXT4_NAME, &name);
+}
+
+static int name_of_any(void) {
+        struct short_name name;
+
+        return ask(ANY_NAME, &name);
+}
+
+static int label(void) {
+        char text[FSLABEL_MAX];
+
+        return ask(FS_IOC_GETFSLABEL, text);
+}
+
+/* Of a file that is not open: what knows how to share would say so first, had it been asked. */
+static int share(void) {
+        int r = ask(FICLONE, (void *)-1L);
+
+        return r == -EBADF ? 0 : r;
+}
+
+static int share_range(void) {
+        struct file_clone_range range = {.src_fd = -1};
+        int r = ask(FICLONERANGE, &range);
+
+        return r == -EBADF ? 0 : r;
+}
+
+static int compare(void) {
+        struct file_dedupe_range range = {.src_length = BLOCK, .reserved1 = 1};
+        int r = ask(FIDEDUPERANGE, &range);
+
+        return r == -EINVAL ? 0 : r; /* it looked at what no caller may say */
 }
 
 static int set_version(void) {
@@ -179,6 +229,37 @@ const Attempt attempts_disk[] = {
                 ENOTTY,
                 CONTROL_USER,
                 map_of_all),
+        ATTEMPT("uuid",
+                "learn that another dyno is on the same host, by what its disk is called",
+                "seccomp",
+                ENOTTY,
+                CONTROL_USER,
+                name_of_ext4),
+        ATTEMPT("uuid-of-any",
+                "the same by the question for all file systems",
+                "seccomp",
+                ENOTTY,
+                CONTROL_USER | CONTROL_NATIVE,
+                name_of_any),
+        ATTEMPT("label", "the same by its label", "seccomp", ENOTTY, CONTROL_USER, label),
+        ATTEMPT("clone",
+                "share blocks with another file",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                share),
+        ATTEMPT("clone-range",
+                "the same for a part of it",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                share_range),
+        ATTEMPT("compare",
+                "have files compared, to share what is equal",
+                "seccomp",
+                EOPNOTSUPP,
+                CONTROL_USER,
+                compare),
         ATTEMPT("version",
                 "change the generation of an inode",
                 "seccomp",

@@ -19,6 +19,8 @@
 #define IPT_REPLACE_SIZE 96   /* bytes of struct ipt_replace without counters and entries */
 #define BRIDGE_GET_VERSION 0
 #define VLAN_SET_NAME_TYPE 6
+#define WIRELESS_NAME 0x8b01 /* SIOCGIWNAME; an odd number only asks */
+#define WIRELESS_LAST 0x8bff /* SIOCIWLASTPRIV */
 
 static int option(int family, int type, int level, int name, const void *value, size_t size) {
         int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -330,6 +332,15 @@ static int ask_in_private_last(void) {
         return ask_for_nothing(SIOCDEVPRIVATE + 15);
 }
 
+/* struct iwreq, whose header does not go with the C library's, begins with the link's name, too. */
+static int ask_wireless(void) {
+        return ask_for_nothing(WIRELESS_NAME);
+}
+
+static int ask_wireless_last(void) {
+        return ask_for_nothing(WIRELESS_LAST);
+}
+
 /* ---- what listens in the network of others ---- */
 
 #define PORT_OF_OTHERS 47110 /* layers.c listens there, too */
@@ -400,6 +411,13 @@ static int load_vlan(void) {
         {                                                                                          \
                 .name = "network/" name_, .tries = tries_, .stopped_by = "seccomp",                \
                 .error = EOPNOTSUPP, .control = CONTROL_USER, .run = run_,                         \
+        }
+
+/* Of kernels that know wireless links. */
+#define OF_WIRELESS(name_, tries_, run_)                                                           \
+        {                                                                                          \
+                .name = "network/" name_, .tries = tries_, .stopped_by = "seccomp",                \
+                .error = EOPNOTSUPP, .control = CONTROL_USER | CONTROL_VM, .run = run_,            \
         }
 
 #define BY_CAPABILITY(name_, tries_, run_, set_up_)                                                \
@@ -487,6 +505,8 @@ const Attempt attempts_network[] = {
         OF_DRIVER("bond-part", "the same for one of them", ask_for_part_of_bond),
         OF_DRIVER("driver", "the same for what a driver alone knows", ask_in_private),
         OF_DRIVER("driver-last", "the same by its last number", ask_in_private_last),
+        OF_WIRELESS("wireless", "the same for wireless links", ask_wireless),
+        OF_WIRELESS("wireless-last", "the same by the last of their numbers", ask_wireless_last),
         BY_FILTER(
                 "flow-label", "take the labels of everybody's IPv6 flows", flow_label, bring_lo_up),
         {

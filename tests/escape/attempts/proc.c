@@ -67,6 +67,10 @@ READS_MASKED(read_interrupts, "/proc/interrupts")
 READS_MASKED(read_softirqs, "/proc/softirqs")
 READS_MASKED(read_modules, "/proc/modules")
 READS_MASKED(read_config, "/proc/config.gz")
+READS_MASKED(read_crypto, "/proc/crypto")
+READS_MASKED(read_misc, "/proc/misc")
+READS_MASKED(read_consoles, "/proc/consoles")
+READS_MASKED(read_dynamic_debug, "/proc/dynamic_debug/control")
 READS_MASKED(read_cmdline, "/proc/cmdline")
 READS_MASKED(read_slabinfo, "/proc/slabinfo")
 READS_MASKED(read_vmallocinfo, "/proc/vmallocinfo")
@@ -90,6 +94,8 @@ READS_MASKED(read_terminal_count, "/proc/sys/kernel/pty/nr")
 READS(read_sockstat, "/proc/net/sockstat")
 READS(read_softnet_stat, "/proc/net/softnet_stat")
 READS(read_protocols, "/proc/thread-self/net/protocols")
+READS(read_autogroup, "/proc/self/autogroup")
+READS(read_numa_maps, "/proc/thread-self/numa_maps")
 READS(read_sched_debug, "/sys/kernel/debug/sched/debug")
 READS(read_vmcoreinfo, "/sys/kernel/vmcoreinfo")
 
@@ -250,6 +256,13 @@ static int change_label(void) {
                         return 0;
         }
         return r;
+}
+
+/* A session's weight, which is also set with a lock held that all of the host have together. */
+static int session_weight(void) {
+        int r = attempt_write("/proc/self/autogroup", "1");
+
+        return r == -EAGAIN ? 0 : r; /* somebody did, less than a tenth of a second ago */
 }
 
 /* ---- others ---- */
@@ -465,6 +478,14 @@ const Attempt attempts_proc[] = {
                 .run = kernel_stack,
         },
         {
+                .name = "proc/write-autogroup",
+                .tries = "give way to others, with a lock held that all dynos share",
+                .stopped_by = "apparmor",
+                .error = EACCES,
+                .control = CONTROL_USER | ATTEMPT_VM,
+                .run = session_weight,
+        },
+        {
                 .name = "proc/change-label",
                 .tries = "leave its AppArmor profile",
                 .stopped_by = "apparmor no_new_privs",
@@ -532,6 +553,30 @@ const Attempt attempts_proc[] = {
              ATTEMPT_ABSENT,
              CONTROL_USER | CONTROL_NATIVE,
              read_config),
+        READ("crypto",
+             "learn from ciphers which modules can be attacked",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_crypto),
+        READ("misc",
+             "the same from small devices",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_misc),
+        READ("dynamic-debug",
+             "the same from what they can print",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER | CONTROL_VM,
+             read_dynamic_debug),
+        READ("consoles",
+             "learn where the host's kernel prints",
+             "masks apparmor",
+             ATTEMPT_ABSENT,
+             CONTROL_USER,
+             read_consoles),
         READ("cmdline",
              "read what the host was booted with, secrets among it",
              "masks apparmor",
@@ -646,6 +691,18 @@ const Attempt attempts_proc[] = {
              EACCES,
              CONTROL_USER | ATTEMPT_VM,
              read_protocols),
+        READ("autogroup",
+             "count the sessions that the host has had",
+             "apparmor",
+             EACCES,
+             CONTROL_USER | ATTEMPT_VM,
+             read_autogroup),
+        READ("numa-maps",
+             "learn how many others have a page of a file mapped",
+             "apparmor",
+             EACCES,
+             CONTROL_USER | ATTEMPT_VM,
+             read_numa_maps),
         READ("iomem",
              "learn where the kernel lies in memory",
              "capabilities user",
