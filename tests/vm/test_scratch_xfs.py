@@ -2,6 +2,7 @@
 """Scratch on an XFS that the operator mounted: its quotas are other code of the kernel's."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.vm
 
 MB = 1 << 20
 DISK, FILES = 16 * MB, 300
+FICLONE = 0x40049409
 IMAGE, OUTSIDE = pathlib.Path("/var/tmp/xfs.image"), pathlib.Path("/mnt/xfs")
 PLACE = pathlib.Path("/var/lib/dynod/own-scratch")
 CONFIG = pathlib.Path("/etc/dynod/dynod.conf.d/xfs-test.conf")
@@ -93,6 +95,32 @@ def test_dyno_runs_under_its_quota(daemon, shop):
 def test_bytes_end_at_the_quota(folder, daemon, shop):
     n, error = in_tiny(daemon, shop, f" f = open('{folder}/f', 'wb', 0)\n while True: n += f.write(b'x' * 65536)")
     assert error in (errno.EDQUOT, errno.ENOSPC) and DISK // 2 < n <= DISK, (n, errno.errorcode.get(error))
+
+
+def test_blocks_of_two_files_count_for_both(daemon, shop):
+    """copy_file_range(2) shares them, and nobody gets past a quota by it; a dyno cannot clone."""
+    whole, copy, clone = (OUTSIDE / name for name in ("whole", "copy", "clone"))
+    whole.write_bytes(os.urandom(MB))
+    with whole.open("rb") as source, copy.open("wb") as other, clone.open("wb") as third:
+        assert os.copy_file_range(source.fileno(), other.fileno(), MB) == MB
+        assert fcntl.ioctl(third, FICLONE, source.fileno()) == 0
+    for path in (copy, clone):
+        extents = subprocess.run(["filefrag", "-v", path], check=True, capture_output=True, text=True).stdout
+        assert "shared" in extents, extents
+    for path in (whole, copy, clone):
+        path.unlink()
+    n, error = in_tiny(daemon, shop, """
+    source = open('/tmp/whole', 'w+b', 0)
+    source.write(os.urandom(1 << 20))
+    while n < 64:
+        copy = open('/tmp/%d' % n, 'wb', 0)
+        os.copy_file_range(source.fileno(), copy.fileno(), 1 << 20, 0, 0)
+        n += os.fstat(copy.fileno()).st_size == 1 << 20""")
+    assert error in (errno.EDQUOT, errno.ENOSPC) and DISK // 2 < n * MB < DISK, (n, errno.errorcode.get(error))
+    _, error = in_tiny(daemon, shop, f"""
+    import fcntl
+    fcntl.ioctl(open('/tmp/clone', 'wb'), {FICLONE}, open('/tmp/whole', 'w+b').fileno())""")
+    assert error == errno.EOPNOTSUPP, errno.errorcode.get(error)
 
 
 def test_files_end_at_the_quota(daemon, shop):
