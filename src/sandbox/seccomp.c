@@ -41,6 +41,11 @@ static int emit(Code *code, struct sock_filter instruction) {
         return 0;
 }
 
+static int emit_jump(Code *code, int test, uint32_t k, unsigned char hit, unsigned char miss) {
+        return emit(
+                code, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_K | (unsigned)test, k, hit, miss));
+}
+
 /*
  * One rule, laid out so that every jump is short:
  *
@@ -51,11 +56,6 @@ static int emit(Code *code, struct sock_filter instruction) {
  *
  * Jumps to `next` are patched when the length is known.
  */
-static int emit_jump(Code *code, int test, uint32_t k, unsigned char hit, unsigned char miss) {
-        return emit(
-                code, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_K | (unsigned)test, k, hit, miss));
-}
-
 static int emit_condition(Code *code, const PolicyCondition *c) {
         static const bool big_endian = __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__;
         unsigned offset = (unsigned)offsetof(struct seccomp_data, args) + 8 * c->arg +

@@ -242,7 +242,7 @@ const Attempt attempts_devices[] = {
                 .tries = "make a call by the table of 32-bit programs",
                 .stopped_by = "seccomp",
                 .error = ATTEMPT_KILLED,
-                .control = CONTROL_USER | CONTROL_VM,
+                .control = CONTROL_USER | CONTROL_VM | ATTEMPT_VM, /* not all kernels have them */
                 .run = call_of_i386,
         },
         {
@@ -250,7 +250,7 @@ const Attempt attempts_devices[] = {
                 .tries = "mount by the table of 32-bit programs",
                 .stopped_by = "seccomp capabilities user apparmor",
                 .error = ATTEMPT_KILLED,
-                .control = CONTROL_ROOT | CONTROL_VM,
+                .control = CONTROL_ROOT | CONTROL_VM | ATTEMPT_VM,
                 .run = mount_of_i386,
         },
         {
