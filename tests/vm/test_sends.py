@@ -17,7 +17,6 @@ FEWER = 100    # within one dyno, what is opened while a bound is near
 MB_WAIT = 100  # of MOST pages of 4 kB
 MB_ARRIVE = 40
 MANY = "send bytes that nobody takes, each in a page of its own"
-ARRIVED = "receive such bytes and read none"
 
 COMMON = """
 import errno, fcntl, json, os, resource, socket, struct, sys, termios
@@ -104,16 +103,14 @@ print(json.dumps(told))
     assert used > MB_WAIT  # the attack it is
 
 
-def test_little_memory_for_what_arrived(dyno, note_guard):
+def test_little_memory_for_what_arrived(dyno):
     """And a page for each byte where packets stay as they were sent."""
     told = dyno("print(json.dumps(arrive(200)[1:]))")
     assert told[0] == 40000 and told[2] == []
-    note_guard("packets", ARRIVED, True, told[1] > MB_ARRIVE)
     assert told[1] <= MB_ARRIVE
     subprocess.run(["nsenter", "-t", str(dyno.pid), "-n", "tc", "filter", "del", "dev", "lo", "ingress"],
                    check=True)
     told = dyno("print(json.dumps(arrive(200)[1:]))")
-    note_guard("packets", ARRIVED, False, told[1] > MB_ARRIVE)
     assert told[0] == 40000 and told[1] > MB_ARRIVE
 
 
