@@ -3,12 +3,13 @@
 /*
  * RUNNING -> CLEARING -> DRAINING -> CLOSING -> end.
  *
- * RUNNING:  the command runs; orders become signals; the web port is looked for.
+ * RUNNING:  the command runs; orders become signals; the web port is looked for. What the app
+ *           writes is relayed to its FIFO, from here on until all of it is there.
  * CLEARING: it ended; all others got SIGKILL and are reaped. kill(-1) reaches every
  *           process at once: the kernel holds tasklist_lock, and a fork under way fails
  *           when its parent has a SIGKILL pending.
- * DRAINING: nobody writes any more; the logger takes what the app's FIFO still holds.
- *           There is no event for "a FIFO is empty", hence a timer.
+ * DRAINING: nobody writes any more; the rest is relayed, and the logger takes what the app's
+ *           FIFO still holds. There is no event for "a FIFO is empty", hence a timer.
  * CLOSING:  the same for our own lines.
  *
  * An order to end, or a second SIGTERM from dynod while waiting, skips the waiting.
@@ -33,6 +34,7 @@
 #include "init/init.h"
 #include "init/log_lines.h"
 #include "init/port_watch.h"
+#include "init/relay.h"
 #include "init/streams.h"
 #include "ipc/attach_proto.h"
 #include "ipc/channel.h"
@@ -50,7 +52,8 @@
 #define PORT_POLL_DIVISOR 50
 #define DRAIN_POLL_MIN_USEC (1 * USEC_PER_MSEC)
 #define DRAIN_POLL_MAX_USEC (50 * USEC_PER_MSEC)
-#define LOOKS_WITHOUT_MEMORY_MAX 40             /* about 2 s */
+#define LOOKS_WITHOUT_MEMORY_MAX 40 /* about 2 s */
+#define RELAY_RETRY_USEC (50 * USEC_PER_MSEC)
 #define HANGUP_INTERVAL_USEC (5 * USEC_PER_SEC) /* Heroku's: every 5 s, three times */
 #define HANGUPS_MAX 3
 
@@ -77,6 +80,7 @@ typedef struct Init {
         unsigned hangups;
         unsigned looks_without_memory;
         uint64_t wake_usec;  /* CLOCK_BOOTTIME; USEC_INFINITY: no timer */
+        uint64_t relay_usec; /* the same, for a relay that failed */
         uint64_t start_usec; /* CLOCK_BOOTTIME, of the command */
         uint64_t drain_poll_usec;
         uint32_t status; /* of the command, as a shell */
@@ -86,6 +90,7 @@ typedef struct Init {
         PortWatch port;
         StatusRecord record;
         LogLines log;
+        Relay relay;
 } Init;
 
 static void log_line(Init *init, const char *a, const char *b, const char *c) {
@@ -274,19 +279,50 @@ static bool is_drained(Init *init, int fd, uint64_t now) {
 }
 
 /*
- * A dyno whose scratch has eaten all its memory has no page for our last line, and would
- * not have one ever: after some looks it ends without.
+ * A dyno whose scratch has eaten all its memory has no page for our last line or the app's, and
+ * would not have one ever: after some looks it ends without.
  */
+static bool waits_in_vain(Init *init, int r) {
+        if (r == -ENOMEM)
+                init->looks_without_memory++;
+        return init->looks_without_memory > LOOKS_WITHOUT_MEMORY_MAX;
+}
+
 static bool lines_are_out(Init *init, uint64_t now) {
         int r = log_lines_flush(&init->log);
 
-        if (r == -ENOMEM)
-                init->looks_without_memory++;
-        if (r == 0 || init->end_now || init->looks_without_memory > LOOKS_WITHOUT_MEMORY_MAX)
+        if (r == 0 || init->end_now || waits_in_vain(init, r))
                 return true;
 
         look_again(init, now);
         return false;
+}
+
+/* Where the FIFO is full, or there was much, the loop has an event for it. */
+static bool output_is_out(Init *init, uint64_t now) {
+        int r;
+
+        if (init->end_now) {
+                relay_finish(&init->relay);
+                return true;
+        }
+        r = relay_turn(&init->relay);
+        if (relay_is_empty(&init->relay))
+                return true;
+
+        init->wake_usec = USEC_INFINITY;
+        if (r >= 0 || r == -EAGAIN)
+                return false;
+        if (waits_in_vain(init, -ENOMEM))
+                return true;
+        look_again(init, now);
+        return false;
+}
+
+static void relay(Init *init, uint64_t now) {
+        int r = relay_turn(&init->relay);
+
+        init->relay_usec = r < 0 && r != -EAGAIN ? now + RELAY_RETRY_USEC : USEC_INFINITY;
 }
 
 static uint64_t port_poll_usec(const Init *init, uint64_t now) {
@@ -322,9 +358,7 @@ static void run_timers(Init *init, uint64_t now) {
 }
 
 /* Does all that can be done without waiting. */
-static void advance(Init *init) {
-        uint64_t now = clock_boottime_usec();
-
+static void advance(Init *init, uint64_t now) {
         if (init->phase == INIT_RUNNING && init->ended)
                 after_end(init);
         else if (init->phase == INIT_RUNNING && now >= init->wake_usec)
@@ -337,7 +371,10 @@ static void advance(Init *init) {
                         wait_for_drain(init, INIT_DRAINING);
                 }
         }
-        if (init->phase == INIT_DRAINING && is_drained(init, INIT_FD_APP_FIFO, now)) {
+        if (init->phase == INIT_DRAINING && output_is_out(init, now) &&
+            is_drained(init, INIT_FD_APP_FIFO, now)) {
+                relay_close(&init->relay); /* nothing comes behind the line that says so */
+                init->relay_usec = USEC_INFINITY;
                 write_exit_line(init);
                 wait_for_drain(init, INIT_CLOSING);
         }
@@ -347,16 +384,18 @@ static void advance(Init *init) {
 }
 
 static int timeout_msec(const Init *init) {
+        uint64_t wake_usec =
+                init->relay_usec < init->wake_usec ? init->relay_usec : init->wake_usec;
         uint64_t now;
 
         if (init->more)
                 return 0;
-        if (init->wake_usec == USEC_INFINITY)
+        if (wake_usec == USEC_INFINITY)
                 return -1;
         now = clock_boottime_usec();
-        if (init->wake_usec <= now)
+        if (wake_usec <= now)
                 return 0;
-        return (int)((init->wake_usec - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
+        return (int)((wake_usec - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
 }
 
 static int loop(Init *init) {
@@ -366,20 +405,26 @@ static int loop(Init *init) {
                         {.fd = init->signal_fd, .events = POLLIN},
                         {.fd = init->attach_fd, .events = POLLRDHUP},
                         {.fd = init->log.n > 0 ? init->log.fd : -1, .events = POLLOUT},
+                        relay_pollfd(&init->relay),
                 };
+                uint64_t now;
 
                 if (poll(fds, ARRAY_SIZE(fds), timeout_msec(init)) < 0 && errno != EINTR)
                         return -errno;
 
                 init->more = false;
-                read_signals(init);
+                if (fds[0].revents != 0)
+                        read_signals(init);
                 if (init->phase == INIT_CLEARING)
                         reap(init); /* a SIGCHLD that merged with one before says it once */
                 if ((fds[1].revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) != 0)
                         client_is_gone(init);
                 if ((fds[2].revents & (POLLOUT | POLLERR)) != 0)
                         (void)log_lines_flush(&init->log);
-                advance(init);
+                now = clock_boottime_usec();
+                if (fds[3].revents != 0 || now >= init->relay_usec)
+                        relay(init, now);
+                advance(init, now);
         }
         return 0;
 }
@@ -464,7 +509,13 @@ static int start_command(Init *init, const DynoSpec *spec) {
         static char text[LOG_LINE_SIZE];
         int r;
 
-        r = streams_open(&streams, &spec->header);
+        /* Before the line that says "Starting": afterwards nothing of ours is in the way. */
+        if ((spec->header.flags & DYNO_SPEC_ATTACH) == 0) {
+                r = relay_open(&init->relay, INIT_FD_APP_FIFO);
+                if (r < 0)
+                        return r;
+        }
+        r = streams_open(&streams, &spec->header, init->relay.write_fd);
         if (r < 0)
                 return r;
         if (spec->header.web_port != 0) {
@@ -516,12 +567,14 @@ static int prepare(Init *init) {
 int init_run(void) {
         static Init init = {
                 .wake_usec = USEC_INFINITY,
+                .relay_usec = USEC_INFINITY,
                 .signal_fd = -EBADF,
                 .attach_fd = -EBADF,
                 .command = {.error_fd = -EBADF},
                 .port = PORT_WATCH_INIT,
                 .record = {.magic = STATUS_RECORD_MAGIC},
                 .log = {.fd = -EBADF},
+                .relay = RELAY_INIT,
         };
         int r;
 

@@ -7,8 +7,8 @@
  * One process, one loop, no thread, nothing allocated after the command was forked.
  * Everything in the dyno has our uid, so whatever comes from there is the app's word:
  * signals (even a queued one that says si_pid 0), resource limits set from outside, and
- * the fill of the FIFO. All that the app gains by these is to lose its own last lines or
- * to end sooner.
+ * its pipe, by which it can keep us waiting (relay.h). All that the app gains by these is to
+ * lose its own last lines or to end sooner, or to be killed by its cgroup instead of told to end.
  */
 
 #include "base/cleanup.h"

@@ -6,9 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "init/fd_path.h"
 #include "init/streams.h"
-#include "ipc/init_fds.h"
 
 void streams_close(Streams *streams) {
         for (int i = 0; i < 3; i++) {
@@ -18,25 +16,18 @@ void streams_close(Streams *streams) {
         streams->n_outer = 0;
 }
 
-/*
- * The app's own way to its FIFO: write-only, so that it cannot take back what it wrote,
- * and blocking, whatever others do with theirs. It does not wait for a reader, because
- * dyno-init holds the FIFO open for both.
- */
-static int open_app_fifo(Streams *s) {
-        char path[FD_PATH_SIZE];
-
+/* Nothing to read, and to write what dyno-init relays: blocking, as programs expect. */
+static int open_output(Streams *s, int output_fd) {
         s->command[0] = open("/dev/null", O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (s->command[0] < 0)
                 return -errno;
 
-        fd_path(path, INIT_FD_APP_FIFO);
-        s->command[1] = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        if (s->command[1] < 0)
-                return -errno;
-
-        s->command[2] = fcntl(s->command[1], F_DUPFD_CLOEXEC, 0);
-        return s->command[2] < 0 ? -errno : 0;
+        for (int i = 1; i < 3; i++) {
+                s->command[i] = fcntl(output_fd, F_DUPFD_CLOEXEC, 0);
+                if (s->command[i] < 0)
+                        return -errno;
+        }
+        return 0;
 }
 
 /*
@@ -83,14 +74,14 @@ static int open_pipes(Streams *s) {
         return 0;
 }
 
-int streams_open(Streams *ret, const DynoSpecHeader *header) {
+int streams_open(Streams *ret, const DynoSpecHeader *header, int output_fd) {
         _cleanup_streams_ Streams s = STREAMS_INIT;
         int r;
 
         assert(ret && header);
 
         if ((header->flags & DYNO_SPEC_ATTACH) == 0)
-                r = open_app_fifo(&s);
+                r = open_output(&s, output_fd);
         else if ((header->flags & DYNO_SPEC_TTY) != 0)
                 r = open_terminal(&s, header);
         else

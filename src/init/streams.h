@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What the command reads from and writes to: the app's FIFO, or for `run` and `ps:exec`
+ * What the command reads from and writes to: the pipe of a relay, or for `run` and `ps:exec`
  * a terminal or three pipes, made inside the dyno, whose outer ends go to the client.
  *
  * Everything here is opened by dyno-init itself, as the dyno's user: no descriptor that
@@ -30,10 +30,11 @@ typedef struct Streams {
 
 /**
  * streams_open() - make what @header asks for
- * @ret:     filled; owned by the caller
- * @header:  flags, rows and columns
+ * @ret:        filled; owned by the caller
+ * @header:     flags, rows and columns
+ * @output_fd:  what output and error become copies of, for a command without a client
  *
  * Return: 0 or a negative errno.
  */
-int streams_open(Streams *ret, const DynoSpecHeader *header) _must_check_;
+int streams_open(Streams *ret, const DynoSpecHeader *header, int output_fd) _must_check_;
 void streams_close(Streams *streams);

@@ -19,7 +19,7 @@
 #define INIT_FD_SPEC 3     /* the sealed DynoSpec */
 #define INIT_FD_GO 4       /* read end of a pipe */
 #define INIT_FD_STATUS 5   /* StatusRecord file, read-write */
-#define INIT_FD_APP_FIFO 6 /* the app's FIFO, O_RDWR: kept open and never read */
+#define INIT_FD_APP_FIFO 6 /* for what the app writes, O_RDWR: kept open and never read */
 #define INIT_FD_LOG_FIFO 7 /* dyno-init's own FIFO, O_RDWR: its lines become heroku[...] */
 #define INIT_FD_ATTACH 8   /* attach socket, or /dev/null */
 #define INIT_FD_DEATH 9 /* ps:exec: a pipe that dynod keeps; end of file: dynod is gone, ignored */

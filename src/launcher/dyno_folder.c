@@ -20,9 +20,9 @@ static void hidden_name(const char *id, char ret[FOLDER_NAME_SIZE]) {
 }
 
 /*
- * The app opens its stdout again through /proc/self/fd (write), the logger by path
- * (read), nobody else: 0420 owner logger, group dyno. The app must not own it: it could
- * take the mode away and keep the logger out for ever. Safe: a new name in root's folder.
+ * dyno-init opens what it was handed again, through /proc/self/fd (write), the logger by path
+ * (read), nobody else: 0420 owner logger, group dyno. An app that got hold of it must not own it:
+ * it could take the mode away and keep the logger out for ever. Safe: a new name in root's folder.
  */
 static int make_fifo(const Dyno *dyno, int dir_fd, const char *name) {
         if (mkfifoat(dir_fd, name, 0) < 0 ||
@@ -43,8 +43,9 @@ static int open_file(int dir_fd, const char *name, int flags, int *ret_fd) {
 }
 
 /*
- * A pipe's pages count for the real user who is the first to open it, also what the app makes
- * of its size (F_SETPIPE_SZ): where that is root, 64 dynos leave none to the host's services.
+ * A pipe's pages count for the real user who is the first to open it, also what the logger and
+ * dyno-init make of its size (F_SETPIPE_SZ): where that is root, 64 dynos leave none to the host's
+ * services.
  *
  * Safe: one thread, the effective and saved uids stay root's, and no way back is the end.
  */

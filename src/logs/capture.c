@@ -19,7 +19,8 @@
 
 /*
  * Room in a FIFO, from a default of 64 KB: fewer turns in a flood, and more time for an
- * app before it waits while a logger starts. Within pipe-user-pages-soft of 64 MB.
+ * app before dyno-init, and then the app, waits while a logger starts. Within
+ * pipe-user-pages-soft of 64 MB.
  */
 #define FIFO_BYTES (256 * 1024)
 

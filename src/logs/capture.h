@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The output of one dyno: two FIFOs, `app` (the app's, source app) and `log`
- * (dyno-init's, source heroku), a spool for each, and the order between them.
+ * The output of one dyno: two FIFOs, `app` (what the app writes, source app) and `log`
+ * (dyno-init's, source heroku), a spool for each, and the order between them. dyno-init alone
+ * writes to either: see init/relay.h.
  *
  * What is taken in one turn is always taken from `app` first: whatever the app had
  * written then, dyno-init had announced before in `log`, which is taken next. And

@@ -6,10 +6,11 @@
  * the input.
  *
  * Whatever happens: what comes from within the dyno has no effect, a signal reaches no process
- * but the command, its group or those of the dyno, an order to end always ends it, and a line
- * of dyno-init's is one of its own.
+ * but the command, its group or those of the dyno, an order to end always ends it, a line
+ * of dyno-init's is one of its own, and what the app wrote is in its FIFO at the end, each byte
+ * once and in order.
  *
- * Covers: init/init.c:83 init/streams.c:68 init/log_lines.c:72
+ * Covers: init/init.c:83 init/streams.c:68 init/log_lines.c:72 init/relay.c:80
  */
 
 #include <assert.h>
@@ -31,6 +32,7 @@
 #include "init/command.h"
 #include "init/log_lines.h"
 #include "init/port_watch.h"
+#include "init/relay.h"
 #include "ipc/attach_proto.h"
 #include "ipc/channel.h"
 #include "ipc/init_fds.h"
@@ -44,6 +46,8 @@ static int spec_fd, attach_fd;
 static bool is_pid1, command_lives;
 static uint64_t now_usec;
 static unsigned n_kills, n_signals_left, n_turns_at_end;
+static int app_fd, fifo_read_fd, fifo_fd; /* the app's end of its pipe, and both of its FIFO's */
+static size_t n_written, n_seen;          /* bytes of the app's */
 
 static int fake_kill(pid_t pid, int signo) {
         assert(signo >= 1 && signo <= 31);
@@ -133,10 +137,41 @@ static uint64_t fake_clock(void) {
         return now_usec;
 }
 
+/* Each byte says where it belongs; what finds no room in the pipe is not written. */
+static void app_writes(void) {
+        static char buf[65536];
+        size_t size = (size_t)input_byte(&input) * 257;
+        ssize_t n;
+
+        for (size_t i = 0; i < size; i++)
+                buf[i] = (char)((n_written + i) % 251);
+        n = write(app_fd, buf, size);
+        n_written += n > 0 ? (size_t)n : 0;
+}
+
+static void logger_reads(size_t max) {
+        static char buf[65536];
+
+        while (max > 0) {
+                ssize_t n = read(fifo_read_fd, buf, max < sizeof(buf) ? max : sizeof(buf));
+
+                if (n <= 0)
+                        return;
+                for (ssize_t i = 0; i < n; i++)
+                        assert(buf[i] == (char)((n_seen + (size_t)i) % 251));
+                n_seen += (size_t)n;
+                max -= (size_t)n;
+        }
+}
+
 static int fake_poll(struct pollfd *fds, nfds_t n, int timeout_msec) {
         uint8_t what = input_byte(&input);
 
-        assert(n == 3);
+        assert(n == 4);
+        if (app_fd >= 0 && command_lives && (what & 0x10))
+                app_writes();
+        if (app_fd >= 0 && (what & 0x20))
+                logger_reads((size_t)input_byte(&input) * 300);
         now_usec += timeout_msec > 0 ? (uint64_t)timeout_msec * 1000 : 1;
         n_signals_left = what % 8;
         if (input.size == 0) {
@@ -144,19 +179,35 @@ static int fake_poll(struct pollfd *fds, nfds_t n, int timeout_msec) {
                 assert(n_turns_at_end < TURNS_TO_END);
                 n_signals_left = 2;
         }
+        fds[0].revents = POLLIN;
         fds[1].revents = fds[1].fd >= 0 && what >= 0xe0 ? POLLRDHUP : 0;
         fds[2].revents = fds[2].fd >= 0 && what & 8 ? POLLOUT : 0;
+        (void)poll(&fds[3], 1, 0);
         return 1;
 }
 
-/* The app's FIFO is the kernel's, and the rest of it real. */
-static int fake_streams_open(Streams *ret, const DynoSpecHeader *header) {
-        if ((header->flags & DYNO_SPEC_ATTACH) != 0)
-                return streams_open(ret, header);
-        *ret = (Streams)STREAMS_INIT;
-        for (int i = 0; i < 3; i++)
-                ret->command[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-        return 0;
+/* A FIFO that a dyno-init has the other end of, as it does. */
+static int fake_relay_open(Relay *ret, int fifo) {
+        int pair[2], r;
+
+        assert(fifo == INIT_FD_APP_FIFO);
+        if (pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0 || dup3(pair[1], fifo_fd, O_CLOEXEC) < 0)
+                abort();
+        (void)close(pair[1]);
+        r = relay_open(ret, fifo_fd);
+        fifo_read_fd = pair[0];
+        if (r == 0)
+                app_fd = fcntl(ret->write_fd, F_DUPFD_CLOEXEC, 0);
+        if (app_fd >= 0) /* of all that have it, an app may do that */
+                (void)fcntl(app_fd, F_SETFL, O_NONBLOCK);
+        return r;
+}
+
+static int fake_relay_turn(Relay *relay) {
+        if (input_byte(&input) < 0xf0)
+                return relay_turn(relay);
+        relay->failed = true;
+        return -ENOMEM;
 }
 
 static int
@@ -206,7 +257,8 @@ static int fake_log_lines_flush(LogLines *log) {
 #define pwrite fake_pwrite
 #define ioctl fake_ioctl
 #define poll fake_poll
-#define streams_open fake_streams_open
+#define relay_open fake_relay_open
+#define relay_turn fake_relay_turn
 #define command_start fake_command_start
 #define port_watch_open fake_port_watch_open
 #define log_lines_flush fake_log_lines_flush
@@ -224,7 +276,8 @@ static int fake_log_lines_flush(LogLines *log) {
 #undef pwrite
 #undef ioctl
 #undef poll
-#undef streams_open
+#undef relay_open
+#undef relay_turn
 #undef command_start
 #undef port_watch_open
 #undef log_lines_flush
@@ -294,6 +347,15 @@ static bool begin(Init *init) {
         return r == 0;
 }
 
+/* Nothing of the app's is lost, but for want of memory, and there is no more of it. */
+static void check_output(const Init *init) {
+        if (app_fd < 0)
+                return;
+        logger_reads(SIZE_MAX);
+        assert(n_seen == n_written || init->looks_without_memory > LOOKS_WITHOUT_MEMORY_MAX);
+        app_fd = safe_close(app_fd);
+}
+
 /* No argument of the command's makes a line of its own, or one that another process wrote. */
 static void check_lines(int fd) {
         static const char *const lines[] = {
@@ -328,6 +390,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
                 if (null_fd < 0 || pipe2(never_fd, O_CLOEXEC | O_NONBLOCK) < 0)
                         abort();
+                fifo_fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 0);
+                if (fifo_fd < 0 || fifo_fd > 9) /* see relay_open() */
+                        abort();
         }
         input = (Input){data, size};
         how = input_byte(&input);
@@ -335,16 +400,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         is_pid1 = how & 1;
         command_lives = true;
         n_turns_at_end = n_kills = 0;
+        app_fd = fifo_read_fd = -EBADF;
+        n_written = n_seen = 0;
         now_usec = UINT64_C(1000000) * 3600;
 
         Init init = {
                 .pid1 = is_pid1,
                 .wake_usec = how & 2 ? now_usec : USEC_INFINITY,
+                .relay_usec = USEC_INFINITY,
                 .start_usec = now_usec,
                 .signal_fd = null_fd,
                 .attach_fd = -EBADF,
                 .command = {.pid = COMMAND_PID, .error_fd = -EBADF},
                 .port = {.fd = {-EBADF, -EBADF}, .port = how & 8 ? 5000 : 0},
+                .relay = RELAY_INIT,
         };
 
         log_fd = fuzz_memfd("", 0);
@@ -361,7 +430,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 forge_signals(&init, how / 32);
                 assert(loop(&init) == 0);
                 assert(init.status <= 255);
+                check_output(&init);
         }
+        relay_close(&init.relay);
+        app_fd = safe_close(app_fd);
+        fifo_read_fd = safe_close(fifo_read_fd);
         check_lines(log_fd);
         port_watch_close(&init.port);
         safe_close(init.command.error_fd);

@@ -436,8 +436,8 @@ DESCRIPTORS = {
     "dyno-init": {
         "stdin /dev/null rw": 1, f"stdout {FIFO_LOG} rw": 1, f"stderr {FIFO_LOG} rw": 1, "/dev/null rw": 2,
         "/memfd:dyno-spec rw": 1, f"{FIFO_APP} rw": 1, f"{FIFO_LOG} rw": 1, f"{FIFO_LOG} w": 1,
-        "RUN/dynos/DYNO/status rw": 1, "anon_inode:[signalfd] rw": 1, "pipe r": 2},
-    "app": {"stdin /dev/null r": 1, f"stdout {FIFO_APP} w": 1, f"stderr {FIFO_APP} w": 1},
+        f"{FIFO_APP} w": 1, "RUN/dynos/DYNO/status rw": 1, "anon_inode:[signalfd] rw": 1, "pipe r": 3, "pipe w": 1},
+    "app": {"stdin /dev/null r": 1, "stdout pipe w": 1, "stderr pipe w": 1},
     "dynod-keeper": {},
     "dynod-firewall": {"stdin /memfd:ruleset rw": 1, "stdout LOG": 1, "stderr LOG": 1},
     "dynod-guards": {**SERVICE, "CGROUP r": 1, "anon_inode:bpf-map rw": 1},

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -191,12 +192,14 @@ while True:
 
 
 def test_app_cannot_close_its_output_to_the_next_logger(daemon, app, slug):
-    """Whoever owns a FIFO may take its mode away: a logger that comes later could not open it."""
+    """Whoever owns a FIFO may take its mode away: a logger that comes later could not open it. What
+    the app owns is its own pipe."""
     files = {"Procfile": "worker: python3 -u hostile.py\n", "hostile.py": HOSTILE_STDOUT}
     daemon.ok("deploy", slug(files), "-a", app, timeout=120)
     daemon.ok("ps:scale", "worker=1", "-a", app)
     daemon.wait_log(app, "app[worker.1]: tick")
-    assert "app[worker.1]: changed" not in daemon.logs(app)
+    fifo = daemon.run_dir / "dynos" / daemon.dyno(app, "worker.1")["id"] / "app"
+    assert stat.S_IMODE(fifo.stat().st_mode) == 0o420
     daemon.kill_process("dynod-logger")
     last = max(int(line.rsplit(" ", 1)[1]) for line in daemon.logs(app).splitlines() if " tick " in line)
     daemon.wait_log(app, f"tick {last + 20}")

@@ -55,6 +55,14 @@ def mount(source, target, fstype=None, flags=0, data=None):
     check(libc.mount(enc[0], enc[1], enc[2], ctypes.c_ulong(flags), enc[3]))
 
 
+def wait_until(probe):
+    """For what has no event that this harness waits for."""
+    end = time.monotonic() + TIMEOUT
+    while not probe():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.005)
+
+
 def spec_bytes(args, env=(), flags=0, web_port=0, rows=0, columns=0):
     strings = b"".join(s.encode("utf-8", "surrogateescape") + b"\0" for s in [*args, *env])
     return (
@@ -249,7 +257,7 @@ class Dyno(Process):
                     for name, text in dict(files).items():
                         path = pathlib.Path("/app") / name
                         path.parent.mkdir(parents=True, exist_ok=True)
-                        path.write_text(text)
+                        path.write_bytes(text if isinstance(text, bytes) else text.encode())
                         path.chmod(0o755)
                     if prepare:
                         prepare()
@@ -291,10 +299,7 @@ class Dyno(Process):
         return {"flags": flags, "status": status, "bound": bound, "exited": exited}
 
     def wait_record(self, flag):
-        end = time.monotonic() + TIMEOUT
-        while not (self.record() or {"flags": 0})["flags"] & flag:
-            assert time.monotonic() < end, f"no flag {flag} in the record"
-            time.sleep(0.002)  # the file has no event that this harness waits for
+        wait_until(lambda: (self.record() or {"flags": 0})["flags"] & flag)
         return self.record()
 
     def finish(self):
@@ -306,6 +311,9 @@ class Dyno(Process):
             for reader in (self.app, self.log):
                 if reader.fd in ready:
                     reader.read(0)
+        for reader in (self.app, self.log):  # what came with the end
+            while reader.read(0):
+                pass
         return self.wait()
 
     def children(self):

@@ -4,6 +4,8 @@
 import os
 import pathlib
 import random
+import re
+import select
 import signal
 import struct
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from init_harness import (
     BOUND, EXEC, EXITED, ORDER_END, SHELL, SIGNAL_ALL, SIGNAL_MAIN, STARTED, TTY, UID,
-    TIMEOUT, Reader, spec_bytes,
+    TIMEOUT, Reader, spec_bytes, wait_until,
 )
 
 PATH = "PATH=/usr/bin:/bin"
@@ -323,27 +325,135 @@ def test_second_sigterm_while_draining_ends_the_wait(start):
     assert dyno.wait() == 6
 
 
-def test_app_reopens_its_output_for_writing_only(start):
+def test_app_reopens_its_output(start):
+    """/dev/stdout is /proc/self/fd/1. Whoever reads from there takes what it wrote itself."""
     code = """
 import os
-for path in ("/dev/stdout", "/proc/self/fd/1", "/proc/self/fd/2"):
-    path = path.replace("/dev/stdout", "/proc/self/fd/1")
-    os.write(os.open(path, os.O_WRONLY), b"again\\n")
-    for flags in (os.O_RDONLY, os.O_RDWR):
-        try:
-            os.open(path, flags | os.O_NONBLOCK)
-            print("OPENED", flush=True)
-        except PermissionError:
-            pass
-try:
-    os.read(1, 10)
-    print("READ", flush=True)
-except OSError:
-    pass
+for path in ("/proc/self/fd/1", "/proc/self/fd/2"):
+    for flags in (os.O_WRONLY, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, os.O_RDWR):
+        fd = os.open(path, flags)
+        os.write(fd, b"again\\n")
+        os.close(fd)
+fd = os.open("/proc/self/fd/1", os.O_RDONLY | os.O_NONBLOCK)
+os.close(fd)
+os.write(1, b"and on\\n")
 """
     dyno = start(python(code))
     assert dyno.finish() == 0
-    assert dyno.app.data == b"again\n" * 3
+    assert dyno.app.data == b"again\n" * 6 + b"and on\n"
+
+
+def test_a_grandchild_writes_where_the_command_has_closed_its_output(start):
+    code = """
+import os, signal
+r, w = os.pipe()
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.read(r, 1)
+        os.write(1, b"late\\n")
+    os._exit(0)
+os.write(1, b"first\\n")
+os.close(1)
+os.close(2)
+os.write(w, b"x")
+signal.pause()
+"""
+    dyno = start(python(code))
+    dyno.app.until("first\nlate\n")
+    dyno.order_signal(SIGNAL_MAIN, signal.SIGTERM)
+    assert dyno.finish() == 143
+
+
+def cpu_ticks(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_output_that_all_have_closed_costs_no_time(start):
+    dyno = start(["sh", "-c", "echo first; exec >&- 2>&-; exec sleep 1000"])
+    dyno.app.until("first")
+    child = dyno.children()[0]
+    wait_until(lambda: not os.path.lexists(f"/proc/{child}/fd/1"))
+    before = cpu_ticks(dyno.pid)
+    assert not dyno.has_ended(0.5)
+    assert cpu_ticks(dyno.pid) - before < 10
+
+
+def full(dyno):
+    """True if nothing more fits into the app's FIFO: dyno-init waits for a reader."""
+    return not select.select([], [dyno.fifos["app"]], [], 0)[1]
+
+
+NUMBERS = "import sys\nfor i in range(%d): sys.stdout.write(f'line {i:06}\\n')\n%s"
+
+
+def numbers(n):
+    return b"".join(b"line %06d\n" % i for i in range(n))
+
+
+def test_nothing_is_lost_while_nobody_reads(start):
+    """FIFO, buffer and pipe fill up, the app waits, and orders are obeyed all the same."""
+    dyno = start(python("import signal\nsignal.signal(signal.SIGUSR1, lambda s, f: open('told', 'w').close())\n" +
+                        NUMBERS % (40000, "")))
+    wait_until(lambda: full(dyno))
+    dyno.order_signal(SIGNAL_ALL, signal.SIGUSR1)
+    wait_until(lambda: os.path.exists(f"/proc/{dyno.pid}/root/app/told"))
+    assert dyno.finish() == 0
+    assert dyno.app.data == numbers(40000)
+    assert dyno.log.lines()[-1] == "Process exited with status 0"
+
+
+def test_app_that_waits_for_a_reader_ends_when_told(start):
+    dyno = start(python(NUMBERS % (40000, "")))
+    wait_until(lambda: full(dyno))
+    dyno.order_signal(SIGNAL_ALL, signal.SIGTERM)
+    record = dyno.wait_record(EXITED)
+    assert record["status"] == 143 and not dyno.has_ended(0.1)
+    assert dyno.finish() == 143
+    assert numbers(40000).startswith(dyno.app.data) and len(dyno.app.data) > 65536 + 65536
+    assert dyno.log.lines()[-1] == "Process exited with status 143"
+
+
+def test_bytes_left_in_the_pipe_come_before_the_exit_line(start):
+    """More than the FIFO holds is on its way when the command ends, and nobody reads yet."""
+    dyno = start(python(NUMBERS % (10000, "")))
+    dyno.wait_record(EXITED)
+    assert not dyno.has_ended(0.1)
+    dyno.log.read(0)
+    assert not any(line.startswith("Process exited") for line in dyno.log.lines())
+    assert dyno.finish() == 0
+    assert dyno.app.data == numbers(10000) and len(dyno.app.data) > 65536
+    dyno.log.until("Process exited with status 0\n")
+
+
+def test_order_to_end_leaves_all_output_to_who_reads_later(start):
+    dyno = start(python(NUMBERS % (10000, "")))
+    dyno.wait_record(EXITED)
+    dyno.order(ORDER_END)
+    assert dyno.wait() == 0
+    while dyno.app.read(0):
+        pass
+    assert dyno.app.data == numbers(10000)
+    dyno.log.until("Process exited with status 0\n")
+
+
+def test_order_to_end_while_the_app_writes_ends_it(start):
+    dyno = start(["sh", "-c", "yes & exec yes"])
+    wait_until(lambda: full(dyno))
+    dyno.order(ORDER_END)
+    assert dyno.wait() == 137
+    while dyno.app.read(0):
+        pass
+    assert set(dyno.app.data.split(b"\n")[:-1]) == {b"y"} and len(dyno.app.data) > 65536
+
+
+def test_dyno_init_keeps_what_it_relays_in_memory(start):
+    dyno = start(["sh", "-c", "echo up; exec sleep 1000"])
+    dyno.app.until("up")
+    locked = re.search(r"^VmLck:\s+(\d+) kB$", pathlib.Path(f"/proc/{dyno.pid}/status").read_text(), re.M)
+    assert int(locked[1]) >= 64
+    child = pathlib.Path(f"/proc/{dyno.children()[0]}/status").read_text()
+    assert re.search(r"^VmLck:\s+0 kB$", child, re.M)
 
 
 # ---- boot detection ----
@@ -404,7 +514,7 @@ print([s for s in range(1, 65) if s not in (9, 13, 19, 25, 32, 33) and
     dyno = start(python(code))
     assert dyno.finish() == 0
     first, second, third = dyno.app.data.decode().splitlines()
-    assert first.startswith("3 ['/dev/null', ") and first.count("app'") == 2
+    assert first.startswith("3 ['/dev/null', ") and first.count("'pipe:[") == 2
     assert second == "True True"
     assert third == "[] set()"
 

@@ -182,25 +182,27 @@ def test_full_scratch_and_no_more_processes_do_not_stop_the_end(start):
     assert dyno.finish() == 2
 
 
-def test_fifo_that_is_not_the_apps_cannot_be_closed_to_the_logger(start, tmp_path):
-    """Owner logger, group dyno, mode 0420: the app can write, and not change the mode."""
+def test_app_has_no_way_to_its_fifo(start):
+    """What it may do with its output it does with a pipe of its own, and the lines go on."""
     code = """
-import os
-fd = os.open("/proc/self/fd/1", os.O_WRONLY)
-os.write(fd, b"reopened\\n")
-for flags in (os.O_RDONLY, os.O_RDWR):
+import fcntl, os, stat
+print(os.readlink("/proc/self/fd/1").split(":")[0], os.readlink("/proc/self/fd/2").split(":")[0])
+os.fchmod(1, 0)
+for change in (lambda: os.fchmod(1, 0o600), lambda: fcntl.flock(1, fcntl.LOCK_EX),
+               lambda: fcntl.fcntl(1, fcntl.F_SETFL, os.O_NONBLOCK), lambda: fcntl.fcntl(1, 1031, 4096)):
+    change()
+own = os.fstat(1)
+for pid in (name for name in os.listdir("/proc") if name.isdigit()):
     try:
-        os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
-        print("OPENED", flush=True)
+        fds = os.listdir(f"/proc/{pid}/fd")
     except PermissionError:
-        pass
-for change in (lambda: os.fchmod(1, 0), lambda: os.chmod("/proc/self/fd/1", 0o600),
-               lambda: os.fchown(1, -1, os.getgid())):
-    try:
-        change()
-        print("CHANGED", flush=True)
-    except PermissionError:
-        pass
+        print("closed", pid)
+        continue
+    for fd in fds[:-1]:  # the last is the folder's own
+        there = os.stat(f"/proc/{pid}/fd/{fd}")
+        if stat.S_ISFIFO(there.st_mode) and there.st_ino != own.st_ino:
+            print("SEEN", pid, fd)
+print("and on")
 """
     dyno = start(python(code), go=False)
     for name in ("app", "log"):
@@ -208,5 +210,5 @@ for change in (lambda: os.fchmod(1, 0), lambda: os.chmod("/proc/self/fd/1", 0o60
         os.chmod(dyno.folder / name, 0o420)
     dyno.go()
     assert dyno.finish() == 0
-    assert dyno.app.data == b"reopened\n"
+    assert dyno.app.data == b"pipe pipe\nclosed 1\nand on\n"
     assert dyno.log.lines()[-1] == "Process exited with status 0"
