@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,12 +128,62 @@ static void memfds(void) {
         }
 }
 
+#define CONVOY_RANGES 30000
+#define CONVOY_THREADS 200
+#define CONVOY_BYTES ((size_t)32768)
+
+static char *convoy; /* what is written, and ranges behind it that are all one page of a file */
+static const size_t convoy_size = CONVOY_BYTES + (size_t)CONVOY_RANGES * 4096;
+static volatile sig_atomic_t convoy_is_complete; /* before, nobody could join */
+
+static void *change_ranges(void *unused) {
+        while (!convoy_is_complete)
+                (void)usleep(1000);
+        for (;;) {
+                (void)mprotect(convoy, convoy_size, PROT_READ);
+                (void)mprotect(convoy, convoy_size, PROT_READ | PROT_WRITE);
+        }
+        return unused;
+}
+
+/*
+ * Who writes to a pipe holds its lock while the kernel reads the writer's memory. Here each page of
+ * that is to be made anew, and waits for two hundred threads that change the process's mappings.
+ */
+static void keep_readers_waiting(void) {
+        int fd = (int)syscall(SYS_memfd_create, "convoy", 0);
+        pthread_attr_t attr;
+
+        convoy =
+                mmap(NULL, convoy_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (convoy == MAP_FAILED || ftruncate(fd, 4096) < 0)
+                return;
+        for (size_t at = CONVOY_BYTES; at < convoy_size; at += 4096)
+                if (mmap(convoy + at, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+                        return;
+
+        (void)pthread_attr_init(&attr);
+        (void)pthread_attr_setstacksize(&attr, 16384);
+        for (int i = 0; i < CONVOY_THREADS; i++) {
+                pthread_t thread;
+
+                (void)pthread_create(&thread, &attr, change_ranges, NULL);
+        }
+        going();
+        convoy_is_complete = 1;
+        for (;;) {
+                (void)madvise(convoy, CONVOY_BYTES, MADV_DONTNEED);
+                (void)!write(STDOUT_FILENO, convoy, CONVOY_BYTES);
+        }
+}
+
 const Bomb bombs_memory[] = {
         {"memory", "memory, until the dyno is killed", memory},
         {"reclaim", "the page cache", reclaim},
         {"faults", "page faults and TLBs", faults},
         {"mappings", "mappings of a process", mappings},
         {"barriers", "time of other processors", barriers},
+        {"convoy", "the time of who reads its output", keep_readers_waiting},
         {"shm", "/dev/shm", shm},
         {"memfds", "memory in descriptors", memfds},
         {NULL, NULL, NULL},

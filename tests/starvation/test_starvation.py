@@ -9,7 +9,10 @@ hard and harms nobody: an idle guest would be slower than a busy one. See arena.
 import os
 import pathlib
 import re
+import select
 import statistics
+import subprocess
+import threading
 import time
 
 import pytest
@@ -106,6 +109,100 @@ def test_neighbour_answers_while_trees_are_removed(arena):
         wait_until(lambda: any(TRASH.iterdir()), "there is trash")
         return [arena.load()]
     arena.judge("trees, removed", beside_removal)
+
+
+LINES, PAUSE = 40, 0.1  # of the neighbour's: that many, and how long after one comes the next
+LATE_USEC = 60_000_000  # nobody waits longer for a line
+
+
+class Ticker:
+    """A neighbour that writes down when it says each line, and whoever follows its log meanwhile."""
+
+    def __init__(self, arena):
+        self.arena = arena
+        self.others = [dyno["id"] for dyno in arena.one_offs_of_the_victim()]
+        self.command = ("run", "--detached", "-a", arena.victim, "--", "sh", "-c",
+                        f"while :; do echo tick $(date +%s%N); sleep {PAUSE}; done")
+        self.dyno = self.client = None
+
+    def find(self):
+        self.dyno = next((dyno for dyno in self.arena.one_offs_of_the_victim()
+                          if dyno["id"] not in self.others and dyno["state"] == "up"), None)
+        return self.dyno
+
+    def __enter__(self):
+        self.arena.daemon.ok(*self.command)
+        wait_until(self.find, "the neighbour speaks")
+        self.client = subprocess.Popen(
+            [self.arena.daemon.herokuctl, "logs", "-t", "-n", "1", "-a", self.arena.victim, "--ps", self.dyno["name"]],
+            stdout=subprocess.PIPE, env={"DYNOD_SOCKET": str(self.arena.daemon.socket)})
+        os.set_blocking(self.client.stdout.fileno(), False)
+        return self
+
+    def __exit__(self, *error):
+        self.client.kill()
+        self.client.wait()
+        self.client.stdout.close()
+        self.arena.daemon.ctl("ps:stop", self.dyno["name"], "-a", self.arena.victim)
+        wait_until(lambda: self.dyno["id"] not in
+                   [dyno["id"] for dyno in self.arena.one_offs_of_the_victim()], "it ends", 40)
+
+    def lateness(self):
+        """Sorted, in microseconds, of lines said from now on."""
+        since, text, late = time.time_ns(), b"", []
+        while len(late) < LINES and time.time_ns() < since + LATE_USEC * 1000:
+            select.select([self.client.stdout], [], [], 1)
+            text += self.client.stdout.read() or b""
+            *lines, text = text.split(b"\n")
+            said = [int(line.split()[-1]) for line in lines if b": tick " in line]
+            late += [(time.time_ns() - ns) // 1000 for ns in said if ns > since]
+        return sorted(late[:LINES] + [LATE_USEC] * (LINES - len(late)))
+
+
+class Waiting(threading.Thread):
+    """How often a process is found waiting where nothing interrupts it."""
+
+    def __init__(self, pid):
+        super().__init__()
+        self.stat, self.looks, self.waits, self.over = pathlib.Path(f"/proc/{pid}/stat"), 0, 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.looks += 1
+            self.waits += self.stat.read_text().rsplit(")", 1)[1].split()[0] == "D"
+
+    def share(self):
+        self.over.set()
+        self.join()
+        return self.waits / max(self.looks, 1)
+
+
+def lines_beside(arena, name, *command):
+    """When a neighbour's lines come, and how long the logger waits: beside a bomb, and a benign dyno."""
+    def lateness():
+        waiting = Waiting(arena.daemon.pids_of("dynod-logger")[0])
+        waiting.start()
+        with Ticker(arena) as ticker:
+            late = ticker.lateness()
+        return late, waiting.share()
+
+    with arena.beside_benign():
+        benign, benign_share = lateness()
+    with Thrown(arena, command, attached=False) as bomb:
+        late, share = lateness()
+        bomb.check_it_goes()
+    middle, most = len(late) // 2, len(late) * 9 // 10
+    arena.rows.append(
+        f"a neighbour's line beside {name}: p50 {late[middle] / 1000:.1f} ms ({benign[middle] / 1000:.1f}), p90"
+        f" {late[most] / 1000:.1f} ms ({benign[most] / 1000:.1f}), the logger waits {share:.0%} of the time"
+        f" ({benign_share:.0%})")
+    return late[most] / max(benign[most], 10_000), share - benign_share
+
+
+def test_neighbours_lines_come_beside_a_convoy(arena):
+    """A dyno that keeps whoever reads its output waiting has no reader but its own dyno-init."""
+    ratio, share = lines_beside(arena, "a convoy", "./bombs", "throw", "convoy")
+    assert ratio < 10 and share < 0.25, arena.rows[-1]
 
 
 def test_lost_requests_are_not_outvoted():

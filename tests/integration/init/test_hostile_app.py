@@ -2,7 +2,9 @@
 """What an app with dyno-init's own uid can do to it: end its own dyno, and nothing else."""
 
 import os
+import pathlib
 import resource
+import select
 import signal
 import stat
 import time
@@ -212,3 +214,28 @@ print("and on")
     assert dyno.finish() == 0
     assert dyno.app.data == b"pipe pipe\nclosed 1\nand on\n"
     assert dyno.log.lines()[-1] == "Process exited with status 0"
+
+
+BOMBS = pathlib.Path(os.environ.get("DYNOD_BUILD", "")) / "tests/starvation/bombs"
+
+
+def share_of_time_in_read(reader, seconds):
+    """How much of the time who reads the FIFO waits in read(2), where nothing ever waits."""
+    begun = time.monotonic()
+    inside = 0.0
+    while time.monotonic() < begun + seconds:
+        select.select([reader.fd], [], [], 0.1)
+        before = time.monotonic()
+        try:
+            os.read(reader.fd, 65536)
+        except BlockingIOError:
+            pass
+        inside += time.monotonic() - before
+    return inside / (time.monotonic() - begun)
+
+
+def test_reader_of_the_fifo_does_not_wait_for_the_apps_memory(start):
+    """Who writes to a pipe holds its lock while each page that is written waits for 200 threads."""
+    dyno = start(["/app/bombs", "throw", "convoy"], files={"bombs": BOMBS.read_bytes()})
+    dyno.app.until("going")
+    assert share_of_time_in_read(dyno.app, 3) < 0.25
