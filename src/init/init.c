@@ -54,6 +54,7 @@
 #define DRAIN_POLL_MAX_USEC (50 * USEC_PER_MSEC)
 #define LOOKS_WITHOUT_MEMORY_MAX 40 /* about 2 s */
 #define RELAY_RETRY_USEC (50 * USEC_PER_MSEC)
+#define RELAY_REST_USEC (1 * USEC_PER_MSEC)     /* nobody sees that a line comes so much later */
 #define HANGUP_INTERVAL_USEC (5 * USEC_PER_SEC) /* Heroku's: every 5 s, three times */
 #define HANGUPS_MAX 3
 
@@ -75,12 +76,12 @@ typedef struct Init {
         bool end_now;   /* told not to wait for anything */
         bool ended;     /* the command */
         bool childless; /* at the last look */
-        bool more;      /* signals or zombies are left from this turn */
+        bool more;      /* signals, zombies or bytes are left from this turn */
         unsigned terms_while_waiting;
         unsigned hangups;
         unsigned looks_without_memory;
         uint64_t wake_usec;  /* CLOCK_BOOTTIME; USEC_INFINITY: no timer */
-        uint64_t relay_usec; /* the same, for a relay that failed */
+        uint64_t relay_usec; /* the same, for a relay that rests */
         uint64_t start_usec; /* CLOCK_BOOTTIME, of the command */
         uint64_t drain_poll_usec;
         uint32_t status; /* of the command, as a shell */
@@ -298,7 +299,6 @@ static bool lines_are_out(Init *init, uint64_t now) {
         return false;
 }
 
-/* Where the FIFO is full, or there was much, the loop has an event for it. */
 static bool output_is_out(Init *init, uint64_t now) {
         int r;
 
@@ -310,7 +310,8 @@ static bool output_is_out(Init *init, uint64_t now) {
         if (relay_is_empty(&init->relay))
                 return true;
 
-        init->wake_usec = USEC_INFINITY;
+        init->wake_usec = USEC_INFINITY; /* for a full FIFO there is an event */
+        init->more = r >= 0;
         if (r >= 0 || r == -EAGAIN)
                 return false;
         if (waits_in_vain(init, -ENOMEM))
@@ -322,7 +323,9 @@ static bool output_is_out(Init *init, uint64_t now) {
 static void relay(Init *init, uint64_t now) {
         int r = relay_turn(&init->relay);
 
-        init->relay_usec = r < 0 && r != -EAGAIN ? now + RELAY_RETRY_USEC : USEC_INFINITY;
+        init->relay_usec = USEC_INFINITY;
+        if (init->relay.rests)
+                init->relay_usec = now + (r < 0 ? RELAY_RETRY_USEC : RELAY_REST_USEC);
 }
 
 static uint64_t port_poll_usec(const Init *init, uint64_t now) {

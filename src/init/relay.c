@@ -57,7 +57,7 @@ int relay_open(Relay *ret, int fifo) {
 }
 
 struct pollfd relay_pollfd(const Relay *relay) {
-        if (relay->failed)
+        if (relay->rests)
                 return (struct pollfd){.fd = -1};
         if (relay->pos < relay->have)
                 return (struct pollfd){.fd = relay->fifo_fd, .events = POLLOUT};
@@ -110,7 +110,10 @@ int relay_turn(Relay *relay) {
                 /* What left room in the buffer was all: no call only to be told so. */
         } while (r == 0 && relay->have == sizeof(buffer) && moved < RELAY_TURN_BYTES);
 
-        relay->failed = r < 0 && r != -EAGAIN;
+        if (r == 0)
+                relay->rests = moved > 0 && moved < RELAY_FEW_BYTES;
+        else
+                relay->rests = r != -EAGAIN;
         return r == 0 && relay->have == sizeof(buffer) ? RELAY_E_MORE : r;
 }
 

@@ -23,6 +23,9 @@
 /* Per turn of the loop, so that a flood does not keep orders and zombies waiting. */
 #define RELAY_TURN_BYTES (4 * RELAY_BYTES)
 
+/* Who writes less at a time is read again a moment later: one turn for many of its lines. */
+#define RELAY_FEW_BYTES ((size_t)16384)
+
 enum {
         _RELAY_E_OK,
 
@@ -34,7 +37,7 @@ typedef struct Relay {
         int write_fd;     /* the other end: copies of it are the app's descriptors 1 and 2 */
         int fifo_fd;      /* non-blocking */
         size_t pos, have; /* of the buffer */
-        bool failed;      /* the last turn did, other than by a full FIFO */
+        bool rests;       /* it failed, other than by a full FIFO, or there were few bytes */
 } Relay;
 
 #define RELAY_INIT                                                                                 \
@@ -53,7 +56,7 @@ typedef struct Relay {
 int relay_open(Relay *ret, int fifo) _must_check_;
 void relay_close(Relay *relay);
 
-/* What to wait for before the next turn. After one that failed it is nothing: set a timer. */
+/* What to wait for before the next turn. While the relay rests it is nothing: set a timer. */
 struct pollfd relay_pollfd(const Relay *relay) _must_check_;
 
 /**

@@ -10,7 +10,7 @@
  * of dyno-init's is one of its own, and what the app wrote is in its FIFO at the end, each byte
  * once and in order.
  *
- * Covers: init/init.c:83 init/streams.c:68 init/log_lines.c:72 init/relay.c:80
+ * Covers: init/init.c:83 init/streams.c:68 init/log_lines.c:72 init/relay.c:88
  */
 
 #include <assert.h>
@@ -137,15 +137,21 @@ static uint64_t fake_clock(void) {
         return now_usec;
 }
 
-/* Each byte says where it belongs; what finds no room in the pipe is not written. */
-static void app_writes(void) {
-        static char buf[65536];
-        size_t size = (size_t)input_byte(&input) * 257;
-        ssize_t n;
+/* Each byte says where it belongs: what of the output begins at @at. */
+#define PERIOD 251
+static const char *output_at(size_t at) {
+        static char bytes[65536 + PERIOD];
 
-        for (size_t i = 0; i < size; i++)
-                buf[i] = (char)((n_written + i) % 251);
-        n = write(app_fd, buf, size);
+        if (bytes[1] == 0)
+                for (size_t i = 0; i < sizeof(bytes); i++)
+                        bytes[i] = (char)(i % PERIOD);
+        return bytes + at % PERIOD;
+}
+
+/* What finds no room in the pipe is not written. */
+static void app_writes(void) {
+        ssize_t n = write(app_fd, output_at(n_written), (size_t)input_byte(&input) * 257);
+
         n_written += n > 0 ? (size_t)n : 0;
 }
 
@@ -157,8 +163,7 @@ static void logger_reads(size_t max) {
 
                 if (n <= 0)
                         return;
-                for (ssize_t i = 0; i < n; i++)
-                        assert(buf[i] == (char)((n_seen + (size_t)i) % 251));
+                assert(memcmp(buf, output_at(n_seen), (size_t)n) == 0);
                 n_seen += (size_t)n;
                 max -= (size_t)n;
         }
@@ -206,7 +211,7 @@ static int fake_relay_open(Relay *ret, int fifo) {
 static int fake_relay_turn(Relay *relay) {
         if (input_byte(&input) < 0xf0)
                 return relay_turn(relay);
-        relay->failed = true;
+        relay->rests = true;
         return -ENOMEM;
 }
 

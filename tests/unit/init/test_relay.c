@@ -119,8 +119,27 @@ static void test_bytes_arrive_as_they_were(void **state) {
                 assert_int_equal(relay_turn(&f->relay), 0);
                 assert_int_equal(read_bytes(f, SIZE_MAX), 3 * piece);
         }
+        assert_int_equal(relay_turn(&f->relay), 0);
         assert_int_equal(relay_pollfd(&f->relay).fd, f->relay.pipe_fd);
         assert_int_equal(relay_pollfd(&f->relay).events, POLLIN);
+}
+
+/* Lines one by one would cost a turn each. */
+static void test_after_few_bytes_it_rests(void **state) {
+        Fixture *f = *state;
+
+        write_bytes(f, RELAY_FEW_BYTES - 1, 100);
+        assert_int_equal(relay_turn(&f->relay), 0);
+        assert_true(relay_pollfd(&f->relay).fd < 0);
+        write_bytes(f, 100, 100);
+        assert_int_equal(relay_turn(&f->relay), 0);
+        assert_true(relay_pollfd(&f->relay).fd < 0);
+        assert_int_equal(relay_turn(&f->relay), 0);
+        assert_int_equal(relay_pollfd(&f->relay).fd, f->relay.pipe_fd);
+        write_bytes(f, RELAY_FEW_BYTES, 100);
+        assert_int_equal(relay_turn(&f->relay), 0);
+        assert_int_equal(relay_pollfd(&f->relay).fd, f->relay.pipe_fd);
+        assert_int_equal(read_bytes(f, SIZE_MAX), 2 * RELAY_FEW_BYTES + 99);
 }
 
 static void test_the_apps_end_waits_and_ours_do_not(void **state) {
@@ -196,7 +215,7 @@ static void test_a_turn_that_failed_keeps_its_bytes(void **state) {
         int fifo_fd = f->relay.fifo_fd;
 
         assert_true(full >= 0);
-        write_bytes(f, 5000, 5000);
+        write_bytes(f, RELAY_FEW_BYTES, RELAY_FEW_BYTES);
         f->relay.fifo_fd = full;
         assert_int_equal(relay_turn(&f->relay), -ENOSPC);
         assert_true(relay_pollfd(&f->relay).fd < 0); /* it would say "now" for ever */
@@ -204,7 +223,7 @@ static void test_a_turn_that_failed_keeps_its_bytes(void **state) {
 
         f->relay.fifo_fd = fifo_fd;
         assert_int_equal(relay_turn(&f->relay), 0);
-        assert_int_equal(read_bytes(f, SIZE_MAX), 5000);
+        assert_int_equal(read_bytes(f, SIZE_MAX), RELAY_FEW_BYTES);
         assert_true(relay_pollfd(&f->relay).fd >= 0);
         (void)close(full);
 }
@@ -213,6 +232,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_nothing_is_moved_without_a_relay),
                 cmocka_unit_test_setup_teardown(test_bytes_arrive_as_they_were, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_after_few_bytes_it_rests, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                         test_the_apps_end_waits_and_ours_do_not, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_full_fifo_loses_nothing, setup, teardown),
