@@ -75,7 +75,8 @@ int relay_turn(Relay *relay) _must_check_;
 bool relay_is_empty(const Relay *relay) _must_check_;
 
 /*
- * What is left goes to the FIFO, which is made larger if nobody reads it: who reads it later finds
- * it there. Waits for nobody.
+ * What is left goes to the FIFO, which is made larger if nobody reads it, up to 1 MB if the dyno's
+ * user may have so much: who reads it later finds it there. What has no room is lost. Waits for
+ * nobody.
  */
 void relay_finish(Relay *relay);

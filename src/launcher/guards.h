@@ -103,8 +103,11 @@ extern const GuardTable guard_sockets;
 /* No dyno has more than 16384 sockets of TCP and UDP. */
 extern const GuardTable guard_inet;
 
-/* No dyno has sent more than 32768 times by TCP what is not acknowledged. */
+/* No dyno has sent more than 32768 times by TCP what is not acknowledged, but once for each socket. */
 extern const GuardTable guard_sends;
+
+/* No dyno has sendfile(2) read what has no page cache. */
+extern const GuardTable guard_files;
 
 /* No dyno has overlayfs keep more than 64 lists of folders, of 4 MB together. */
 extern const GuardTable guard_folders;

@@ -299,6 +299,7 @@ static int install_all(const Setting *setting) {
                 &guard_sockets,
                 &guard_inet,
                 &guard_sends,
+                &guard_files,
                 &guard_folders,
                 &guard_flight};
         int result = 0;

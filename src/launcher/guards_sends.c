@@ -26,7 +26,12 @@
  */
 #define SENDS_MAX 32768
 #define SENDS_FREE 1
-#define SENDERS_MAX 16384 /* the sockets that a dyno has */
+
+/*
+ * For each dyno that there can be. One may have 16 times as many, of what all dynos have together:
+ * the kernel takes 16 bytes for each beforehand.
+ */
+#define SENDERS_MAX 1024
 
 /* Of a socket that has sent. */
 typedef struct Sender {
@@ -58,6 +63,7 @@ enum {
         STACK_SENDER = -24, /* Sender */
         STACK_DYNO = STACK_SENDER + (int)offsetof(Sender, dyno),
         STACK_SUM = -32,
+        STACK_TCP = -40, /* the socket as TCP has it */
 };
 
 enum {
@@ -92,13 +98,19 @@ static void split_state(Assembler *a, uint8_t before, uint8_t behind) {
         alu(a, BPF_AND, behind, 0xffff);
 }
 
-/* Of the socket r6, which is TCP's; out, if it is not. */
-static void load_sequences(Assembler *a, const GuardRefs *refs) {
+/* Of the socket r6; out, if it is none of TCP's. */
+static void find_tcp(Assembler *a) {
         move(a, BPF_REG_1, BPF_REG_6);
         call(a, BPF_FUNC_skc_to_tcp_sock);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_W, ACKNOWLEDGED, BPF_REG_0, refs->fields[TCP_ACKNOWLEDGED]);
-        load(a, BPF_W, SENT, BPF_REG_0, refs->fields[TCP_SENT]);
+        store(a, BPF_DW, BPF_REG_10, STACK_TCP, BPF_REG_0);
+}
+
+/* In this order: where both are the same, all that was sent before is acknowledged. Uses r4. */
+static void load_sequences(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, BPF_REG_4, BPF_REG_10, STACK_TCP);
+        load(a, BPF_W, ACKNOWLEDGED, BPF_REG_4, refs->fields[TCP_ACKNOWLEDGED]);
+        load(a, BPF_W, SENT, BPF_REG_4, refs->fields[TCP_SENT]);
 }
 
 /* Adds r6 to the sum of the dyno at STACK_DYNO; out then. */
@@ -120,6 +132,7 @@ static void update(Assembler *a, const GuardRefs *refs, int32_t sends) {
         alu(a, BPF_ADD, BPF_REG_5, 1);
         jump_if(a, BPF_JGT, BPF_REG_5, SWAPS_MAX, LABEL_OUT);
         load(a, BPF_DW, BPF_REG_0, SENDER, offsetof(Sender, state));
+        load_sequences(a, refs); /* after the state: what counts in it was sent before */
         split_state(a, BPF_REG_1, BPF_REG_2);
         jump_if_reg(a, BPF_JEQ, ACKNOWLEDGED, SENT, LABEL_ALL);
         move(a, BPF_REG_4, BPF_REG_0);
@@ -164,11 +177,12 @@ static void counted(Assembler *a, const GuardRefs *refs) {
         jump_if_word(a, BPF_JSLE, BPF_REG_6, 0, LABEL_OUT);
         guard_load_argument(a, BPF_REG_6, 0);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        load_sequences(a, refs);
+        find_tcp(a);
         store(a, BPF_DW, BPF_REG_10, STACK_SK, BPF_REG_6);
         look_up(a, refs->maps[SENDERS], STACK_SK);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_HAS_SENDER);
 
+        load_sequences(a, refs);
         jump_if_reg(a, BPF_JEQ, ACKNOWLEDGED, SENT, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
@@ -192,7 +206,7 @@ static void acknowledged(Assembler *a, const GuardRefs *refs) {
         move(a, SENDER, BPF_REG_0);
         load(a, BPF_W, BPF_REG_1, SENDER, offsetof(Sender, state)); /* both sums */
         jump_if(a, BPF_JEQ, BPF_REG_1, 0, LABEL_OUT);
-        load_sequences(a, refs);
+        find_tcp(a);
         update(a, refs, 0);
 }
 

@@ -44,6 +44,7 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_SENDS_ACKNOWLEDGED] = "sends-acknowledged",
         [PIN_SENDS_COUNTED] = "sends-counted",
         [PIN_SENDS_ASKED] = "sends-asked",
+        [PIN_SENDS_FILES] = "sends-files",
         [PIN_FOLDERS_READING] = "folders-reading",
         [PIN_FOLDERS_HELD] = "folders-held",
         [PIN_FOLDERS_LISTS] = "folders-lists",
@@ -125,7 +126,7 @@ static const struct {
 } guards[_GUARD_MAX] = {
         [GUARD_MODULES] = {PIN_MODULES, PIN_MODULES},
         [GUARD_LOCKS] = {PIN_LOCKS, PIN_LOCKS_RELEASED},
-        [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SENDS_ASKED},
+        [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SENDS_FILES},
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
 };

@@ -18,7 +18,8 @@
  * How many there are of TCP and UDP is bounded, too: timers and softirqs work for each, at nobody's
  * expense.
  *
- * Sends: TCP charges the bytes that are not acknowledged, and not the pages that they are in.
+ * Sends: TCP charges the bytes that are not acknowledged, and not the pages that they are in. And
+ * sendfile(2) from what has no page cache sends pages that are charged to nobody.
  *
  * Folders: overlayfs makes a list of whatever a folder of /app has for who reads it, and keeps it
  * for as long as the reader has the folder open; another one for whoever comes after a change. They
@@ -67,6 +68,7 @@ typedef enum GuardPin {
         PIN_SENDS_ACKNOWLEDGED,
         PIN_SENDS_COUNTED,
         PIN_SENDS_ASKED,
+        PIN_SENDS_FILES,
         PIN_FOLDERS_READING, /* a map, which goes on as those of sockets do */
         PIN_FOLDERS_HELD,    /* the same */
         PIN_FOLDERS_LISTS,   /* the same */

@@ -23,9 +23,10 @@
 /*
  * Bytes. A packet of TCP is up to 17 pieces of pages that stay for as long as one of them is not
  * read, and of which only the pieces are charged. Up to this size it is copied into memory of its
- * own. Beyond, 17 pages of 4 kB are hardly twice of what it has.
+ * own, with what it needs beside 16 kB: more, in one piece, a host may not have at once. Beyond,
+ * 17 pages of 4 kB are five times of what it has.
  */
-#define COPIED_MAX (32 * 1024)
+#define COPIED_MAX (14 * 1024)
 
 /* A link's element of the map. All in network byte order, as the packet has it. */
 typedef struct LinkEntry {

@@ -16,6 +16,7 @@ LEAST = MOST * 9 // 10  # what is acknowledged counts until all before the socke
 FEWER = 100    # within one dyno, what is opened while a bound is near
 MB_WAIT = 100  # of MOST pages of 4 kB
 MB_ARRIVE = 40
+OTHERS = "send what has no page cache by sendfile(2), each time in a page of its own"
 MANY = "send bytes that nobody takes, each in a page of its own"
 
 COMMON = """
@@ -168,6 +169,47 @@ def send(to):
     return n if n >= 0 else errno.errorcode[ctypes.get_errno()]
 print(json.dumps([send(False), send(True)]))
 """) == [3, "ENOBUFS"]
+
+
+SENDFILE = """
+import pathlib, tempfile
+def told(out, source):
+    try:
+        return os.sendfile(out, source, None, 1)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def opened(path, flags=0):
+    return os.open(path, os.O_RDONLY | flags)
+client, service = pair()
+unix = socket.socketpair()
+outs = [os.pipe()[1], unix[0].fileno(), client.fileno()]
+unix[0].send(b"xxxxxxxx"); filler.send(b"xxxxxxxx")
+pathlib.Path("/app/file").write_bytes(bytes(100000))
+pathlib.Path("/tmp/file").write_bytes(bytes(100000))
+pathlib.Path("/dev/shm/file").write_bytes(bytes(100000))
+files = [opened(path) for path in ("/app/file", "/tmp/file", "/dev/shm/file", "/usr/bin/python3", sys.executable)]
+others = [opened(path) for path in ("/proc/uptime", "/proc/sys/kernel/ostype", "/sys/fs/cgroup/memory.max",
+                                    "/sys/devices/system/cpu/online")]
+others += [opened("/app/file", os.O_DIRECT), unix[1].fileno(), drain.fileno()]
+print(json.dumps([[told(out, source) for out in outs for source in sources] for sources in (files, others)]))
+"""
+
+
+def test_files_are_sent_and_nothing_else(dyno, note_guard):
+    files, others = dyno(SENDFILE)
+    note_guard("sockets", OTHERS, True, set(others) != {"EINVAL"})
+    assert files == [1] * 15 and others == ["EINVAL"] * 21
+
+
+def test_without_its_program_all_is_sent(daemon, dyno, note_guard):
+    """The control: sockets go into pipes alone, and not all file systems let O_DIRECT be sent."""
+    (PINS / "sends-files").unlink()
+    try:
+        files, others = dyno(SENDFILE)
+    finally:
+        daemon.restart()
+    note_guard("sockets", OTHERS, False, others.count(1) >= 14)
+    assert files == [1] * 15 and others.count(1) >= 14, others
 
 
 def test_without_its_program_there_is_no_end(daemon, dyno, note_guard):

@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -130,6 +132,22 @@ static int take_out_of_mapping(void) {
         return attempt_result(madvise(p, PAGE, MADV_REMOVE));
 }
 
+/* ---- sockets ---- */
+
+/* What came over TCP, in memory that is the host's. Whether there is some is asked for here. */
+static int map_what_came(void) {
+        struct {
+                uint64_t address;
+                uint32_t length, skipped;
+        } receive = {0};
+        socklen_t size = sizeof(receive);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        return attempt_result(getsockopt(fd, IPPROTO_TCP, TCP_ZEROCOPY_RECEIVE, &receive, &size));
+}
+
 #define ATTEMPT(n, what, wanted, call)                                                             \
         {                                                                                          \
                 .name = "pages/" n, .tries = what, .stopped_by = "seccomp", .error = wanted,       \
@@ -159,5 +177,9 @@ const Attempt attempts_pages[] = {
         ATTEMPT("unreserve", "the same by an ioctl", ENOTTY, give_range_back),
         ATTEMPT("unreserve-64", "the same by the newer number", ENOTTY, give_range_back_64),
         ATTEMPT("remove", "the same by advice about memory", EINVAL, take_out_of_mapping),
+        ATTEMPT("receive",
+                "map what came over TCP, pages that no cgroup is charged for",
+                ENOPROTOOPT,
+                map_what_came),
         {.name = NULL},
 };
