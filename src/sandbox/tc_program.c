@@ -23,10 +23,15 @@
 /*
  * Bytes. A packet of TCP is up to 17 pieces of pages that stay for as long as one of them is not
  * read, and of which only the pieces are charged. Up to this size it is copied into memory of its
- * own, with what it needs beside 16 kB: more, in one piece, a host may not have at once. Beyond,
- * 17 pages of 4 kB are five times of what it has.
+ * own, with what it needs beside 32 kB; beyond, 17 pages of 4 kB are hardly twice of what it has.
  */
-#define COPIED_MAX (14 * 1024)
+#define COPIED_MAX (30 * 1024)
+
+/*
+ * More than 16 kB in one piece a host may not have at once: who has to send the same again would
+ * wait for long. Then it stays as it is, with five times of what it has at most.
+ */
+#define COPIED_IF_POSSIBLE (14 * 1024)
 
 /* A link's element of the map. All in network byte order, as the packet has it. */
 typedef struct LinkEntry {
@@ -120,7 +125,9 @@ static void end(Assembler *a) {
         jump_if(a, BPF_JGT, BPF_REG_2, COPIED_MAX, LABEL_OWN);
         move(a, BPF_REG_1, CTX);
         call(a, BPF_FUNC_skb_pull_data);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_DROP);
+        jump_if_word(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OWN);
+        load(a, BPF_W, BPF_REG_2, CTX, CONTEXT(len));
+        jump_if(a, BPF_JLE, BPF_REG_2, COPIED_IF_POSSIBLE, LABEL_DROP);
         place(a, LABEL_OWN);
         leave(a, TC_ACT_OK);
         place(a, LABEL_DROP);
