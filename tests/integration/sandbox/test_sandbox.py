@@ -90,7 +90,9 @@ def test_seccomp(facts):
     for call in ("socket_netfilter", "socket_sctp"):
         assert facts[call] == "EPROTONOSUPPORT", call
     if os.uname().machine == "x86_64":
-        assert facts["i386"] == facts["x32"] == f"signal {int(signal.SIGSYS)}"
+        assert facts["x32"] == f"signal {int(signal.SIGSYS)}"
+        # A kernel without 32-bit calls ends it before the filter; tests/escape knows one that has them.
+        assert facts["i386"] in (f"signal {int(signal.SIGSYS)}", f"signal {int(signal.SIGSEGV)}")
 
 
 def test_only_known_mounts(facts, lab):
