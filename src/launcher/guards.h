@@ -103,7 +103,7 @@ extern const GuardTable guard_sockets;
 /* No dyno has more than 16384 sockets of TCP and UDP. */
 extern const GuardTable guard_inet;
 
-/* No dyno has sent more than 32768 times by TCP what is not acknowledged, but once for each socket. */
+/* No dyno has sent more than 32768 times by TCP what is not acknowledged, and twice for each socket. */
 extern const GuardTable guard_sends;
 
 /* No dyno has sendfile(2) read what has no page cache. */

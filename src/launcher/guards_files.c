@@ -96,7 +96,7 @@ static const GuardProgram programs[] = {
 };
 
 const GuardTable guard_files = {
-        .purpose = "limit what dynos send to files",
+        .purpose = "limit what dynos send by sendfile",
         .fields = fields,
         .n_fields = ARRAY_SIZE(fields),
         .programs = programs,

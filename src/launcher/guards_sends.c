@@ -19,10 +19,10 @@
 #include "launcher/guards.h"
 
 /*
- * Of a dyno, and then only those sockets may send that have at most one: of these a dyno has 16384
- * (guards_inet.c). Each send keeps one page of 4 kB, or two where it begins in one and ends in the
- * next: 256 MB, or 512. A socket alone has no more, which 16 bits have room for, with as many again
- * for the threads that were allowed to send in the same moment.
+ * Of a dyno. When it has so many, only those sockets may send that have one at most, so that each of
+ * its 16384 (guards_inet.c) may have two: 65,536 in all. Each keeps one page of 4 kB, or two where it
+ * begins in one and ends in the next: 256 MB, or 512. A socket alone has no more than SENDS_MAX: 16
+ * bits have room for that, and for as many by threads that were allowed to send in the same moment.
  */
 #define SENDS_MAX 32768
 #define SENDS_FREE 1
@@ -96,6 +96,15 @@ static void split_state(Assembler *a, uint8_t before, uint8_t behind) {
         alu(a, BPF_AND, before, 0xffff);
         move(a, behind, BPF_REG_0);
         alu(a, BPF_AND, behind, 0xffff);
+}
+
+/* r6 = both sums of the Sender that is in r0, whose dyno is at STACK_DYNO then. Uses SENDER. */
+static void load_sender(Assembler *a) {
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        load(a, BPF_DW, BPF_REG_0, BPF_REG_0, offsetof(Sender, state));
+        split_state(a, BPF_REG_6, SENDER);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_6, SENDER, 0, 0);
 }
 
 /* Of the socket r6; out, if it is none of TCP's. */
@@ -214,11 +223,7 @@ static void acknowledged(Assembler *a, const GuardRefs *refs) {
 static void freed(Assembler *a, const GuardRefs *refs) {
         look_up_sender(a, refs);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        load(a, BPF_DW, BPF_REG_0, BPF_REG_0, offsetof(Sender, state));
-        split_state(a, BPF_REG_6, SENDER);
-        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_6, SENDER, 0, 0);
+        load_sender(a);
         emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_6, 0, 0, 0);
         take_out(a, refs->maps[SENDERS], STACK_SK);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
@@ -250,11 +255,7 @@ static void asked(Assembler *a, const GuardRefs *refs) {
         store(a, BPF_DW, BPF_REG_10, STACK_SK, BPF_REG_6);
         look_up(a, refs->maps[SENDERS], STACK_SK);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Sender, dyno));
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        load(a, BPF_DW, BPF_REG_0, BPF_REG_0, offsetof(Sender, state));
-        split_state(a, BPF_REG_6, SENDER);
-        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_6, SENDER, 0, 0);
+        load_sender(a);
         jump_if(a, BPF_JLE, BPF_REG_6, SENDS_FREE, LABEL_OUT);
         jump_if(a, BPF_JGE, BPF_REG_6, SENDS_MAX, LABEL_REFUSE);
         look_up(a, refs->maps[SUMS], STACK_DYNO);
