@@ -168,6 +168,11 @@ def test_guards_are_as_the_document_has_them(request):
     assert not rows or set(rows) == set(layers.rows_of(DOCUMENT.read_text(), layers.GUARDS_HEAD))
 
 
+def test_document_counts_every_attempt(attempts):
+    """Said at once on a machine that cannot make the whole document."""
+    assert f" of {len(attempts)} attempts, and why" in DOCUMENT.read_text()
+
+
 @pytest.mark.vm
 def test_document_is_what_was_seen(attempts, found, request):
     written = DOCUMENT.read_text()
