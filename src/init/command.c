@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -87,6 +88,13 @@ static int reset_oom_score(void) {
         return write_text_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
 }
 
+/* dyno-init may run before all others of its dyno, which all weigh the same. */
+static int reset_priority(void) {
+        if (getpriority(PRIO_PROCESS, 0) >= 0)
+                return 0;
+        return setpriority(PRIO_PROCESS, 0, 0) < 0 ? -errno : 0;
+}
+
 static int exec_command(const DynoSpec *spec) {
         static char bash[] = "bash", dash_c[] = "-c";
 
@@ -129,6 +137,8 @@ run_child(const DynoSpec *spec, const Streams *streams, bool die_with_us, pid_t 
         }
         if (r == 0)
                 r = reset_oom_score();
+        if (r == 0)
+                r = reset_priority();
         (void)umask(022);
         if (r == 0 && chdir(APP_DIR) < 0)
                 r = -errno;

@@ -131,6 +131,11 @@ static int apply_limits(const Confinement *c, SandboxError *reterr) {
                 return sandbox_fail(
                         reterr, LAYER_CGROUP, r, "cannot keep the OOM killer off dyno-init");
 
+        r = limits_prefer_init();
+        /* Where there is no controller to share the processors between dynos either, it goes on. */
+        if (r < 0 && !sandbox_host_lacks(c->host, MISSING_CGROUP_CPU))
+                return sandbox_fail(reterr, LAYER_LIMITS, r, "cannot put dyno-init before its app");
+
         r = limits_apply(c->process_limit);
         return r < 0 ? sandbox_fail(reterr, LAYER_LIMITS, r, "cannot set resource limits") : 0;
 }

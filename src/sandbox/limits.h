@@ -23,6 +23,7 @@
 
 #define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
 #define LIMITS_MEMLOCK (UINT64_C(8) << 20)   /* bytes; systemd's default */
+#define LIMITS_INIT_NICE (-20)               /* the highest there is, sched(7) */
 #define LIMITS_QUEUES 819200U                /* bytes of POSIX queues; the kernel's default */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 
@@ -44,3 +45,15 @@ uint64_t limits_files(void);
  * Needs CAP_SYS_RESOURCE.
  */
 int limits_protect_init(int proc_fd) _must_check_;
+
+/**
+ * limits_prefer_init() - let this process run before all others of its dyno
+ *
+ * dyno-init writes what the app says into a FIFO, whose lock it holds meanwhile: whoever reads
+ * there waits until the app's own processes let dyno-init go on. With the highest priority they
+ * do at once; what the dyno as a whole gets is its cgroup's weight, as before. Each command
+ * takes the usual priority again (init/command.c). To be called before limits_apply(), which
+ * ends the permission to raise a priority. Needs CAP_SYS_RESOURCE.
+ * Returns 0 or -errno.
+ */
+int limits_prefer_init(void) _must_check_;

@@ -126,6 +126,7 @@ PINNED = {
     "exec-init": (0, "1", 2),  # dyno-init again, for ps:exec
     "exec": (0, "1", 2),
 }
+MAY_PREFER = 1 << 24  # CAP_SYS_RESOURCE: raises RLIMIT_NICE
 ROOTS = ("dynod", "dynod-firewall", "dynod-guards", "dynod-scope")
 # Not without systemd, the kernel's security module bpf, or scratch on a disk.
 GUEST = ("dynod-keeper", "dynod-guards", "dynod-scope", "sweeper")
@@ -296,6 +297,7 @@ class Look:
     status: dict
     filters: int
     label: str
+    nice: int
     libraries: set
     descriptors: dict
 
@@ -309,6 +311,7 @@ def look(daemon, idle):
         with one_of(daemon, idle, name) as (pid, uid):
             label = pathlib.Path(f"/proc/{pid}/attr/apparmor/current")
             return Look(uid, status(pid), filters_of(daemon, pid), label.read_text().strip() if daemon.is_installed else "",
+                        os.getpriority(os.PRIO_PROCESS, pid),
                         mapped(pid), settled(daemon, pid, name))
     return once
 
@@ -319,6 +322,8 @@ def test_process_has_what_is_pinned(look, name):
     held &= int(status("self")["CapBnd"], 16)  # a container may have given us less
     seen = look(name)
     facts = seen.status
+    first = name in ("dyno-init", "exec-init") and MAY_PREFER & int(status("self")["CapBnd"], 16)
+    assert seen.nice == (-20 if first else os.getpriority(os.PRIO_PROCESS, 0))
     assert set(facts["Uid"].split()) == {str(seen.uid)}
     assert seen.uid != 0 or name in ROOTS
     assert {kind: int(facts[kind], 16) for kind in SETS} == \
