@@ -167,12 +167,12 @@ def test_multicast_does_not_leave_the_dyno(net, layers):
     dyno = net.driver.create(0)
     take_away(net, layers)
     server = (
-        "import socket, struct; s = socket.socket(2, 2); s.bind(('', 7002)); "
+        "import socket, sys; s = socket.socket(2, 2); s.bind(('', 7002)); "
         "s.setsockopt(0, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('224.0.0.251') + "
         f"socket.inet_aton('{address(0)[0]}')); print('ready', flush=True); "
-        "s.settimeout(1.5); s.recv(9); print('ok', flush=True)"
+        "sys.stdin.read(); s.settimeout(1.5); s.recv(9); print('ok', flush=True)"
     )
-    p = net.host.popen([sys.executable, "-c", server], stdout=subprocess.PIPE,
+    p = net.host.popen([sys.executable, "-c", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                        stderr=subprocess.DEVNULL)
     assert p.stdout.readline() == b"ready\n"
     dyno.run(
@@ -180,6 +180,7 @@ def test_multicast_does_not_leave_the_dyno(net, layers):
         "socket.socket(2, 2).sendto(b'x', ('224.0.0.251', 7002))\"",
         check=False,
     )
+    p.stdin.close()  # it was sent
     got = p.stdout.readline().decode().strip() or "nothing"
     p.wait()
     p.stdout.close()
