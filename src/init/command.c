@@ -88,7 +88,10 @@ static int reset_oom_score(void) {
         return write_text_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
 }
 
-/* dyno-init may run before all others of its dyno, which all weigh the same. */
+/*
+ * dyno-init may run before all others of its dyno, which all weigh the same. To be called while
+ * nobody of the dyno can look into this process, or write there: see reset_oom_score().
+ */
 static int reset_priority(void) {
         if (getpriority(PRIO_PROCESS, 0) >= 0)
                 return 0;
@@ -136,9 +139,9 @@ run_child(const DynoSpec *spec, const Streams *streams, bool die_with_us, pid_t 
                 error_fd = CHILD_ERROR_FD;
         }
         if (r == 0)
-                r = reset_oom_score();
-        if (r == 0)
                 r = reset_priority();
+        if (r == 0)
+                r = reset_oom_score();
         (void)umask(022);
         if (r == 0 && chdir(APP_DIR) < 0)
                 r = -errno;

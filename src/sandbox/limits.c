@@ -80,5 +80,8 @@ int limits_prefer_init(void) {
 
         /* Safe: limits_apply() lowers it to 0 before anything of the dyno runs. */
         (void)setrlimit(RLIMIT_NICE, &highest);
-        return setpriority(PRIO_PROCESS, 0, LIMITS_INIT_NICE) < 0 ? -errno : 0;
+        if (setpriority(PRIO_PROCESS, 0, LIMITS_INIT_NICE) < 0)
+                return -errno;
+        /* A filter may say that it was done, and nothing was. */
+        return getpriority(PRIO_PROCESS, 0) == LIMITS_INIT_NICE ? 0 : -EPERM;
 }

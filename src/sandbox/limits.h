@@ -50,9 +50,9 @@ int limits_protect_init(int proc_fd) _must_check_;
  * limits_prefer_init() - let this process run before all others of its dyno
  *
  * dyno-init writes what the app says into a FIFO, whose lock it holds meanwhile: whoever reads
- * there waits until the app's own processes let dyno-init go on. With the highest priority they
- * do at once; what the dyno as a whole gets is its cgroup's weight, as before. Each command
- * takes the usual priority again (init/command.c). To be called before limits_apply(), which
+ * there waits until dyno-init gets a processor again. With the highest priority it waits for no
+ * process of its dyno; what the dyno as a whole gets is its cgroup's weight, as before. The
+ * command's process sets its own priority back to 0 (init/command.c). To be called before limits_apply(), which
  * ends the permission to raise a priority. Needs CAP_SYS_RESOURCE.
  * Returns 0 or -errno.
  */

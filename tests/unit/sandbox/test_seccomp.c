@@ -373,6 +373,8 @@ static void test_priorities_stay(void **state) {
                         ask("setpriority", which, 0, 0), which == 1 || which == 2 ? PRETENDED : 0);
                 assert_int_equal(ask("setpriority", which, 1, 0), which < 3 ? PRETENDED : 0);
                 assert_int_equal(
+                        ask("setpriority", which, 0, 0xffffffec), which < 3 ? PRETENDED : 0);
+                assert_int_equal(
                         ask("ioprio_set", which, 0, 3 << 13),
                         which >= 1 && which <= 3 ? PRETENDED : 0);
                 for (unsigned reset = 0; reset < 2; reset++)
