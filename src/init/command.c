@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -88,16 +87,6 @@ static int reset_oom_score(void) {
         return write_text_at(AT_FDCWD, "/proc/self/oom_score_adj", "0");
 }
 
-/*
- * dyno-init may run before all others of its dyno, which all weigh the same. To be called while
- * nobody of the dyno can look into this process, or write there: see reset_oom_score().
- */
-static int reset_priority(void) {
-        if (getpriority(PRIO_PROCESS, 0) >= 0)
-                return 0;
-        return setpriority(PRIO_PROCESS, 0, 0) < 0 ? -errno : 0;
-}
-
 static int exec_command(const DynoSpec *spec) {
         static char bash[] = "bash", dash_c[] = "-c";
 
@@ -138,8 +127,6 @@ run_child(const DynoSpec *spec, const Streams *streams, bool die_with_us, pid_t 
                 r = take_streams(streams, error_fd);
                 error_fd = CHILD_ERROR_FD;
         }
-        if (r == 0)
-                r = reset_priority();
         if (r == 0)
                 r = reset_oom_score();
         (void)umask(022);

@@ -7,8 +7,7 @@
  * Who writes to a pipe holds its lock while the kernel copies from the writer's memory, and
  * whoever reads, opens or closes it waits and cannot be interrupted. How long that memory takes
  * to be there is an app's to say. So the app has no descriptor of the FIFO, which the logger
- * reads and root opens: only this buffer is copied to it, and that is locked in memory; and
- * dyno-init is preferred to all of the app's processes meanwhile (limits_prefer_init()). Whom an
+ * reads and root opens: only this buffer is copied to it, and that is locked in memory. Whom an
  * app keeps waiting with its own pipe is its own dyno-init.
  */
 

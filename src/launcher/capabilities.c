@@ -23,7 +23,7 @@ static const unsigned kept[] = {
         CAP_MKNOD,        /* a dyno's /dev */
         CAP_KILL,         /* orders to dyno-init, SIGTERM to services */
         CAP_SYS_PTRACE,   /* read /proc/PID of dynos, which are other users: read-back */
-        CAP_SYS_RESOURCE, /* limits above the host's, oom_score_adj of dyno-init, its priority */
+        CAP_SYS_RESOURCE, /* limits above the host's, oom_score_adj of dyno-init */
         CAP_SYS_CHROOT,   /* setns(2) to a mount namespace, for ps:exec */
         CAP_BPF,          /* the tc program on kernels that ask for this instead of SYS_ADMIN */
         CAP_PERFMON,      /* the same, for its pointer arithmetic; the programs of dynod-guards */

@@ -3,7 +3,7 @@
 /*
  * The order is not a matter of taste:
  *
- *   1. what needs root of the host: OOM score, priority, limits, groups (denied inside)
+ *   1. what needs root of the host: OOM score, limits, groups (denied inside)
  *   2. setns(2) into the user namespace, which fills all capability sets again
  *   3. bounding set, securebits, ids, the other sets: nothing is left to come back
  *   4. session keyring: without the dyno's own it would reach root's
@@ -123,22 +123,13 @@ static int place_fds(const Confinement *c) {
 }
 
 static int apply_limits(const Confinement *c, SandboxError *reterr) {
-        /* Without a memory limit the score matters little, and a quickstart goes on. */
-        bool is_needed = !sandbox_host_lacks(c->host, MISSING_CGROUP_MEMORY);
         int r;
 
         r = limits_protect_init(c->proc_fd);
-        if (r < 0 && is_needed)
+        /* Without a memory limit the score matters little, and a quickstart goes on. */
+        if (r < 0 && !sandbox_host_lacks(c->host, MISSING_CGROUP_MEMORY))
                 return sandbox_fail(
                         reterr, LAYER_CGROUP, r, "cannot keep the OOM killer off dyno-init");
-
-        /* Only where it weighs in the dyno's own cgroup, and not against the host. */
-        if (c->relays && !sandbox_host_lacks(c->host, MISSING_CGROUP_CPU)) {
-                r = limits_prefer_init();
-                if (r < 0 && is_needed)
-                        return sandbox_fail(
-                                reterr, LAYER_LIMITS, r, "cannot put dyno-init before its app");
-        }
 
         r = limits_apply(c->process_limit);
         return r < 0 ? sandbox_fail(reterr, LAYER_LIMITS, r, "cannot set resource limits") : 0;

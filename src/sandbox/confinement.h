@@ -6,7 +6,6 @@
  * the host in the dyno's namespaces to the dyno's user behind every layer.
  */
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,7 +18,6 @@
 typedef struct Confinement {
         const SandboxHost *host;
         uint32_t process_limit;
-        bool relays;              /* the app's output; so it runs before the app */
         int userns_fd;            /* the dyno's user namespace */
         int proc_fd;              /* procfs of the dyno's pid namespace */
         int fds[CONFINEMENT_FDS]; /* become 0 to INIT_FD_MAX; negative: /dev/null */

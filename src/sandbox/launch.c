@@ -8,7 +8,7 @@
  *   clone3 with           SYS_ADMIN for new namespaces and CLONE_INTO_CGROUP
  *   rootfs                SYS_ADMIN, CHOWN and FOWNER for scratch, DAC_OVERRIDE for overlay's copies
  *   setns, hostname       SYS_ADMIN
- *   oom_score_adj, nice   SYS_RESOURCE
+ *   oom_score_adj         SYS_RESOURCE
  *   groups, ids           SETGID, SETUID (the ids: of the user namespace itself)
  *   AppArmor, seccomp     none, once no_new_privs is set
  *   read-back             SYS_PTRACE for links of /proc/PID/ns
@@ -168,7 +168,6 @@ static int child_run(SandboxStart *s, ChildParts *parts, ChildReport *report) {
         Confinement c = {
                 .host = s->host,
                 .process_limit = launch->start->process_limit,
-                .relays = true,
                 .userns_fd = launch->slot->userns_fd,
                 .proc_fd = -EBADF,
                 .fds =

@@ -73,15 +73,3 @@ int limits_protect_init(int proc_fd) {
 
         return write_text_at(proc_fd, "self/oom_adj", "-17");
 }
-
-int limits_prefer_init(void) {
-        /* Of RLIMIT_NICE: what may be set is 20 less the limit, getrlimit(2). */
-        const struct rlimit highest = {40, 40};
-
-        /* Safe: limits_apply() lowers it to 0 before anything of the dyno runs. */
-        (void)setrlimit(RLIMIT_NICE, &highest);
-        if (setpriority(PRIO_PROCESS, 0, LIMITS_INIT_NICE) < 0)
-                return -errno;
-        /* A filter may say that it was done, and nothing was. */
-        return getpriority(PRIO_PROCESS, 0) == LIMITS_INIT_NICE ? 0 : -EPERM;
-}

@@ -23,7 +23,6 @@
 
 #define LIMITS_FILES 10000U                  /* Heroku's ulimit -n */
 #define LIMITS_MEMLOCK (UINT64_C(8) << 20)   /* bytes; systemd's default */
-#define LIMITS_INIT_NICE (-20)               /* the highest there is, sched(7) */
 #define LIMITS_QUEUES 819200U                /* bytes of POSIX queues; the kernel's default */
 #define LIMITS_STACK (8 * UINT64_C(1048576)) /* bytes, Linux's and Heroku's usual; soft only */
 
@@ -45,15 +44,3 @@ uint64_t limits_files(void);
  * Needs CAP_SYS_RESOURCE.
  */
 int limits_protect_init(int proc_fd) _must_check_;
-
-/**
- * limits_prefer_init() - let this process run before all others of its dyno
- *
- * dyno-init writes what the app says into a FIFO, whose lock it holds meanwhile: whoever reads
- * there waits until dyno-init gets a processor again. With the highest priority it waits for no
- * process of its dyno; what the dyno as a whole gets is its cgroup's weight, as before. The
- * command's process sets its own priority back to 0 (init/command.c). To be called before limits_apply(), which
- * ends the permission to raise a priority. Needs CAP_SYS_RESOURCE.
- * Returns 0 or -errno.
- */
-int limits_prefer_init(void) _must_check_;

@@ -296,7 +296,6 @@ class Look:
     status: dict
     filters: int
     label: str
-    nice: int
     libraries: set
     descriptors: dict
 
@@ -310,19 +309,16 @@ def look(daemon, idle):
         with one_of(daemon, idle, name) as (pid, uid):
             label = pathlib.Path(f"/proc/{pid}/attr/apparmor/current")
             return Look(uid, status(pid), filters_of(daemon, pid), label.read_text().strip() if daemon.is_installed else "",
-                        os.getpriority(os.PRIO_PROCESS, pid),
                         mapped(pid), settled(daemon, pid, name))
     return once
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_process_has_what_is_pinned(daemon, look, name):
+def test_process_has_what_is_pinned(look, name):
     held, no_new_privs, filters = PINNED[name]
     held &= int(status("self")["CapBnd"], 16)  # a container may have given us less
     seen = look(name)
     facts = seen.status
-    relays = name == "dyno-init" and daemon.is_installed  # else there is no cpu controller
-    assert seen.nice == (-20 if relays else os.getpriority(os.PRIO_PROCESS, 0))
     assert set(facts["Uid"].split()) == {str(seen.uid)}
     assert seen.uid != 0 or name in ROOTS
     assert {kind: int(facts[kind], 16) for kind in SETS} == \

@@ -215,15 +215,6 @@ static void log_flood(void) {
                 (void)!write(STDOUT_FILENO, lines, sizeof(lines));
 }
 
-/* Whoever relays the output of this must get a processor between all of them. */
-static void crowd(void) {
-        for (int i = 0; i < 64; i++)
-                if (fork() == 0)
-                        for (;;)
-                                ;
-        log_flood();
-}
-
 static void short_lines(void) {
         going();
         for (;;)
@@ -259,7 +250,6 @@ const Bomb bombs_file[] = {
         {"locks", "file locks, for which nobody is charged", take_locks},
         {"accounts", "locks of the kernel's accounts", accounts},
         {"log", "the logger, by volume", log_flood},
-        {"log-crowd", "the logger, by who writes to it and gets no processor", crowd},
         {"log-lines", "the logger, by lines", short_lines},
         {NULL, NULL, NULL},
 };
