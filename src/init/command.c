@@ -69,8 +69,9 @@ static int take_streams(const Streams *streams, int error_fd) {
 }
 
 /*
- * dyno-init may be exempt from the OOM killer, the command must not be. A process that
- * is not dumpable does not own its files in /proc, hence the switch.
+ * The dyno-init that is PID 1 may be exempt from the OOM killer, its command must not be. A
+ * process that is not dumpable does not own its files in /proc, hence the switch: safe, because
+ * nothing else runs in the dyno yet. Who joins is not exempt, and so never dumpable before its exec.
  */
 static int reset_oom_score(void) {
         char text[16];

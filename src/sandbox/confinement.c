@@ -125,11 +125,10 @@ static int place_fds(const Confinement *c) {
 static int apply_limits(const Confinement *c, SandboxError *reterr) {
         int r;
 
-        r = limits_protect_init(c->proc_fd);
+        r = limits_set_oom_score(c->proc_fd, c->spared);
         /* Without a memory limit the score matters little, and a quickstart goes on. */
         if (r < 0 && !sandbox_host_lacks(c->host, MISSING_CGROUP_MEMORY))
-                return sandbox_fail(
-                        reterr, LAYER_CGROUP, r, "cannot keep the OOM killer off dyno-init");
+                return sandbox_fail(reterr, LAYER_CGROUP, r, "cannot set the OOM killer's score");
 
         r = limits_apply(c->process_limit);
         return r < 0 ? sandbox_fail(reterr, LAYER_LIMITS, r, "cannot set resource limits") : 0;

@@ -6,6 +6,7 @@
  * the host in the dyno's namespaces to the dyno's user behind every layer.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,6 +24,7 @@ typedef struct Confinement {
         int fds[CONFINEMENT_FDS]; /* become 0 to INIT_FD_MAX; negative: /dev/null */
         int init_fd;              /* dyno-init */
         int report_fd;            /* for the caller's report; closed by the exec */
+        bool spared;              /* by the OOM killer, to tell how the dyno ended */
 } Confinement;
 
 /**

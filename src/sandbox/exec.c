@@ -70,6 +70,8 @@ static int child_run(const SandboxJoin *j, const SandboxExec *exec, ChildReport 
                         },
                 .init_fd = j->host->init_fd,
                 .report_fd = j->pipes.report_write,
+                /* Its command would have to be dumpable to leave that, in the sight of the app. */
+                .spared = false,
         };
         int r;
 

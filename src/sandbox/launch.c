@@ -185,6 +185,7 @@ static int child_run(SandboxStart *s, ChildParts *parts, ChildReport *report) {
                         },
                 .init_fd = s->host->init_fd,
                 .report_fd = s->pipes.report_write,
+                .spared = true,
         };
         int r;
 

@@ -64,11 +64,11 @@ uint64_t limits_files(void) {
  * itself immune, and a host out of memory would kill others instead. So the lowest value
  * is set to 0 first; the older file oom_adj (-17 is -1000) then changes the score alone.
  */
-int limits_protect_init(int proc_fd) {
+int limits_set_oom_score(int proc_fd, bool spared) {
         int r;
 
         r = write_text_at(proc_fd, "self/oom_score_adj", "0");
-        if (r < 0)
+        if (r < 0 || !spared)
                 return r;
 
         return write_text_at(proc_fd, "self/oom_adj", "-17");

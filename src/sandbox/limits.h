@@ -3,6 +3,7 @@
 
 /* Resource limits (setrlimit(2)) of a dyno, and its place in the eyes of the OOM killer. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -38,9 +39,11 @@ int limits_apply(uint32_t process_limit) _must_check_;
 uint64_t limits_files(void);
 
 /**
- * limits_protect_init() - keep the OOM killer away from this process, not from its children
+ * limits_set_oom_score() - the score of this process and its children, and the lowest they may set
  * @proc_fd:  procfs of the own pid namespace
+ * @spared:   keep the OOM killer away from this process: -1000, which its children can leave
+ *            for 0 but not come back to
  *
  * Needs CAP_SYS_RESOURCE.
  */
-int limits_protect_init(int proc_fd) _must_check_;
+int limits_set_oom_score(int proc_fd, bool spared) _must_check_;

@@ -117,11 +117,20 @@ def test_limits_are_the_dynos_own_whatever_dynod_has(daemon, web):
     assert json.loads(done.stdout) == {name: [value, value] for name, value in OWN.items()}
 
 
+HOG = "x = []\nwhile True: x.append(bytearray(16 << 20))"
+
+
 def test_dyno_over_its_memory_is_killed_alone_and_as_a_whole(daemon, web):
-    hog = "x = []\nwhile True: x.append(bytearray(16 << 20))"
-    done = daemon.run(web, "sh", "-c", 'python3 -c "$0"; echo half an app', hog, timeout=120)
+    done = daemon.run(web, "sh", "-c", 'python3 -c "$0"; echo half an app', HOG, timeout=120)
     assert done.returncode == 137 and "half an app" not in done.stdout, done.stdout + done.stderr
     assert daemon.dyno(web, "web.1")["state"] == "up"
+
+
+def test_who_joined_is_killed_with_the_dyno(daemon, web):
+    done = daemon.exec(web, "web.1", "sh", "-c", 'python3 -c "$0"; echo half a dyno', HOG, timeout=120)
+    assert done.returncode == 125 and "half a dyno" not in done.stdout, done.stdout + done.stderr
+    assert "web.1 ended without saying how. See: herokuctl logs" in done.stderr, done.stderr
+    daemon.wait_log(web, "Process exited with status 137")
 
 
 def test_fork_bomb_stays_in_its_dyno(daemon, web):

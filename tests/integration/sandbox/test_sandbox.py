@@ -160,6 +160,14 @@ def test_oom_killer_spares_dyno_init_and_nothing_of_the_app(facts):
     assert (facts["oom_zero"], facts["oom_back"]) == ("0", "EACCES")
 
 
+@pytest.mark.vm
+def test_oom_killer_does_not_spare_who_joins(lab):
+    """To leave that its command would be dumpable for a moment, beside an app that may write to it."""
+    told = lab.drive("exec", "exec ")
+    assert told["oom_score_adj"] == "0|"
+    assert (told["oom_zero"], told["oom_back"]) == ("0", "EACCES")
+
+
 def test_exit_status(lab):
     assert lab.drive("run", "exit 7")["exit"] == "7"
 
