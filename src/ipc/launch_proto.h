@@ -330,11 +330,12 @@ typedef struct LaunchBlocker {
 
 /* What BPF programs keep from dynos: sandbox/guards.h */
 typedef enum Guard {
-        GUARD_MODULES, /* having the host start modprobe */
-        GUARD_LOCKS,   /* more record locks than they may have */
-        GUARD_SOCKETS, /* more sockets, or what nobody is charged for in them */
-        GUARD_FOLDERS, /* more lists of folders, which nobody is charged for either */
-        GUARD_FLIGHT,  /* more descriptors in flight than they may have */
+        GUARD_MODULES,    /* having the host start modprobe */
+        GUARD_LOCKS,      /* more record locks than they may have */
+        GUARD_SOCKETS,    /* more sockets, or what nobody is charged for in them */
+        GUARD_FOLDERS,    /* more lists of folders, which nobody is charged for either */
+        GUARD_FLIGHT,     /* more descriptors in flight than they may have */
+        GUARD_INTERRUPTS, /* more work in one interrupt */
         _GUARD_MAX,
 } Guard;
 

@@ -16,6 +16,21 @@
 /* MSG_BATCH in include/linux/socket.h: of one sendmmsg(2), and not the last. */
 #define MESSAGE_OF_MANY 0x40000
 
+/* Where the kernel keeps the number of the call that a process is in, and finds its second argument. */
+#ifdef __aarch64__
+#define GUARD_REGS_CALL "syscallno"
+#define GUARD_REGS_CALL_SIZE BPF_W
+#define GUARD_REGS_ARGUMENTS "regs"
+#define GUARD_SECOND_ARGUMENT ((int)sizeof(uint64_t))
+#define GUARD_CALL(name) "__arm64_sys_" name
+#else
+#define GUARD_REGS_CALL "orig_ax"
+#define GUARD_REGS_CALL_SIZE BPF_DW
+#define GUARD_REGS_ARGUMENTS "si"
+#define GUARD_SECOND_ARGUMENT 0
+#define GUARD_CALL(name) "__x64_sys_" name
+#endif
+
 #define GUARD_FIELDS_MAX 8
 #define GUARD_MAPS_MAX 4
 
@@ -115,6 +130,12 @@ extern const GuardTable guard_folders;
 /* No dyno has more than 512 descriptors in flight. */
 extern const GuardTable guard_flight;
 
+/* No dyno has more than 1024 timers that are descriptors. */
+extern const GuardTable guard_timers;
+
+/* No dyno has more than 65536 watches of epolls, and one for each of its threads. */
+extern const GuardTable guard_watches;
+
 /* @dst = that argument of the hook, which are behind r1 as the program begins. */
 static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) {
         load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));
@@ -126,6 +147,9 @@ static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) 
  */
 void guard_find_sum(
         Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless);
+
+/* goes to @unless, if the process is not in call @number. Uses r0 to r5. */
+void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless);
 
 /* goes to @unless_below, if the process is not below the cgroup of map @dynos_fd. Uses r0 to r5. */
 void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below);

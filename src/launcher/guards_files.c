@@ -36,19 +36,6 @@ enum {
         LABEL_REFUSE,
 };
 
-/* Out, if the process is in no such call: most are not. */
-static void only_in_sendfile(Assembler *a, const GuardRefs *refs) {
-        call(a, BPF_FUNC_get_current_task_btf);
-        move(a, BPF_REG_1, BPF_REG_0);
-        call(a, BPF_FUNC_task_pt_regs);
-#ifdef __aarch64__
-        load(a, BPF_W, BPF_REG_0, BPF_REG_0, refs->fields[REGS_CALL]);
-#else
-        load(a, BPF_DW, BPF_REG_0, BPF_REG_0, refs->fields[REGS_CALL]);
-#endif
-        jump_if_word(a, BPF_JNE, BPF_REG_0, SYS_sendfile, LABEL_OUT);
-}
-
 /* file_permission(file, mask), once for each of the two files */
 static void asked(Assembler *a, const GuardRefs *refs) {
         static const uint32_t without_cache[] = {
@@ -58,7 +45,8 @@ static void asked(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, BPF_REG_0, 1);
         alu(a, BPF_AND, BPF_REG_0, MAY_READ);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        only_in_sendfile(a, refs);
+        /* Most are in no such call. */
+        guard_only_in_call(a, refs->fields[REGS_CALL], SYS_sendfile, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
 
         load(a, BPF_W, BPF_REG_0, BPF_REG_6, refs->fields[FILE_FLAGS]);
@@ -84,11 +72,7 @@ static const GuardField fields[] = {
         [INODE_MODE] = {"inode", "i_mode"},
         [INODE_SUPER] = {"inode", "i_sb"},
         [SUPER_MAGIC] = {"super_block", "s_magic"},
-#ifdef __aarch64__
-        [REGS_CALL] = {"pt_regs", "syscallno"},
-#else
-        [REGS_CALL] = {"pt_regs", "orig_ax"},
-#endif
+        [REGS_CALL] = {"pt_regs", GUARD_REGS_CALL},
 };
 
 static const GuardProgram programs[] = {

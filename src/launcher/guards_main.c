@@ -92,6 +92,14 @@ void guard_find_sum(
         place(a, found);
 }
 
+void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless) {
+        call(a, BPF_FUNC_get_current_task_btf);
+        move(a, BPF_REG_1, BPF_REG_0);
+        call(a, BPF_FUNC_task_pt_regs);
+        load(a, GUARD_REGS_CALL_SIZE, BPF_REG_0, BPF_REG_0, regs_call);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, number, unless);
+}
+
 /* Bits; a member without a name is a struct or union whose fields are as its own. */
 static int find_field(const struct btf *btf, const struct btf_type *t, const char *field) {
         const struct btf_member *member = btf_members(t);
@@ -301,7 +309,9 @@ static int install_all(const Setting *setting) {
                 &guard_sends,
                 &guard_files,
                 &guard_folders,
-                &guard_flight};
+                &guard_flight,
+                &guard_timers,
+                &guard_watches};
         int result = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {

@@ -58,6 +58,12 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_FLIGHT_STREAM] = "flight-stream",
         [PIN_FLIGHT_DATAGRAM] = "flight-datagram",
         [PIN_FLIGHT_PACKET] = "flight-packet",
+        [PIN_INTERRUPTS_TIMERS] = "interrupts-timers",
+        [PIN_INTERRUPTS_SUMS] = "interrupts-sums",
+        [PIN_INTERRUPTS_FREED] = "interrupts-freed",
+        [PIN_INTERRUPTS_MADE] = "interrupts-made",
+        [PIN_INTERRUPTS_WATCHED] = "interrupts-watched",
+        [PIN_INTERRUPTS_FORKED] = "interrupts-forked",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -129,6 +135,7 @@ static const struct {
         [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SENDS_FILES},
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
+        [GUARD_INTERRUPTS] = {PIN_INTERRUPTS_TIMERS, PIN_INTERRUPTS_FORKED},
 };
 
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {

@@ -28,6 +28,9 @@
  * Flight: descriptors that were sent (SCM_RIGHTS) and not received are counted for each user, by
  * RLIMIT_NOFILE; a few dynos together have enough for every message of the host to start a search.
  *
+ * Interrupts: timers that are descriptors may all go off in one interrupt, and whoever writes to what
+ * many epolls watch wakes them all with interrupts off. Nothing preempts either, whatever the weight.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -37,7 +40,7 @@
 #include "ipc/launch_proto.h"
 
 #define GUARD_FOLDER "/sys/fs/bpf" /* an instance's are in the folder of its name there */
-#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//sends-acknowledged-new") + INSTANCE_NAME_SIZE)
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//interrupts-watched-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
         PIN_NONE,
@@ -82,6 +85,12 @@ typedef enum GuardPin {
         PIN_FLIGHT_STREAM, /* a send ends */
         PIN_FLIGHT_DATAGRAM,
         PIN_FLIGHT_PACKET,
+        PIN_INTERRUPTS_TIMERS, /* a map, which goes on: what is open cannot be found anew */
+        PIN_INTERRUPTS_SUMS,   /* the same */
+        PIN_INTERRUPTS_FREED,
+        PIN_INTERRUPTS_MADE,
+        PIN_INTERRUPTS_WATCHED,
+        PIN_INTERRUPTS_FORKED,
         _PIN_MAX,
 } GuardPin;
 

@@ -306,6 +306,11 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "no dyno slows the host's Unix sockets down",
                          "a dyno can slow the host's Unix sockets down, with descriptors in flight",
                          "Boot with bpf added to the kernel's option lsm="},
+                [GUARD_INTERRUPTS] =
+                        {"interrupts",
+                         "no dyno keeps a processor's interrupts off for long",
+                         "a dyno can keep a processor's interrupts off, with timers and epolls",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
         bool quiet = guard == GUARD_MODULES &&

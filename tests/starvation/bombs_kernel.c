@@ -18,6 +18,7 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -238,6 +239,49 @@ static void instants(void) {
         keep_spreading(64, arm_for_an_instant);
 }
 
+static int watched; /* an eventfd, under many numbers */
+
+static void wake_all(void) {
+        const uint64_t one = 1;
+
+        for (;;)
+                (void)!write(watched, &one, sizeof(one));
+}
+
+/* Goes on until it is refused, or killed. What it added stays, in epolls that others have as well. */
+static void
+watch_all(const int epolls[], unsigned n_epolls, const int numbers[], unsigned n_numbers) {
+        for (unsigned i = 0; i < n_epolls; i++)
+                for (unsigned k = 0; k < n_numbers; k++) {
+                        struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+
+                        if (epoll_ctl(epolls[i], EPOLL_CTL_ADD, numbers[k], &ev) < 0)
+                                return;
+                }
+}
+
+/* Each write wakes all epolls that watch it, with interrupts off. */
+static void wakes(void) {
+        static int numbers[8192], epolls[1024];
+        unsigned n_numbers = 0, n_epolls = 0;
+        pid_t watcher;
+
+        watched = eventfd(0, EFD_CLOEXEC);
+        while (n_epolls < 1024 && (epolls[n_epolls] = epoll_create1(EPOLL_CLOEXEC)) >= 0)
+                n_epolls++;
+        while (n_numbers < 8192 && (numbers[n_numbers] = fcntl(watched, F_DUPFD_CLOEXEC, 0)) >= 0)
+                n_numbers++;
+        watcher = fork();
+        if (watcher == 0) {
+                watch_all(epolls, n_epolls, numbers, n_numbers);
+                _exit(0);
+        }
+        (void)waitpid(watcher, NULL, 0);
+        spread(3, wake_all); /* which may be refused */
+        going();
+        wake_all();
+}
+
 static void feed_a_terminal(void) {
         static char block[4096];
         struct termios settings;
@@ -308,6 +352,7 @@ const Bomb bombs_kernel[] = {
         {"signals", "pending signals", signals},
         {"timers", "timers, and the interrupts that they make", timers},
         {"instants", "the interrupt in which timers go off", instants},
+        {"wakes", "the time that one write takes with interrupts off", wakes},
         {"ptys", "pseudo terminals, and workers of the kernel", ptys},
         {"sysv", "System V IPC", sysv},
         {"formats", "runs of the host's modprobe", formats},

@@ -254,8 +254,9 @@ def test_descriptor_bomb_takes_everybodys_where_the_host_counts_them(gated):
 
 
 @contextlib.contextmanager
-def without_program(arena, name):
-    (pathlib.Path("/sys/fs/bpf/dynod") / name).unlink()
+def without_programs(arena, *names):
+    for name in names:
+        (pathlib.Path("/sys/fs/bpf/dynod") / name).unlink()
     try:
         yield
     finally:
@@ -278,7 +279,7 @@ def test_lock_bomb_takes_the_hosts_memory_without_dynods_programs(arena, gated):
     bomb.going()
     assert locks_of_the_host() < 10000
     bomb.kill()
-    with without_program(arena, "locks"):
+    with without_programs(arena, "locks"):
         bomb = gated("locks")
         bomb.going()
         wait_until(lambda: locks_of_the_host() > 50000, "there are many locks", 120)
@@ -330,7 +331,7 @@ def test_keepalive_bomb_loses_a_neighbours_packets_without_dynods_program(arena,
         arena.end()
         return Figures(windows)
 
-    with without_program(arena, "sockets-made"), without_program(arena, "sockets-full"):
+    with without_programs(arena, "sockets-made", "sockets-full"):
         unbounded = beside_bomb()
     bounded = beside_bomb()
     arena.rows.append(f"keepalives, 16384 sockets: p99 {bounded.quantile(99) / 1000:.1f} ms, as many as there is"
@@ -365,10 +366,39 @@ def test_in_flight_bombs_hold_up_the_hosts_descriptors_without_dynods_program(ar
         return usec
 
     bounded = beside_two(min)
-    with without_program(arena, "flight"):
+    with without_programs(arena, "flight"):
         unbounded = beside_two(max)
     arena.rows.append(f"the host passes a descriptor, p90, beside in-flight in two dynos: {bounded} us,"
                       f" without dynod's program {unbounded} us")
+    assert unbounded > 2 * bounded, arena.rows[-1]
+
+
+def host_sleeps_too_long():
+    """How much longer than five milliseconds it took at most, in some seconds: in microseconds."""
+    worst, until = 0, time.monotonic() + 5
+    while time.monotonic() < until:
+        begun = time.monotonic()
+        time.sleep(0.005)
+        worst = max(worst, int((time.monotonic() - begun) * 1e6) - 5000)
+    return worst
+
+
+@pytest.mark.parametrize("name, programs", [
+    ("instants", ["interrupts-made"]), ("wakes", ["interrupts-watched", "interrupts-forked"])])
+def test_bombs_of_interrupts_stop_the_host_without_dynods_programs(arena, gated, name, programs):
+    def beside_one(best):
+        bomb = gated(name)
+        bomb.going()
+        usec = best(host_sleeps_too_long() for _ in range(3))
+        bomb.kill()
+        arena.end()
+        return usec
+
+    bounded = beside_one(min)
+    with without_programs(arena, *programs):
+        unbounded = beside_one(max)
+    arena.rows.append(f"the host sleeps too long, at most, beside {name}: {bounded} us,"
+                      f" without dynod's programs {unbounded} us")
     assert unbounded > 2 * bounded, arena.rows[-1]
 
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Few timers of a dyno go off in one interrupt, and few of its epolls are woken by one write;
+what is closed, or ends with its process, can be had again."""
+
+import json
+import pathlib
+
+import pytest
+
+pytestmark = pytest.mark.vm
+
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
+TIMERS, WATCHES = 1024, 65536
+SLACK = 200  # watches: what the kernel's count is behind by, with the guest's two processors
+
+COMMON = """
+import ctypes, errno, mmap, os, resource, select, signal, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def timers(most):
+    "As many as there can be; what the last one was refused with."
+    made = []
+    while len(made) < most:
+        fd = libc.timerfd_create(1, 0)
+        if fd < 0:
+            return made, ctypes.get_errno()
+        made.append(fd)
+    return made, 0
+event = os.eventfd(0)
+numbers = []
+def watch(epolls, done, most):
+    "Has each epoll watch one thing by all its numbers, and says how often it did so."
+    for n in range(most):
+        epolls[n // len(numbers)].register(numbers[n % len(numbers)])
+        done[:8] = (n + 1).to_bytes(8, "little")
+def by_a_child(epolls, most):
+    "(what it came to, its status); what it added is in epolls of ours too."
+    done = mmap.mmap(-1, 4096)
+    child = os.fork()
+    if child == 0:
+        watch(epolls, done, most)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return int.from_bytes(done[:8], "little"), status
+def can_fork():
+    try:
+        child = os.fork()
+    except BlockingIOError:
+        return False
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return True
+"""
+
+WATCH = f"""
+numbers = [os.dup(event) for _ in range(8192)]
+epolls = [select.epoll() for _ in range(10)]
+n, status = by_a_child(epolls, {WATCHES + SLACK})
+print(n, status, can_fork(), end=" ")
+for epoll in epolls:
+    epoll.close()
+print(can_fork(), by_a_child([select.epoll() for _ in range(8)], {WATCHES - SLACK})[1])
+"""
+
+
+@pytest.fixture
+def dyno(daemon, app, slug):
+    daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
+
+    def run(text):
+        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.split()
+    return run
+
+
+AT_ONCE, WOKEN = "have many timers go off in one interrupt", "have one write wake many epolls"
+
+
+def test_few_timers(dyno, note_guard):
+    """A timer counts until nobody has it open: neither another number for it, nor a message on its way."""
+    told = dyno("""
+made, error = timers(9000)
+print(len(made), errno.errorcode[error])
+for fd in made[:24]: os.close(fd)
+print(len(timers(9000)[0]))
+kept = os.dup(made[24])
+os.close(made[24])
+ours, theirs = socket.socketpair()
+socket.send_fds(ours, [b"x"], [made[25]])
+os.close(made[25])
+print(len(timers(9000)[0]))
+os.close(kept)
+theirs.close()
+print(len(timers(9000)[0]))
+""")
+    note_guard("interrupts", AT_ONCE, True, int(told[0]) > TIMERS)
+    assert told == [str(TIMERS), "EMFILE", "24", "0", "2"]
+
+
+def test_timers_of_all_processes_count_together(dyno):
+    assert dyno("""
+ours, theirs = os.pipe()
+child = os.fork()
+if child == 0:
+    made, error = timers(1000)
+    os.write(theirs, b"x")
+    signal.pause()
+os.read(ours, 1)
+print(len(timers(9000)[0]))
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+print(len(timers(9000)[0]))
+""") == [str(TIMERS - 1000), "1000"]
+
+
+def test_who_has_too_many_watches_is_killed(dyno, note_guard):
+    """And no other process comes to add one more, until there are fewer."""
+    n, *told = dyno(WATCH)
+    note_guard("interrupts", WOKEN, True, int(n) > WATCHES + SLACK - 1)
+    assert WATCHES - SLACK < int(n) < WATCHES + SLACK and told == ["-9", "False", "True", "0"], (n, told)
+
+
+def check_of_interrupts(daemon):
+    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+    return next(check for check in checks if check["check"] == "interrupts")
+
+
+def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
+    """The control, and doctor's word."""
+    assert check_of_interrupts(daemon)["verdict"] == "ok"
+    try:
+        for name in ("made", "watched", "forked"):
+            (PINS / f"interrupts-{name}").unlink()
+            said = check_of_interrupts(daemon)
+            assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
+        many = int(dyno("print(len(timers(9000)[0]))")[0])
+        note_guard("interrupts", AT_ONCE, False, many > TIMERS)
+        n, *told = dyno(WATCH)
+        note_guard("interrupts", WOKEN, False, int(n) == WATCHES + SLACK)
+        assert many == 9000 and (int(n), told) == (WATCHES + SLACK, ["0", "True", "True", "0"])
+    finally:
+        daemon.restart()
+    assert check_of_interrupts(daemon)["verdict"] == "ok"
+    assert dyno("print(len(timers(9000)[0]))") == [str(TIMERS)]
