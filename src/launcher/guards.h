@@ -31,7 +31,7 @@
 #define GUARD_CALL(name) "__x64_sys_" name
 #endif
 
-#define GUARD_FIELDS_MAX 8
+#define GUARD_FIELDS_MAX 12
 #define GUARD_MAPS_MAX 4
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */
@@ -133,7 +133,7 @@ extern const GuardTable guard_flight;
 /* No dyno has more than 1024 timers that are descriptors. */
 extern const GuardTable guard_timers;
 
-/* No dyno has more than 65536 watches of epolls, and one for each of its threads. */
+/* No dyno has more than 20480 watches of epolls, and one for each thread; few poll an epoll. */
 extern const GuardTable guard_watches;
 
 /* @dst = that argument of the hook, which are behind r1 as the program begins. */

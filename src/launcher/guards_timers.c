@@ -8,7 +8,9 @@
  * with otherwise (nanosleep(2), poll(2), futex(2)) is one timer for each thread, and POSIX timers count
  * as pending signals.
  *
- * A timer counts for the cgroup in which it was made, until nobody has it open any more.
+ * A timer counts for the cgroup in which it was made, until nobody has it open any more. One that is
+ * known already is left alone: while the programs are made anew the old one knows it first, or
+ * its file was never released, and whose file has that address next makes up for it.
  */
 
 #include <errno.h>
@@ -16,7 +18,7 @@
 
 #include "launcher/guards.h"
 
-/* Of a dyno: 0.2 ms in one interrupt. Event loops have one each. */
+/* Of a dyno: 0.2 ms in one interrupt, and whom it wakes. Event loops have one each. */
 #define TIMERS_MAX 1024
 
 /* Fields and maps of the guard. */
@@ -43,18 +45,20 @@ enum {
         LABEL_REFUSE,
 };
 
-/* file_alloc_security(file), of whatever is opened. Nothing of timerfd_create(2) fails after this. */
+/* file_alloc_security(file), of whatever is opened. */
 static void made(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, FILE_OF_TIMER, 0);
         guard_only_in_call(a, refs->fields[REGS_CALL], SYS_timerfd_create, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_10, STACK_FILE, FILE_OF_TIMER);
+        look_up(a, refs->maps[TIMERS], STACK_FILE);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
         call(a, BPF_FUNC_get_current_cgroup_id);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, SUM, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, SUM, 0);
         jump_if(a, BPF_JSGE, BPF_REG_1, TIMERS_MAX, LABEL_REFUSE);
-        store(a, BPF_DW, BPF_REG_10, STACK_FILE, FILE_OF_TIMER);
         add_new(a, refs->maps[TIMERS], STACK_FILE, STACK_DYNO);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
         set(a, BPF_REG_1, 1);

@@ -63,6 +63,7 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_INTERRUPTS_FREED] = "interrupts-freed",
         [PIN_INTERRUPTS_MADE] = "interrupts-made",
         [PIN_INTERRUPTS_WATCHED] = "interrupts-watched",
+        [PIN_INTERRUPTS_POLLED] = "interrupts-polled",
         [PIN_INTERRUPTS_FORKED] = "interrupts-forked",
 };
 

@@ -90,6 +90,7 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_FREED,
         PIN_INTERRUPTS_MADE,
         PIN_INTERRUPTS_WATCHED,
+        PIN_INTERRUPTS_POLLED,
         PIN_INTERRUPTS_FORKED,
         _PIN_MAX,
 } GuardPin;

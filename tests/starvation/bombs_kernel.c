@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -240,44 +241,66 @@ static void instants(void) {
 }
 
 static int watched; /* an eventfd, under many numbers */
+static int gate[2]; /* a pipe, whose end says that all watch it */
 
 static void wake_all(void) {
         const uint64_t one = 1;
+        char byte;
 
+        (void)close(gate[1]);
+        (void)!read(gate[0], &byte, 1);
         for (;;)
                 (void)!write(watched, &one, sizeof(one));
 }
 
-/* Goes on until it is refused, or killed. What it added stays, in epolls that others have as well. */
-static void
-watch_all(const int epolls[], unsigned n_epolls, const int numbers[], unsigned n_numbers) {
-        for (unsigned i = 0; i < n_epolls; i++)
+static int woken[1024];
+static unsigned n_woken;
+
+/* Goes on until it is refused, or killed. What it added stays: others have the epolls as well. */
+static void watch_all(const int numbers[], unsigned n_numbers) {
+        for (unsigned i = 0; i < n_woken; i++)
                 for (unsigned k = 0; k < n_numbers; k++) {
                         struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 
-                        if (epoll_ctl(epolls[i], EPOLL_CTL_ADD, numbers[k], &ev) < 0)
+                        if (epoll_ctl(woken[i], EPOLL_CTL_ADD, numbers[k], &ev) < 0)
                                 return;
                 }
 }
 
-/* Each write wakes all epolls that watch it, with interrupts off. */
+/* For nothing that will ever come. */
+static void poll_all(void) {
+        static struct pollfd fds[1024];
+
+        (void)close(gate[1]);
+        for (unsigned i = 0; i < n_woken; i++)
+                fds[i] = (struct pollfd){.fd = woken[i]};
+        for (;;)
+                (void)poll(fds, n_woken, -1);
+}
+
+/*
+ * Each write wakes all epolls that watch it, and they who polls them, with interrupts off. Who has
+ * too many watches may not be able to start a process: the watcher comes last.
+ */
 static void wakes(void) {
-        static int numbers[8192], epolls[1024];
-        unsigned n_numbers = 0, n_epolls = 0;
+        static int numbers[8192];
+        unsigned n_numbers = 0;
         pid_t watcher;
 
         watched = eventfd(0, EFD_CLOEXEC);
-        while (n_epolls < 1024 && (epolls[n_epolls] = epoll_create1(EPOLL_CLOEXEC)) >= 0)
-                n_epolls++;
+        while (n_woken < 1024 && (woken[n_woken] = epoll_create1(EPOLL_CLOEXEC)) >= 0)
+                n_woken++;
         while (n_numbers < 8192 && (numbers[n_numbers] = fcntl(watched, F_DUPFD_CLOEXEC, 0)) >= 0)
                 n_numbers++;
+        (void)!pipe2(gate, O_CLOEXEC);
+        spread(3, wake_all);
+        spread(64, poll_all); /* they may be killed */
         watcher = fork();
         if (watcher == 0) {
-                watch_all(epolls, n_epolls, numbers, n_numbers);
+                watch_all(numbers, n_numbers);
                 _exit(0);
         }
         (void)waitpid(watcher, NULL, 0);
-        spread(3, wake_all); /* which may be refused */
         going();
         wake_all();
 }
