@@ -130,7 +130,7 @@ extern const GuardTable guard_folders;
 /* No dyno has more than 512 descriptors in flight. */
 extern const GuardTable guard_flight;
 
-/* No dyno has more than 1024 timers that are descriptors. */
+/* No dyno has more than 256 timers that are descriptors. */
 extern const GuardTable guard_timers;
 
 /* No dyno has more than 20480 watches of epolls, and one for each thread; few poll an epoll. */

@@ -18,8 +18,11 @@
 
 #include "launcher/guards.h"
 
-/* Of a dyno: 0.2 ms in one interrupt, and whom it wakes. Event loops have one each. */
-#define TIMERS_MAX 1024
+/*
+ * Of a dyno: 40 us in one interrupt, and whom each wakes, which may be as many as 500 epolls
+ * (path_limits in fs/eventpoll.c). Event loops have one timer each, or a few.
+ */
+#define TIMERS_MAX 256
 
 /* Fields and maps of the guard. */
 enum {

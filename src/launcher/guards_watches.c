@@ -188,6 +188,8 @@ static const GuardProgram programs[] = {
         {PIN_INTERRUPTS_FORKED, "dynod_forked", "task_alloc", GUARD_ASKED, forked},
 };
 
+static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
+
 const GuardTable guard_watches = {
         .purpose = "limit the watches of dynos",
         .fields = fields,
