@@ -16,22 +16,16 @@
 /* MSG_BATCH in include/linux/socket.h: of one sendmmsg(2), and not the last. */
 #define MESSAGE_OF_MANY 0x40000
 
-/* Where the kernel keeps the number of the call that a process is in, and finds its second argument. */
+/* Where the kernel keeps the number of the call that a process is in. */
 #ifdef __aarch64__
 #define GUARD_REGS_CALL "syscallno"
 #define GUARD_REGS_CALL_SIZE BPF_W
-#define GUARD_REGS_ARGUMENTS "regs"
-#define GUARD_SECOND_ARGUMENT ((int)sizeof(uint64_t))
-#define GUARD_CALL(name) "__arm64_sys_" name
 #else
 #define GUARD_REGS_CALL "orig_ax"
 #define GUARD_REGS_CALL_SIZE BPF_DW
-#define GUARD_REGS_ARGUMENTS "si"
-#define GUARD_SECOND_ARGUMENT 0
-#define GUARD_CALL(name) "__x64_sys_" name
 #endif
 
-#define GUARD_FIELDS_MAX 12
+#define GUARD_FIELDS_MAX 10
 #define GUARD_MAPS_MAX 4
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */
@@ -115,7 +109,7 @@ extern const GuardTable guard_locks;
 /* No dyno has more than 512 sockets that hold what nobody is charged for. */
 extern const GuardTable guard_sockets;
 
-/* No dyno has more than 16384 sockets of TCP and UDP. */
+/* No dyno has more than 12288 sockets of TCP and UDP. */
 extern const GuardTable guard_inet;
 
 /* No dyno has sent more than 32768 times by TCP what is not acknowledged, and twice for each socket. */
@@ -133,7 +127,7 @@ extern const GuardTable guard_flight;
 /* No dyno has more than 256 timers that are descriptors. */
 extern const GuardTable guard_timers;
 
-/* No dyno has more than 20480 watches of epolls, and one for each thread; few poll an epoll. */
+/* No file of a dyno has more than 1024 watches of epolls, and few poll an epoll. */
 extern const GuardTable guard_watches;
 
 /* @dst = that argument of the hook, which are behind r1 as the program begins. */

@@ -3,40 +3,31 @@
 /*
  * Bounds how much of an interrupt, or of a time with interrupts off, it is to wake a dyno's epolls
  * (epoll(7)). Whoever writes to an eventfd, or to anything that can be waited for, wakes all that
- * watch it, 50 to 150 ns each, and one process can have thousands of epolls watch one thing under
- * thousands of numbers. Each watch wakes again whoever polls its epoll (poll(2) and its like), which a
- * process may do under as many numbers. fs.epoll.max_user_watches is for every user of the host
- * alike, a twenty-fifth of its memory.
+ * watch it, 50 to 150 ns each, and one process can have thousands of epolls watch one file under
+ * thousands of numbers, as many as fs.epoll.max_user_watches says: a twenty-fifth of the host's memory.
+ * Each watch wakes again whoever polls its epoll (poll(2) and its like), which a process may do
+ * under as many numbers.
  *
- * The kernel counts watches for each user, which is the dyno's own, and has a list of who polls; so
- * nothing is counted here. But it asks nobody before it adds to either: a process that does so is
- * killed. The call ends as ever, and so a dyno with too many watches starts no process either, to
- * add one more. Only who means to have so many has them: with 10,000 descriptors a process,
- * and 16384 sockets a dyno, no server comes near, and one thread waits for an epoll by polling it.
+ * The kernel has lists of both, so nothing is counted here. But it asks nobody before it adds to
+ * them: a process that does so is killed. The call ends as ever, and so a dyno in which that
+ * happened starts no process or thread any more, to add another one.
  */
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <signal.h>
-#include <sys/epoll.h>
 
 #include "launcher/guards.h"
 
-/*
- * Of a dyno: as many as it may have sockets of TCP and UDP, and 4096. To wake all takes 1 to 3 ms, and
- * as long for those that poll.
- */
-#define WATCHES_MAX 20480
+/* Of a file: one for each process that watches it, as workers do a listener that they share. */
+#define WATCHES_MAX 1024
 #define POLLERS_MAX 4 /* of an epoll, those epolls included that watch it */
 #define WALKS_MAX 8   /* along a list of those */
 
-/* Fields of the guard. */
+/* Fields and maps of the guard. */
 enum {
-        REGS_ARGUMENTS,
-        TASK_CRED,
-        CRED_USER,
-        USER_WATCHES,
-        COUNTER_COUNT,
+        FILE_WATCHES,
+        LIST_FIRST,
+        NODE_NEXT,
         FILE_EPOLL,
         EPOLL_POLLERS,
         POLLERS_HEAD,
@@ -45,69 +36,78 @@ enum {
         ENTRY_WHOM,
         WAIT_NODE,
 };
+enum {
+        KILLED, /* id of a dyno's cgroup -> int64_t: not 0 if one of its processes was killed */
+};
 
 enum {
         HEAD = BPF_REG_6,
         POLLER = BPF_REG_7,
         WALKS = BPF_REG_8,
 
+        WATCH = BPF_REG_7,
+        LEFT = BPF_REG_8,
+
         STACK_WORD = -8,
+        STACK_DYNO = -16,
 };
 
 enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_AGAIN,
+        LABEL_TOO_MANY,
+        LABEL_HAS_MARK,
         LABEL_KILL,
 };
 
-/*
- * What the kernel's count may be too high by: each processor keeps as many to itself, up or down
- * (compute_batch_value() in lib/percpu_counter.c).
- */
-static int32_t slack(void) {
-        int32_t processors = libbpf_num_possible_cpus();
-
-        if (processors < 1)
-                return 0;
-        return processors * (processors > 16 ? 2 * processors : 32);
+/* STACK_DYNO = the process's dyno. */
+static void store_dyno(Assembler *a) {
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
 }
 
-/* Out, if the process's user has no more watches than that, or is no dyno's. */
-static void only_with_too_many(Assembler *a, const GuardRefs *refs) {
-        call(a, BPF_FUNC_get_current_task_btf);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_CRED]);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[CRED_USER]);
-        load(a,
-             BPF_DW,
-             BPF_REG_1,
-             BPF_REG_1,
-             refs->fields[USER_WATCHES] + refs->fields[COUNTER_COUNT]);
-        jump_if(a, BPF_JSLE, BPF_REG_1, WATCHES_MAX + slack(), LABEL_OUT);
-        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-}
-
-static void kill_or_leave(Assembler *a) {
+static void kill_or_leave(Assembler *a, const GuardRefs *refs) {
+        place(a, LABEL_TOO_MANY);
+        store_dyno(a);
+        guard_find_sum(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
+        store_value(a, BPF_DW, BPF_REG_0, 0, 1);
+        place(a, LABEL_KILL);
         set(a, BPF_REG_1, SIGKILL);
         call(a, BPF_FUNC_send_signal);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
-/* Before epoll_ctl(epfd, op, fd, event) */
-static void watched(Assembler *a, const GuardRefs *refs) {
-        guard_load_argument(a, BPF_REG_6, 0);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_6, refs->fields[REGS_ARGUMENTS] + GUARD_SECOND_ARGUMENT);
-        jump_if_word(a, BPF_JNE, BPF_REG_1, EPOLL_CTL_ADD, LABEL_OUT);
-        only_with_too_many(a, refs);
-        kill_or_leave(a);
-}
-
 /* task_alloc(task, clone_flags) */
 static void forked(Assembler *a, const GuardRefs *refs) {
-        only_with_too_many(a, refs);
+        store_dyno(a);
+        look_up(a, refs->maps[KILLED], STACK_DYNO);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        load(a, BPF_DW, BPF_REG_0, BPF_REG_0, 0);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         leave(a, -EAGAIN);
         place(a, LABEL_OUT);
         leave(a, 0);
+}
+
+/*
+ * ep_ptable_queue_proc(file, whead, pt), while an epoll adds its watch of @file, which is in the list
+ * already. The list goes on even from what was just taken out: that is freed after a grace period.
+ */
+static void watched(Assembler *a, const GuardRefs *refs) {
+        guard_load_argument(a, BPF_REG_6, 0);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        load(a, BPF_DW, WATCH, BPF_REG_6, refs->fields[FILE_WATCHES]);
+        jump_if(a, BPF_JEQ, WATCH, 0, LABEL_OUT);
+        load(a, BPF_DW, WATCH, WATCH, refs->fields[LIST_FIRST]);
+        set(a, LEFT, WATCHES_MAX);
+        place(a, LABEL_AGAIN);
+        jump_if(a, BPF_JEQ, WATCH, 0, LABEL_OUT);
+        jump_if(a, BPF_JEQ, LEFT, 0, LABEL_TOO_MANY);
+        alu(a, BPF_SUB, LEFT, 1);
+        load(a, BPF_DW, WATCH, WATCH, refs->fields[NODE_NEXT]);
+        jump(a, LABEL_AGAIN);
+        kill_or_leave(a, refs);
 }
 
 /*
@@ -154,46 +154,38 @@ static void polled(Assembler *a, const GuardRefs *refs) {
         alu(a, BPF_ADD, HEAD, refs->fields[EPOLL_POLLERS] + refs->fields[POLLERS_HEAD]);
         set(a, WALKS, WALKS_MAX);
         place(a, LABEL_AGAIN);
-        jump_if(a, BPF_JEQ, WALKS, 0, LABEL_KILL);
+        jump_if(a, BPF_JEQ, WALKS, 0, LABEL_TOO_MANY);
         alu(a, BPF_SUB, WALKS, 1);
         move(a, POLLER, HEAD);
         for (unsigned i = 0; i < POLLERS_MAX; i++) {
                 next_poller(a);
                 only_of_this_list(a, refs);
         }
-        place(a, LABEL_KILL);
-        kill_or_leave(a);
+        kill_or_leave(a, refs);
 }
 
 static const GuardField fields[] = {
-        [REGS_ARGUMENTS] = {"pt_regs", GUARD_REGS_ARGUMENTS},
-        [TASK_CRED] = {"task_struct", "cred"},
-        [CRED_USER] = {"cred", "user"},
-        [USER_WATCHES] = {"user_struct", "epoll_watches"},
-        [COUNTER_COUNT] = {"percpu_counter", "count"},
+        [FILE_WATCHES] = {"file", "f_ep"},
+        [LIST_FIRST] = {"hlist_head", "first"},
+        [NODE_NEXT] = {"hlist_node", "next"},
         [FILE_EPOLL] = {"file", "private_data"},
         [EPOLL_POLLERS] = {"eventpoll", "poll_wait"},
         [POLLERS_HEAD] = {"wait_queue_head", "head"},
         [TABLE_ADDS] = {"poll_table_struct", "_qproc"},
-        [ENTRY_WAIT] =
-                {"poll_table_entry",
-                 "wait"}, /* as in struct eppoll_entry, with "whead" behind it */
+        /* As in struct eppoll_entry, with "whead" behind it. */
+        [ENTRY_WAIT] = {"poll_table_entry", "wait"},
         [ENTRY_WHOM] = {"poll_table_entry", "wait_address"},
         [WAIT_NODE] = {"wait_queue_entry", "entry"},
 };
 
+static const GuardMap maps[] = {
+        [KILLED] = GUARD_SUMS("dynod_polls", PIN_INTERRUPTS_KILLED),
+};
+
 static const GuardProgram programs[] = {
-        {PIN_INTERRUPTS_WATCHED, "dynod_watched", GUARD_CALL("epoll_ctl"), GUARD_BEFORE, watched},
+        {PIN_INTERRUPTS_WATCHED, "dynod_watched", "ep_ptable_queue_proc", GUARD_BEFORE, watched},
         {PIN_INTERRUPTS_POLLED, "dynod_polled", "ep_eventpoll_poll", GUARD_BEFORE, polled},
         {PIN_INTERRUPTS_FORKED, "dynod_forked", "task_alloc", GUARD_ASKED, forked},
 };
 
-static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");
-
-const GuardTable guard_watches = {
-        .purpose = "limit the watches of dynos",
-        .fields = fields,
-        .n_fields = ARRAY_SIZE(fields),
-        .programs = programs,
-        .n_programs = ARRAY_SIZE(programs),
-};
+GUARD_TABLE(guard_watches, "limit the watches of dynos");

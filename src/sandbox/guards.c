@@ -62,6 +62,7 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_INTERRUPTS_SUMS] = "interrupts-sums",
         [PIN_INTERRUPTS_FREED] = "interrupts-freed",
         [PIN_INTERRUPTS_MADE] = "interrupts-made",
+        [PIN_INTERRUPTS_KILLED] = "interrupts-killed",
         [PIN_INTERRUPTS_WATCHED] = "interrupts-watched",
         [PIN_INTERRUPTS_POLLED] = "interrupts-polled",
         [PIN_INTERRUPTS_FORKED] = "interrupts-forked",

@@ -89,6 +89,7 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_SUMS,   /* the same */
         PIN_INTERRUPTS_FREED,
         PIN_INTERRUPTS_MADE,
+        PIN_INTERRUPTS_KILLED, /* a map, which goes on: for a dyno it is for life */
         PIN_INTERRUPTS_WATCHED,
         PIN_INTERRUPTS_POLLED,
         PIN_INTERRUPTS_FORKED,
