@@ -226,13 +226,25 @@ def test_ps_takes_a_second_at_most_where_the_machine_is_no_emulation(monkeypatch
 
 
 def test_one_round_that_stood_still_is_noise_and_most_are_not():
-    fine, still = [([9] * (WARM_UP + 150), 1)] * 2, [([9] * (WARM_UP + 100) + [900] * 50, 1)] * 2
+    usual = 30_000
+    fine, still = [([usual] * (WARM_UP + 150), 1)] * 2, [([usual] * (WARM_UP + 100) + [100 * usual] * 50, 1)] * 2
     benign = Figures(fine)
     assert Verdict([fine] * 3 + [still] * 2, benign).good()
     assert Verdict([fine] * 3 + [still] * 2, benign).ratio > RATIO
     assert "passed by its median round" in Verdict([fine] * 3 + [still] * 2, benign).row("")
     assert not Verdict([fine] * 2 + [still] * 3, benign).good()
     assert not Verdict([still], benign).good()
+
+
+def test_under_emulation_little_more_is_no_attack(monkeypatch):
+    def verdict(p99, benign_p99):
+        return Verdict([[([p99] * (WARM_UP + 200), 1)]], Figures([([benign_p99] * (WARM_UP + 200), 1)]))
+
+    monkeypatch.setattr(arena_module, "EMULATED", False)
+    assert not verdict(30_000, 10_000).good() and verdict(29_000, 10_000).good()
+    monkeypatch.setattr(arena_module, "EMULATED", True)
+    assert verdict(59_000, 10_000).good() and "passed by 20 ms" in verdict(59_000, 10_000).row("")
+    assert not verdict(60_000, 10_000).good() and not verdict(90_000, 30_000).good()
 
 
 STARTS = 4
