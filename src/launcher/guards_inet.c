@@ -20,11 +20,11 @@
 #include "launcher/guards.h"
 
 /*
- * Of a dyno: as many as one process can have open (RLIMIT_NOFILE, 10,000), and more than half as
- * many. With a probe a second for each, the slowest of a neighbour's answers (p99) take less than
- * twice as long; with 68,000 they took a hundred times as long.
+ * Of a dyno: as many as one process can have open (RLIMIT_NOFILE, 10,000), and a fifth more. With a
+ * probe a second for each, the slowest of a neighbour's answers (p99) take three times as long in an
+ * emulated guest with 16384, and a hundred times as long with 68,000.
  */
-#define SOCKETS_MAX 16384
+#define SOCKETS_MAX 12288
 
 /* Fields and maps of the guard. */
 enum {

@@ -20,8 +20,8 @@
 
 /*
  * Of a dyno. When it has so many, only those sockets may send that have one at most, so that each of
- * its 16384 (guards_inet.c) may have two: 65,536 in all. Each keeps one page of 4 kB, or two where it
- * begins in one and ends in the next: 256 MB, or 512. A socket alone has no more than SENDS_MAX: 16
+ * its 12288 (guards_inet.c) may have two: 57,344 in all. Each keeps one page of 4 kB, or two where it
+ * begins in one and ends in the next: 224 MB, or 448. A socket alone has no more than SENDS_MAX: 16
  * bits have room for that, and for as many by threads that were allowed to send in the same moment.
  */
 #define SENDS_MAX 32768

@@ -335,7 +335,7 @@ def test_keepalive_bomb_loses_a_neighbours_packets_without_dynods_program(arena,
     with without_programs(arena, "sockets-made", "sockets-full"):
         unbounded = beside_bomb()
     bounded = beside_bomb()
-    arena.rows.append(f"keepalives, 16384 sockets: p99 {bounded.quantile(99) / 1000:.1f} ms, as many as there is"
+    arena.rows.append(f"keepalives, 12288 sockets: p99 {bounded.quantile(99) / 1000:.1f} ms, as many as there is"
                       f" memory for: {unbounded.quantile(99) / 1000:.1f} ms")
     assert unbounded.quantile(99) > 3 * bounded.quantile(99), arena.rows[-1]
 

@@ -12,7 +12,7 @@ from dynod_testing import wait_until
 pytestmark = pytest.mark.vm
 
 PINS = pathlib.Path("/sys/fs/bpf/dynod")
-MOST = 16384
+MOST = 12288
 MANY, CLOSED = "have sockets without end", "the same of closed connections"
 
 COMMON = """
