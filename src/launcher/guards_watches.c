@@ -179,7 +179,7 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
-        [KILLED] = GUARD_SUMS("dynod_polls", PIN_INTERRUPTS_KILLED),
+        [KILLED] = GUARD_SUMS("dynod_killed", PIN_INTERRUPTS_KILLED),
 };
 
 static const GuardProgram programs[] = {

@@ -38,9 +38,9 @@ DEADLY = {"memory", "sockets", "memfds pipes shm sysv"}
 THROUGH_THE_LOGGER = {"log", "log-lines", "convoy"}
 
 
-# Under emulation a second is no measure: everything takes some ten times as long.
-# And what the kernel does in one go takes ten times as long, its slices of time do not: beside a benign
-# dyno the slowest wait for such slices, and on a quiet machine for little else.
+# Under emulation a second is no measure: everything takes some ten times as long. So does what the kernel
+# does in one go, but not its slices of time, and on a quiet machine the slowest beside a benign dyno wait
+# for little else: for a p99 below this many there counts this many.
 EMULATED_LEAST_USEC = 20_000
 EMULATED = subprocess.run(["systemd-detect-virt", "--vm"], check=False, capture_output=True,
                           text=True).stdout.strip() == "qemu"

@@ -279,8 +279,8 @@ static void poll_all(void) {
 }
 
 /*
- * Each write wakes all epolls that watch it, and they who polls them, with interrupts off. Who has
- * too many watches may not be able to start a process: the watcher comes last.
+ * Each write wakes all epolls that watch it, and each of those whoever polls it, with interrupts off.
+ * The watcher comes last: when it has been killed its dyno starts no process any more.
  */
 static void wakes(void) {
         static int numbers[8192];
@@ -294,7 +294,7 @@ static void wakes(void) {
                 n_numbers++;
         (void)!pipe2(gate, O_CLOEXEC);
         spread(3, wake_all);
-        spread(64, poll_all); /* they may be killed */
+        spread(4, poll_all); /* as many as may, or the watcher could not be started */
         watcher = fork();
         if (watcher == 0) {
                 watch_all(numbers, n_numbers);
