@@ -79,9 +79,14 @@ class Namespace:
             raise AssertionError(f"{command}: {done.stderr}")
         return done.stdout
 
+    def ip(self, *commands):
+        """Several of ip(8), by one process."""
+        subprocess.run(["nsenter", f"--net={self.path}", "ip", "-batch", "-"], input="\n".join(commands),
+                       text=True, check=True, timeout=20)
+
     @contextlib.contextmanager
     def serve(self, *args):
-        """peer.py as a server, until the block ends."""
+        """peer.py as a server of each PROTO, ADDRESS, PORT, until the block ends."""
         server = self.popen([sys.executable, PEER, "serve", *map(str, args)], stdout=subprocess.PIPE)
         try:
             assert server.stdout.readline() == b"ready\n"
@@ -100,6 +105,17 @@ class Namespace:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def ask_all(self, attempts):
+        """The answer to each, in their order. All are made at once: those that wait, wait together."""
+        done = subprocess.run(
+            ["nsenter", f"--net={self.path}", sys.executable, PEER, "ask",
+             *(" ".join(map(str, attempt)) for attempt in attempts)],
+            capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        answers = done.stdout.splitlines()
+        assert len(answers) == len(attempts), done.stdout
+        return answers
 
     def close(self):
         if self.keeper:
@@ -173,24 +189,23 @@ class Lab:
     def __init__(self):
         self.host = Namespace()
         self.outside = Namespace()
-        self._link(UPLINK, HOST, OUTSIDE)
-        self._link("lan0", HOST_LAN, OUTSIDE_LAN)
-        self.host.run("ip link set lo up")
-        self.host.run(f"ip route add default via {OUTSIDE}")
-        self.host.run(f"ip addr add fd77::2/64 dev {UPLINK} nodad")
-        self.outside.run("ip link set lo up")
-        self.outside.run(f"ip addr add fd77::1/64 dev {UPLINK} nodad")
-        self.outside.run("ip addr add 198.51.100.7/32 dev lo")
-        self.outside.run("ip addr add 169.254.169.254/32 dev lo")
-        self.host.run(f"ip route add 169.254.169.254/32 via {OUTSIDE}")
+        for name in (UPLINK, "lan0"):
+            subprocess.run(["nsenter", f"--net={self.host.path}", "ip", "link", "add", name, "type", "veth",
+                            "peer", "name", name, "netns", str(self.outside.keeper.pid)], check=True)
+        self.outside.ip(
+            f"addr add {OUTSIDE}/24 dev {UPLINK}", f"addr add {OUTSIDE_LAN}/24 dev lan0",
+            f"addr add fd77::1/64 dev {UPLINK} nodad",
+            "addr add 198.51.100.7/32 dev lo", "addr add 169.254.169.254/32 dev lo",
+            f"link set {UPLINK} up", "link set lan0 up")
+        self.host.ip(
+            f"addr add {HOST}/24 dev {UPLINK}", f"addr add {HOST_LAN}/24 dev lan0",
+            f"addr add fd77::2/64 dev {UPLINK} nodad",
+            f"link set {UPLINK} up", "link set lan0 up", "link set lo up",
+            f"route add default via {OUTSIDE}", f"route add 169.254.169.254/32 via {OUTSIDE}")
+        # The ends that were up before the others hear of it from a worker, and drop what they send until then.
+        # It holds a lock meanwhile, for which the last command waits.
+        self.outside.run("until [ $(ip -br link | grep -c ' UP ') = 2 ]; do sleep 0.01; done; ip link set lo up")
         self.driver = None
-
-    def _link(self, name, host, outside):
-        self.host.run(
-            f"ip link add {name} type veth peer name {name} netns {self.outside.keeper.pid}"
-        )
-        for namespace, addr in ((self.host, host), (self.outside, outside)):
-            namespace.run(f"ip addr add {addr}/24 dev {name} && ip link set {name} up")
 
     def start(self, **kwargs):
         self.driver = Driver(self.host, **kwargs)

@@ -262,7 +262,7 @@ if kind == socket.SOCK_DGRAM:
 
 @pytest.mark.two_kernels
 @pytest.mark.parametrize("layers", LAYERS)
-@pytest.mark.parametrize("proto", ["tcp", "udp"])
+@pytest.mark.parametrize("proto", ["tcp", pytest.param("udp", marks=pytest.mark.twice)])
 def test_the_host_tells_nobody_that_a_packet_lived_too_short(net, proto, layers):
     """It says so a thousand times a second to all there are, and no more to its own peers then."""
     dyno = net.driver.create(0)
@@ -371,9 +371,8 @@ def test_flushed_ruleset_cuts_off_and_opens_nothing(net):
         assert net.host.ask("tcp", address(1)[1], 5000).startswith("ok")
 
         net.host.run("nft flush ruleset")
-        assert one.ask("udp", OUTSIDE, PORT) == "timeout"
-        assert one.ask("tcp", address(1)[1], 5000) == "timeout"
-        assert one.ask("tcp", address(0)[0], PORT) == "timeout"
+        assert one.ask_all([("udp", OUTSIDE, PORT), ("tcp", address(1)[1], 5000),
+                            ("tcp", address(0)[0], PORT)]) == ["timeout"] * 3
         assert net.host.ask("tcp", address(1)[1], 5000) == "timeout"
         assert net.outside.ask("tcp", address(1)[1], 5000) == "timeout"
 

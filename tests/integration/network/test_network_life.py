@@ -192,6 +192,8 @@ def test_what_is_not_ours_is_not_touched(net):
 
 @pytest.mark.two_kernels
 def test_purge_leaves_the_host_as_it_was(lab):
+    for link in (UPLINK, "lan0"):
+        lab.host.run(f"until ip -br link show {link} | grep -q ' UP '; do sleep 0.01; done")
     before = lab.host.run("ip -br link; ip rule; ip route; nft list ruleset; "
                           f"cat /proc/sys/net/ipv4/conf/{UPLINK}/forwarding")
     lab.start()
