@@ -9,6 +9,7 @@ A test marked vm needs AppArmor, cgroup controllers or systemd; natively it is n
 collected, and the VM runs it. With CI=true a skipped test fails the run.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -36,6 +37,7 @@ def pytest_configure(config):
     config.guard_results = {}
     config.addinivalue_line("markers", "vm: needs AppArmor, cgroup controllers or systemd")
     config.addinivalue_line("markers", "native: about an instance of its own; not for the VM")
+    config.addinivalue_line("markers", "twice: the guest adds nothing to it; there only ./run-tests soak runs it")
     config.addinivalue_line("markers", "alone: measures; nothing else may run on the machine meanwhile")
     config.addinivalue_line("markers", "soak: long; only ./run-tests soak runs it")
 
@@ -131,14 +133,29 @@ def slug(tmp_path):
     return make
 
 
-@pytest.fixture
-def app(daemon, stack, request):
-    """Name of a fresh app on the stack, destroyed at the end of the test."""
+@contextlib.contextmanager
+def fresh_app(daemon, stack):
     name = "t-" + os.urandom(4).hex()
     daemon.ok("apps:create", name, "--stack", stack)
     yield name
     gone = daemon.ctl("apps:destroy", name, "--confirm", name, timeout=90)
     assert gone.returncode == 0 or "NoSuchApp" in gone.stderr or "no app" in gone.stderr, gone.stderr
+
+
+@pytest.fixture
+def app(daemon, stack):
+    """Name of a fresh app on the stack, destroyed at the end of the test."""
+    with fresh_app(daemon, stack) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def app_of_module(daemon, stack, tmp_path_factory, request):
+    """Name of an app with the module's SLUG, for tests that start dynos of their own in it."""
+    with fresh_app(daemon, stack) as name:
+        path = make_slug(tmp_path_factory.mktemp("slug") / "slug.tgz", request.module.SLUG)
+        daemon.ok("deploy", path, "-a", name, timeout=300)
+        yield name
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -66,6 +66,7 @@ def stack(path, *entries):
     [folder("var"), file("var/tmp")],
     [link("usr", "/proc/self/root"), folder("usr/bin")],
 ], ids=lambda entries: f"{entries[0][0].name}-{entries[-1][0].linkname or entries[-1][0].name}".replace("/", "_"))
+@pytest.mark.twice  # by the unpacker's rules, before anything is mounted
 def test_refused(daemon, tmp_path, entries):
     name = "trap-" + os.urandom(3).hex()
     assert "trap.tar" in daemon.refused("stacks:import", name, stack(tmp_path / "trap.tar", *entries))
@@ -151,6 +152,7 @@ while True:
 """
 
 
+@pytest.mark.twice  # a race, of which the host has many more rounds
 def test_names_that_change_all_the_time(daemon, app, tmp_path):
     """While others join, while dynod is killed and takes over, and while it is torn down."""
     slug = archive(tmp_path / "slug.tar", [folder("./app"), file("./app/Procfile", b"swapper: exec python3 swap.py\n"),

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.twice  # no layer is in it
+
 # What loaders, shells and languages obey: were any of dynod's programs to see it, it would
 # run the app's code, or fail.
 OBEYED = {

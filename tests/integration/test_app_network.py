@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """firewall, trusted-ips, ps:publish, services, as an operator types them: each changes what
-real dynos reach and who reaches them, exactly that, and it stays so. What differs by kernel
-runs in the VM, too."""
+real dynos reach and who reaches them, exactly that, and it stays so. In the VM
+test_network_reboot.py says all of it once, and vm/test_firewalls.py publishes."""
 
 import ast
 import contextlib
@@ -17,6 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "network"))
 
 from dynod_testing import WEB_SLUG, make_slug, time_factor, wait_until  # noqa: E402
 from lab import Namespace  # noqa: E402
+
+pytestmark = pytest.mark.twice
 
 LINK = "npol0"
 HOST, HOST_TOO = "10.99.77.1", "10.99.77.9"  # of this host, on the link to outside

@@ -21,6 +21,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "image"))
 
 from hostile_archives import CASES, DEFAULT_LIMITS  # noqa: E402
 
+pytestmark = pytest.mark.twice
+
 PROCFILE = "web: true\n"
 
 

@@ -203,6 +203,7 @@ def test_dyno_reaches_its_own_loopback(daemon, shop):
     assert connects(daemon, shop, "web.1", "127.0.0.1", port)
 
 
+@pytest.mark.twice  # vm/test_scan.py does more
 def test_no_service_of_the_host_is_reached_over_any_address(daemon, shop):
     dyno = daemon.dyno(shop, "web.1")
     gateway = inside(daemon, shop, "web.1",

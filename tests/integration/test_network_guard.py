@@ -81,6 +81,7 @@ def in_a_pause(daemon, look):
     raise AssertionError("it is put back without a pause")
 
 
+@pytest.mark.twice
 def test_who_keeps_flushing_keeps_neither_dynod_busy_nor_dynos_cut_off(daemon, web):
     before, announced = len(said(daemon, "; restored.")), len(said(daemon, "it is restored in"))
     for n in range(5):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an app's own sockets reach: nothing of the host, and no other dyno."""
+"""What an app's own sockets reach: nothing of the host, and no other dyno. In the VM vm/test_scan.py does more."""
 
 import contextlib
 import json
@@ -9,6 +9,8 @@ import subprocess
 import pytest
 
 from dynod_testing import WEB_SLUG, time_factor
+
+pytestmark = pytest.mark.twice
 
 # An asynchronous connect scan, and datagrams to the usual ports. Prints [[PROTO, ADDRESS, PORT], …].
 SCAN = '''\

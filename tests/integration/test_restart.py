@@ -50,6 +50,7 @@ def test_killed_process_comes_back_and_dynos_stay(daemon, web, name):
     daemon.wait_log(web, f"request /after-{name}")
 
 
+@pytest.mark.twice
 def test_exit_while_dynod_is_down_is_seen_at_the_next_start(daemon, web):
     dyno = daemon.dyno(web, "web.1")
     daemon.stop()
@@ -74,6 +75,7 @@ def children_of(pid):
         return []
 
 
+@pytest.mark.twice
 def test_no_line_is_lost_when_the_logger_is_killed(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "count: python3 count.py\n", "count.py": COUNTER}), "-a", app)
     daemon.ok("ps:scale", "count=1", "-a", app, timeout=120)
@@ -86,6 +88,7 @@ def test_no_line_is_lost_when_the_logger_is_killed(daemon, app, slug):
     assert seen == list(range(seen[0], seen[0] + len(seen))), "a gap or a repeated line"
 
 
+@pytest.mark.twice
 def test_lines_of_an_app_that_went_are_not_there_for_the_next_of_its_name(daemon, app):
     """Who was to remove them is killed before it has read that it should."""
     daemon.ok("config:set", "OF_THE_OLD=1", "-a", app)
@@ -127,6 +130,7 @@ def test_number_of_an_app_that_left_lines_is_no_new_apps_with_another_database(d
         daemon.start()
 
 
+@pytest.mark.twice
 def test_lines_of_an_app_that_was_renamed_come_along(daemon, app):
     """Although the logger was killed before it has read of it."""
     other = app.replace("t-", "r-")
@@ -191,6 +195,7 @@ while True:
 '''
 
 
+@pytest.mark.twice
 def test_app_cannot_close_its_output_to_the_next_logger(daemon, app, slug):
     """Whoever owns a FIFO may take its mode away: a logger that comes later could not open it. What
     the app owns is its own pipe."""
@@ -267,6 +272,7 @@ def test_started_without_standard_descriptors(daemon):
         daemon.restart()
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", ["dynod-supervisor", "dynod-logger"])
 def test_service_that_hangs_is_replaced(daemon, name):
     with reconfigured(daemon, "watchdog = 2s\n"):

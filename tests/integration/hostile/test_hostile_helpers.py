@@ -8,6 +8,8 @@ import pytest
 from dynod_testing import reconfigured, wait_until
 from taken_over import Root, end_service, forget_orders, order_logger, replaced
 
+pytestmark = pytest.mark.twice  # no layer is in it: the protocols with root are
+
 OUTSIDE = ("/etc/passwd", "/etc/shadow")
 
 

@@ -198,6 +198,7 @@ def test_policies_are_bounded(attacked, root):
     assert "removal" not in seen, seen
 
 
+@pytest.mark.twice  # no layer is in it
 def test_broken_protocol_costs_the_supervisor_alone(attacked, daemon, monkeypatch):
     monkeypatch.setattr(daemon, "wait_ready", lambda: None)  # no client is answered meanwhile
     found = Root(daemon)

@@ -60,6 +60,7 @@ def theirs(space):
 
 
 @pytest.mark.two_kernels
+@pytest.mark.twice  # vm/test_firewalls.py has the real ones
 @pytest.mark.parametrize("name", FIREWALLS)
 def test_one_line_makes_it_work_beside_another_firewall(lab, name):
     rules, to_host, chain = FIREWALLS[name]
