@@ -53,10 +53,13 @@ def close(held):
 """
 
 
-@pytest.fixture
-def reader(daemon, app, slug):
-    daemon.ok("deploy", slug(SLUG), "-a", app, timeout=300)
+@pytest.fixture(scope="module")
+def app(app_of_module):
+    return app_of_module
 
+
+@pytest.fixture
+def reader(daemon, app):
     def read(text):
         done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -182,7 +185,7 @@ print("has", len(held), flush=True)
 signal.pause()
 """)
     wait_until(lambda: "has " in daemon.ctl("logs", "-a", app, "-n", "200").stdout, "it has them", 60)
-    one = next(entry for entry in daemon.dynos(app) if entry["type"] == "run")
+    one = next(entry for entry in daemon.dynos(app) if entry["type"] == "run" and entry["state"] == "up")
     daemon.restart()
     # Isolated: it would look for its modules in /app, too.
     more = daemon.exec(app, one["name"], "python3", "-I", "-c", COMMON + "print(len(fill()))", timeout=120)
@@ -218,7 +221,7 @@ print("has", len(held), flush=True)
 signal.pause()
 """)
         wait_until(lambda: "has 150" in daemon.ctl("logs", "-a", app, "-n", "200").stdout, "it has them", 200)
-        one = next(entry for entry in daemon.dynos(app) if entry["type"] == "run")
+        one = next(entry for entry in daemon.dynos(app) if entry["type"] == "run" and entry["state"] == "up")
         group = next(pathlib.Path("/sys/fs/cgroup").rglob(one["id"]))
         charged = int(group.joinpath("memory.current").read_text()) // 2**20
         taken = uncharged() - before
