@@ -83,11 +83,15 @@ class Verdict:
         self.ps_usec = self.bomb.ps_usec
         self.ps_within_second = self.ps_usec < SECOND_USEC
         self.ps_in_time = self.ps_within_second or EMULATED and self.ps_usec < RATIO * benign.ps_usec
+        least = EMULATED_LEAST_USEC if EMULATED else 0
+        self.scale = min(1, benign.quantile(99) / max(least, 1))
+
+    def clearly_good(self, rounds):
+        """After that many of them: nothing that more of them could change is to be feared."""
+        return self.ratio * self.scale < CLEARLY_GOOD.get(rounds, RATIO) and self.ps_in_time
 
     def good(self):
-        least = EMULATED_LEAST_USEC if EMULATED else 0
-        scale = min(1, self.benign.quantile(99) / max(least, 1))
-        return min(self.ratio, self.median_ratio) * scale < RATIO and self.ps_in_time
+        return min(self.ratio, self.median_ratio) * self.scale < RATIO and self.ps_in_time
 
     def passed_by(self):
         """What a row owes its verdict to, beyond the plain measures."""
@@ -345,6 +349,6 @@ class Arena:
             bomb.append(list(beside_bomb()))
             benign += self.measure_benign()
             verdict = Verdict(bomb, Figures(benign))
-            if verdict.ratio < CLEARLY_GOOD.get(done, RATIO) and verdict.ps_in_time:
+            if verdict.clearly_good(done):
                 break
         return verdict

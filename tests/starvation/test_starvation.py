@@ -245,6 +245,9 @@ def test_under_emulation_little_more_is_no_attack(monkeypatch):
     monkeypatch.setattr(arena_module, "EMULATED", True)
     assert verdict(59_000, 10_000).good() and "passed by 20 ms" in verdict(59_000, 10_000).row("")
     assert not verdict(60_000, 10_000).good() and not verdict(90_000, 30_000).good()
+    # It counts as so many from the first round on.
+    assert verdict(41_000, 10_000).clearly_good(1) and not verdict(43_000, 10_000).clearly_good(1)
+    assert not verdict(64_000, 30_000).clearly_good(1) and not verdict(60_000, 10_000).clearly_good(8)
 
 
 STARTS = 4
