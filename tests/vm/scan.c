@@ -27,7 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define AT_ONCE 4000 /* less than a dyno may open, 10000 */
+#define AT_ONCE 9000 /* less than a dyno may open, 10000: each time it waits for the last ones */
 #define PIECE 1024   /* what a dyno may wait for in one call */
 
 typedef enum Answer {
