@@ -6,6 +6,8 @@ import pathlib
 import signal
 import subprocess
 
+import pytest
+
 from dynod_testing import time_factor, wait_until
 
 # Stops each new process of its own pid namespace in the moment when it gets the dyno's uid.
@@ -74,6 +76,7 @@ def check_descriptors(pid):
     assert not {"anon_inode", "net"} & set(held), " ".join(held)
 
 
+@pytest.mark.twice  # no layer is in it
 def test_dyno_that_stops_who_joins_holds_up_nobody(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "idle: sleep 1000000\nstopper: python3 stopper.py\n",
                               "stopper.py": STOPPER}), "-a", app, timeout=120)

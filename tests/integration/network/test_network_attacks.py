@@ -444,7 +444,8 @@ def test_no_echo_request_passes_for_a_question_to_a_resolver(lab, layers):
 # ---- a published port ----
 
 @pytest.mark.two_kernels
-@pytest.mark.parametrize("policy", ["", f"trust={TRUSTED}/32", "nobody"])
+@pytest.mark.parametrize("policy", [
+    pytest.param("", marks=pytest.mark.twice), f"trust={TRUSTED}/32", "nobody"])
 def test_a_published_port_never_leads_to_who_listens_there_on_the_host(peers, policy):
     """While no web dyno listens, and for whom no dyno is."""
     peers.driver.ok(f"policy 1 1 publish={PUBLISHED} {policy}")

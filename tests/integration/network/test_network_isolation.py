@@ -206,7 +206,8 @@ except TimeoutError:
 
 @pytest.mark.two_kernels
 @pytest.mark.parametrize("group, link", [
-    ("224.0.0.1", "eth0"), ("224.0.0.1", "lo"), ("255.255.255.255", "eth0")])
+    ("224.0.0.1", "eth0"), ("224.0.0.1", "lo"),
+    pytest.param("255.255.255.255", "eth0", marks=pytest.mark.twice)])
 def test_nothing_for_a_group_comes_in_inside_a_dyno(net, group, link):
     """The kernel copies it to every socket of the port in one go, for as many as there are."""
     dyno = net.driver.create(0)

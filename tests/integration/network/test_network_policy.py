@@ -208,6 +208,7 @@ def test_a_policy_that_is_refused_changes_nothing(net):
 # ---- life ----
 
 @pytest.mark.two_kernels
+@pytest.mark.twice  # test_network_damage.py has it of the whole table
 def test_policies_come_back_with_the_table(net):
     dyno = dyno_of(net, 0, 1, limits="0 100 50")
     net.driver.ok(f"policy 1 1 closed +{OUTSIDE}/32:tcp:{PORT}-{PORT}")
@@ -316,7 +317,7 @@ def without(net, layers, slots=(0,)):
 
 
 @pytest.mark.two_kernels
-@pytest.mark.parametrize("proto", ["tcp", "udp"])
+@pytest.mark.parametrize("proto", ["tcp", pytest.param("udp", marks=pytest.mark.twice)])
 def test_a_service_is_open_to_its_app_and_nothing_else_is(net, proto):
     net.driver.ok(f"policy 1 1 closed service={proto}:{PG}")
     one, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
