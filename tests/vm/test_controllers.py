@@ -13,13 +13,14 @@ from dynod_testing import WEB_SLUG, wait_until
 pytestmark = pytest.mark.vm
 
 MB = 1 << 20
+SLUG = WEB_SLUG
 
 
 @pytest.fixture
-def web(daemon, app, slug):
-    daemon.ok("deploy", slug(WEB_SLUG), "-a", app, timeout=120)
-    daemon.ok("ps:wait", "-a", app, timeout=150)
-    return app
+def web(daemon, app_of_module):
+    """With web.1, which starts again where a test had it killed."""
+    daemon.ok("ps:wait", "-a", app_of_module, timeout=150)
+    return app_of_module
 
 
 def cgroup_of(dyno):
@@ -130,7 +131,7 @@ def test_who_joined_is_killed_with_the_dyno(daemon, web):
     done = daemon.exec(web, "web.1", "sh", "-c", 'python3 -c "$0"; echo half a dyno', HOG, timeout=120)
     assert done.returncode == 125 and "half a dyno" not in done.stdout, done.stdout + done.stderr
     assert "web.1 ended without saying how. See: herokuctl logs" in done.stderr, done.stderr
-    daemon.wait_log(web, "Process exited with status 137")
+    daemon.wait_log(web, "heroku[web.1]: Process exited with status 137")
 
 
 def test_fork_bomb_stays_in_its_dyno(daemon, web):
