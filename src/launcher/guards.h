@@ -60,6 +60,9 @@ typedef struct GuardMap {
                 .key_size = sizeof(uint64_t), .value_size = sizeof(int64_t), .entries_of_dyno = 2, \
         }
 
+/* Dynos of which a process was killed: not 0 by the id of their cgroup, for as long as they run. */
+#define GUARD_KILLED GUARD_SUMS("dynod_killed", PIN_INTERRUPTS_KILLED)
+
 /* What the code of the programs refers to. */
 typedef struct GuardRefs {
         int dynos_fd;                 /* map whose element 0 is the cgroup of all dynos */
@@ -81,8 +84,19 @@ typedef struct GuardProgram {
         void (*write)(Assembler *a, const GuardRefs *refs);
 } GuardProgram;
 
+/*
+ * That a function which is left out of no call is there to be attached to: a compiler may put its
+ * text into its callers, and leave it there for others.
+ */
+typedef struct GuardProof {
+        const char *function;
+        void (*call_it)(void); /* has the kernel call it */
+        uint64_t times;        /* that often at least */
+} GuardProof;
+
 typedef struct GuardTable {
         const char *purpose;
+        const GuardProof *proof;      /* or NULL */
         const GuardField *fields;     /* up to GUARD_FIELDS_MAX */
         const GuardMap *maps;         /* up to GUARD_MAPS_MAX */
         const GuardProgram *programs; /* as they are attached */
@@ -90,7 +104,7 @@ typedef struct GuardTable {
 } GuardTable;
 
 /* Of a file's own fields[], maps[] and programs[]. */
-#define GUARD_TABLE(table, for_purpose)                                                            \
+#define GUARD_TABLE(table, for_purpose, ...)                                                       \
         static_assert(ARRAY_SIZE(fields) <= GUARD_FIELDS_MAX, "of GuardRefs");                     \
         static_assert(ARRAY_SIZE(maps) <= GUARD_MAPS_MAX, "of GuardRefs");                         \
         const GuardTable table = {                                                                 \
@@ -101,7 +115,7 @@ typedef struct GuardTable {
                 .n_maps = ARRAY_SIZE(maps),                                                        \
                 .programs = programs,                                                              \
                 .n_programs = ARRAY_SIZE(programs),                                                \
-        }
+                __VA_ARGS__}
 
 /* No dyno has more record locks than 2048, less 8 for each file that they are in. */
 extern const GuardTable guard_locks;
@@ -130,6 +144,9 @@ extern const GuardTable guard_timers;
 /* No file of a dyno has more than 1024 watches of epolls, and few poll an epoll. */
 extern const GuardTable guard_watches;
 
+/* No dyno has poll(2) keep more than 512 pages. */
+extern const GuardTable guard_polls;
+
 /* @dst = that argument of the hook, which are behind r1 as the program begins. */
 static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) {
         load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));
@@ -141,6 +158,13 @@ static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) 
  */
 void guard_find_sum(
         Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless);
+
+/*
+ * Kills the process (SIGKILL), whose dyno's id is at @stack_dyno, and says so in map @killed_fd (GUARD_KILLED):
+ * its dyno starts no process any more. Uses r0 to r5 and 8 bytes at @stack_word.
+ */
+void guard_kill(
+        Assembler *a, int killed_fd, int stack_dyno, int stack_word, int has_mark, int kill);
 
 /* goes to @unless, if the process is not in call @number. Uses r0 to r5. */
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless);

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +91,15 @@ void guard_find_sum(
         look_up(a, sums_fd, stack_dyno);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, unless);
         place(a, found);
+}
+
+void guard_kill(
+        Assembler *a, int killed_fd, int stack_dyno, int stack_word, int has_mark, int kill) {
+        guard_find_sum(a, killed_fd, stack_dyno, stack_word, has_mark, kill);
+        store_value(a, BPF_DW, BPF_REG_0, 0, 1);
+        place(a, kill);
+        set(a, BPF_REG_1, SIGKILL);
+        call(a, BPF_FUNC_send_signal);
 }
 
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless) {
@@ -192,24 +202,6 @@ static int pin_at(int fd, const char *instance, GuardPin pin) {
         return r;
 }
 
-/* Loads, attaches and pins it. */
-static int
-install_program(const Setting *setting, const GuardProgram *program, const GuardRefs *refs) {
-        _cleanup_close_ int program_fd = -EBADF, link_fd = -EBADF;
-        union bpf_attr attach = {.raw_tracepoint = {.name = 0}}; /* the program says to what */
-        Assembler code = {.n = 0};
-
-        program->write(&code, refs);
-        link_labels(&code);
-        program_fd = load_program(setting->btf, program, &code);
-        if (program_fd < 0)
-                return program_fd;
-        attach.raw_tracepoint.prog_fd = (uint32_t)program_fd;
-        /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
-        link_fd = bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attach);
-        return link_fd < 0 ? link_fd : pin_at(link_fd, setting->instance, program->pin);
-}
-
 /* Opens what is at @path, if it is like @map. Return: a descriptor or a negative errno. */
 static int open_like(const char *path, const GuardMap *map) {
         struct bpf_map_info info = {.type = 0};
@@ -252,6 +244,80 @@ static int open_map(const Setting *setting, const GuardMap *map) {
         return r < 0 ? r : TAKE_FD(fd);
 }
 
+/* Counts in the only element of map @calls_fd how often this process comes to the function. */
+static void write_proof(Assembler *a, int calls_fd) {
+        enum { LABEL_OUT = BPF_LABEL_FIRST };
+        enum { STACK_KEY = -8 };
+
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        alu(a, BPF_RSH, BPF_REG_0, 32);
+        jump_if(a, BPF_JNE, BPF_REG_0, getpid(), LABEL_OUT);
+        store_value(a, BPF_DW, BPF_REG_10, STACK_KEY, 0);
+        look_up(a, calls_fd, STACK_KEY);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        set(a, BPF_REG_1, 1);
+        add_atomically(a, BPF_REG_0, 0, BPF_REG_1);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* Return: a descriptor, which is what keeps it attached, or a negative errno. */
+static int attach(const Setting *setting, const GuardProgram *program, Assembler *code) {
+        _cleanup_close_ int program_fd = -EBADF;
+        union bpf_attr attr = {.raw_tracepoint = {.name = 0}}; /* the program says to what */
+
+        link_labels(code);
+        program_fd = load_program(setting->btf, program, code);
+        if (program_fd < 0)
+                return program_fd;
+        attr.raw_tracepoint.prog_fd = (uint32_t)program_fd;
+        /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
+        return bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attr);
+}
+
+/* Return: 0, -EOPNOTSUPP if the kernel's callers do without the function, or a negative errno. */
+static int prove(const Setting *setting, const GuardProof *proof) {
+        static const GuardMap map = {
+                .name = "dynod_calls",
+                .type = BPF_MAP_TYPE_ARRAY,
+                .key_size = sizeof(uint32_t),
+                .value_size = sizeof(uint64_t),
+                .entries = 1,
+        };
+        const GuardProgram program = {
+                .name = "dynod_proof", .hook = proof->function, .when = GUARD_BEFORE};
+        const uint32_t key = 0;
+        uint64_t calls = 0;
+        union bpf_attr look = {.key = bpf_pointer(&key), .value = bpf_pointer(&calls)};
+        _cleanup_close_ int calls_fd = make_map(&map, 0), link_fd = -EBADF;
+        Assembler code = {.n = 0};
+        int r;
+
+        if (calls_fd < 0)
+                return calls_fd;
+        write_proof(&code, calls_fd);
+        link_fd = attach(setting, &program, &code);
+        if (link_fd < 0)
+                return link_fd;
+        proof->call_it();
+        look.map_fd = (uint32_t)calls_fd;
+        r = bpf_call(BPF_MAP_LOOKUP_ELEM, &look);
+        if (r < 0)
+                return r;
+        return calls >= proof->times ? 0 : -EOPNOTSUPP;
+}
+
+/* Loads, attaches and pins it. */
+static int
+install_program(const Setting *setting, const GuardProgram *program, const GuardRefs *refs) {
+        _cleanup_close_ int link_fd = -EBADF;
+        Assembler code = {.n = 0};
+
+        program->write(&code, refs);
+        link_fd = attach(setting, program, &code);
+        return link_fd < 0 ? link_fd : pin_at(link_fd, setting->instance, program->pin);
+}
+
 static int
 install_programs(const Setting *setting, const GuardTable *guard, const GuardRefs *refs) {
         for (size_t i = 0; i < guard->n_programs; i++) {
@@ -270,6 +336,8 @@ static int install_guard(const Setting *setting, const GuardTable *guard) {
         int r;
 
         r = find_fields(setting->btf, guard, refs.fields);
+        if (r >= 0 && guard->proof)
+                r = prove(setting, guard->proof);
         while (r >= 0 && n < guard->n_maps) {
                 r = open_map(setting, &guard->maps[n]);
                 if (r >= 0)
@@ -311,7 +379,8 @@ static int install_all(const Setting *setting) {
                 &guard_folders,
                 &guard_flight,
                 &guard_timers,
-                &guard_watches};
+                &guard_watches,
+                &guard_polls};
         int result = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {
@@ -357,8 +426,10 @@ static int drop_privileges(void) {
                 "mkdirat",
                 "newfstatat",
                 "openat",
+                "pselect6", /* to prove that a guard is come to */
                 "rename",
                 "renameat",
+                "select",
                 "unlink",
                 "unlinkat",
         };

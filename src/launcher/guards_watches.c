@@ -14,7 +14,6 @@
  */
 
 #include <errno.h>
-#include <signal.h>
 
 #include "launcher/guards.h"
 
@@ -37,7 +36,7 @@ enum {
         WAIT_NODE,
 };
 enum {
-        KILLED, /* id of a dyno's cgroup -> int64_t: not 0 if one of its processes was killed */
+        KILLED,
 };
 
 enum {
@@ -69,11 +68,7 @@ static void store_dyno(Assembler *a) {
 static void kill_or_leave(Assembler *a, const GuardRefs *refs) {
         place(a, LABEL_TOO_MANY);
         store_dyno(a);
-        guard_find_sum(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
-        store_value(a, BPF_DW, BPF_REG_0, 0, 1);
-        place(a, LABEL_KILL);
-        set(a, BPF_REG_1, SIGKILL);
-        call(a, BPF_FUNC_send_signal);
+        guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
@@ -179,7 +174,7 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
-        [KILLED] = GUARD_SUMS("dynod_killed", PIN_INTERRUPTS_KILLED),
+        [KILLED] = GUARD_KILLED,
 };
 
 static const GuardProgram programs[] = {

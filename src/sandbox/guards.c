@@ -66,6 +66,9 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_INTERRUPTS_WATCHED] = "interrupts-watched",
         [PIN_INTERRUPTS_POLLED] = "interrupts-polled",
         [PIN_INTERRUPTS_FORKED] = "interrupts-forked",
+        [PIN_INTERRUPTS_PAGES] = "interrupts-pages",
+        [PIN_INTERRUPTS_UNPOLLED] = "interrupts-unpolled",
+        [PIN_INTERRUPTS_ADDED] = "interrupts-added",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -137,7 +140,7 @@ static const struct {
         [GUARD_SOCKETS] = {PIN_SOCKETS_HELD, PIN_SENDS_FILES},
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
-        [GUARD_INTERRUPTS] = {PIN_INTERRUPTS_TIMERS, PIN_INTERRUPTS_FORKED},
+        [GUARD_INTERRUPTS] = {PIN_INTERRUPTS_TIMERS, PIN_INTERRUPTS_ADDED},
 };
 
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {

@@ -29,7 +29,8 @@
  * RLIMIT_NOFILE; a few dynos together have enough for every message of the host to start a search.
  *
  * Interrupts: timers that are descriptors may all go off in one interrupt, and whoever writes to what
- * many epolls watch wakes them all with interrupts off. Nothing preempts either, whatever the weight.
+ * many epolls watch, or many threads poll, wakes them all with interrupts off. Nothing preempts either,
+ * whatever the weight.
  *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
@@ -40,7 +41,7 @@
 #include "ipc/launch_proto.h"
 
 #define GUARD_FOLDER "/sys/fs/bpf" /* an instance's are in the folder of its name there */
-#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//interrupts-watched-new") + INSTANCE_NAME_SIZE)
+#define GUARD_PATH_SIZE (sizeof(GUARD_FOLDER "//interrupts-unpolled-new") + INSTANCE_NAME_SIZE)
 
 typedef enum GuardPin {
         PIN_NONE,
@@ -93,6 +94,9 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_WATCHED,
         PIN_INTERRUPTS_POLLED,
         PIN_INTERRUPTS_FORKED,
+        PIN_INTERRUPTS_PAGES, /* a map, which goes on: of who polls now */
+        PIN_INTERRUPTS_UNPOLLED,
+        PIN_INTERRUPTS_ADDED,
         _PIN_MAX,
 } GuardPin;
 

@@ -305,6 +305,40 @@ static void wakes(void) {
         wake_all();
 }
 
+static void wake_and_take_back(void) {
+        uint64_t n = 1;
+
+        for (;;) {
+                (void)!write(watched, &n, sizeof(n));
+                (void)!read(watched, &n, sizeof(n));
+        }
+}
+
+static void poll_one(void) {
+        static struct pollfd fds[1000];
+
+        for (unsigned i = 0; i < 1000; i++)
+                fds[i] = (struct pollfd){.fd = watched, .events = POLLIN};
+        for (;;)
+                (void)poll(fds, 1000, -1);
+}
+
+/* Each write wakes all that poll, under many entries each. Who polls too much is killed, and that was all. */
+static void polls(void) {
+        watched = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        spread(3, wake_and_take_back);
+        for (unsigned i = 0; i < 240; i++) {
+                pid_t pid = fork();
+
+                if (pid < 0)
+                        break;
+                if (pid == 0)
+                        poll_one();
+        }
+        going();
+        wake_and_take_back();
+}
+
 static void feed_a_terminal(void) {
         static char block[4096];
         struct termios settings;
@@ -376,6 +410,7 @@ const Bomb bombs_kernel[] = {
         {"timers", "timers, and the interrupts that they make", timers},
         {"instants", "the interrupt in which timers go off", instants},
         {"wakes", "the time that one write takes with interrupts off", wakes},
+        {"polls", "the same with poll(2)", polls},
         {"ptys", "pseudo terminals, and workers of the kernel", ptys},
         {"sysv", "System V IPC", sysv},
         {"formats", "runs of the host's modprobe", formats},

@@ -386,7 +386,8 @@ def host_sleeps_too_long():
 
 
 @pytest.mark.parametrize("name, programs", [
-    ("instants", ["interrupts-made"]), ("wakes", ["interrupts-watched", "interrupts-polled", "interrupts-forked"])])
+    ("instants", ["interrupts-made"]), ("wakes", ["interrupts-watched", "interrupts-polled", "interrupts-forked"]),
+    ("polls", ["interrupts-unpolled", "interrupts-added"])])
 def test_bombs_of_interrupts_stop_the_host_without_dynods_programs(arena, gated, name, programs):
     def beside_one():
         bomb = gated(name)

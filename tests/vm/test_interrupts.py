@@ -96,6 +96,28 @@ print(*(poll_it(*n) for n in ((4, 1), (1, 4), (2, 2), %s)), *starts())
 """
 
 
+# Each entry is 64 bytes, of which 63 have a page; a thread's first few have none.
+POLLS = """
+def poll_often(n, ready):
+    poll = select.poll()
+    # Numbers of one thing: poll(2) has an entry for each.
+    for number in numbers[:n]:
+        poll.register(number, select.POLLIN)
+    ready.wait()
+    poll.poll(1000)
+def threads(n, entries):
+    def work():
+        for _ in range(3):
+            ready = threading.Barrier(n)
+            polls = [threading.Thread(target=poll_often, args=[entries, ready]) for _ in range(n)]
+            for poll in polls: poll.start()
+            for poll in polls: poll.join()
+    return child(work)
+numbers = [os.dup(event) for _ in range(1000)]
+print(*(threads(*n) for n in (%s)), *starts())
+"""
+
+
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
@@ -109,6 +131,7 @@ def dyno(daemon, app, slug):
 
 AT_ONCE, WOKEN = "have many timers go off in one interrupt", "have one write wake many epolls"
 EACH = "have each of them wake who polls it"
+MANY = "have one write wake many that poll"
 
 
 def test_few_timers(dyno, note_guard):
@@ -178,6 +201,18 @@ def test_who_polls_an_epoll_that_many_poll_is_killed(dyno, note_guard, how):
     assert told == [*"000", "-9", *"000"]
 
 
+def test_many_poll_a_little_and_some_much(dyno):
+    """What they wait with is given back, each time."""
+    assert dyno(POLLS % "(180, 9), (30, 1000), (100, 300)") == [*"000", *"111"]
+
+
+def test_who_polls_too_much_is_killed(dyno, note_guard):
+    """All threads of a dyno together."""
+    told = dyno(POLLS % "(40, 1000),")
+    note_guard("interrupts", MANY, True, told[0] == "0")
+    assert told == ["-9", *"000"]
+
+
 def check_of_interrupts(daemon):
     checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
     return next(check for check in checks if check["check"] == "interrupts")
@@ -185,7 +220,7 @@ def check_of_interrupts(daemon):
 
 def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
     """The control, and doctor's word."""
-    programs = [PINS / f"interrupts-{name}" for name in ("freed", "made", "watched", "polled", "forked")]
+    programs = [PINS / f"interrupts-{name}" for name in ("freed", "made", "watched", "polled", "forked", "unpolled", "added")]
     for program in programs:
         assert check_of_interrupts(daemon)["verdict"] == "ok"
         away = program.rename(program.with_name("away"))
@@ -203,6 +238,9 @@ def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
         told = dyno(POLL % ((1000, 1),))
         note_guard("interrupts", EACH, False, told[3] == "0")
         assert told == [*"0000", *"111"]
+        told = dyno(POLLS % "(40, 1000),")
+        note_guard("interrupts", MANY, False, told[0] == "0")
+        assert told == [*"0", *"111"]
     finally:
         daemon.restart()
     assert check_of_interrupts(daemon)["verdict"] == "ok"

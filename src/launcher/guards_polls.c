@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Bounds what poll(2), select(2) and their like keep for a dyno's threads while they wait: 64 bytes
+ * for each entry, in pages that no cgroup is charged for, and the time for which whoever makes ready
+ * what they wait for has interrupts off, 130 ns for each entry. The filter leaves a thread 1024 of
+ * them, and a large dyno has thousands of threads.
+ *
+ * What is counted is pages; a thread's first entries are on its stack. Nobody is asked before
+ * there is one more: whose dyno has too many is killed, as in guards_watches.c.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/select.h>
+
+#include "launcher/guards.h"
+
+#define PAGES_MAX 512 /* 2 MB, and 4 ms for 32,000 entries */
+
+/* Of one call: 1024 entries that wait for two things each, 63 in a page. */
+#define PAGES_OF_CALL 64
+
+/* Fields and maps of the guard. */
+enum {
+        CALL_PAGES,
+        PAGE_NEXT,
+        PAGE_FREE,
+        PAGE_ENTRIES,
+        ENTRY_LAST,
+};
+enum {
+        SUMS,   /* id of a dyno's cgroup -> int64_t: pages */
+        KILLED, /* as in guards_watches.c */
+};
+
+enum {
+        PAGE = BPF_REG_6,
+        PAGES = BPF_REG_7,
+
+        STACK_WORD = -8,
+        STACK_DYNO = -16,
+};
+
+enum {
+        LABEL_OUT = BPF_LABEL_FIRST,
+        LABEL_AGAIN,
+        LABEL_COUNTED,
+        LABEL_HAS_SUM,
+        LABEL_HAS_MARK,
+        LABEL_KILL,
+};
+
+/* @dst = the word at PAGE and @offset, which may be anything. */
+static void read_at_page(Assembler *a, uint8_t dst, int offset) {
+        stack_address(a, BPF_REG_1, STACK_WORD);
+        set(a, BPF_REG_2, sizeof(uint64_t));
+        move(a, BPF_REG_3, PAGE);
+        alu(a, BPF_ADD, BPF_REG_3, offset);
+        call(a, BPF_FUNC_probe_read_kernel);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        load(a, BPF_DW, dst, BPF_REG_10, STACK_WORD);
+}
+
+/*
+ * __pollwait(file, wait_address, p) has added an entry: was it a page's first? @p is where a struct
+ * poll_wqueues begins, whose newest page is the first of its list.
+ */
+static void added(Assembler *a, const GuardRefs *refs) {
+        int first_end = refs->fields[PAGE_ENTRIES] + refs->fields[ENTRY_LAST] + (int)sizeof(void *);
+
+        guard_load_argument(a, PAGE, 2);
+        read_at_page(a, PAGE, refs->fields[CALL_PAGES]);
+        jump_if(a, BPF_JEQ, PAGE, 0, LABEL_OUT);
+        read_at_page(a, BPF_REG_1, refs->fields[PAGE_FREE]);
+        alu(a, BPF_ADD, PAGE, first_end);
+        jump_if_reg(a, BPF_JNE, BPF_REG_1, PAGE, LABEL_OUT);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_OUT);
+        set(a, PAGES, 1);
+        fetch_and_add(a, BPF_REG_0, 0, PAGES);
+        jump_if(a, BPF_JSLT, PAGES, PAGES_MAX, LABEL_OUT);
+        guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* poll_freewait(pwq), at the end of each call. */
+static void freed(Assembler *a, const GuardRefs *refs) {
+        guard_load_argument(a, PAGE, 0);
+        load(a, BPF_DW, PAGE, PAGE, refs->fields[CALL_PAGES]);
+        jump_if(a, BPF_JEQ, PAGE, 0, LABEL_OUT);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        set(a, PAGES, 0);
+        place(a, LABEL_AGAIN);
+        jump_if(a, BPF_JEQ, PAGE, 0, LABEL_COUNTED);
+        jump_if(a, BPF_JEQ, PAGES, -PAGES_OF_CALL, LABEL_COUNTED);
+        alu(a, BPF_SUB, PAGES, 1);
+        load(a, BPF_DW, PAGE, PAGE, refs->fields[PAGE_NEXT]);
+        jump(a, LABEL_AGAIN);
+        place(a, LABEL_COUNTED);
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        look_up(a, refs->maps[SUMS], STACK_DYNO);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        add_atomically(a, BPF_REG_0, 0, PAGES);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+static const GuardField fields[] = {
+        [CALL_PAGES] = {"poll_wqueues", "table"},
+        [PAGE_NEXT] = {"poll_table_page", "next"},
+        [PAGE_FREE] = {"poll_table_page", "entry"},
+        [PAGE_ENTRIES] = {"poll_table_page", "entries"},
+        [ENTRY_LAST] = {"poll_table_entry", "wait_address"},
+};
+
+static const GuardMap maps[] = {
+        [SUMS] = GUARD_SUMS("dynod_poll_sums", PIN_INTERRUPTS_PAGES),
+        [KILLED] = GUARD_KILLED,
+};
+
+/* What only takes off comes first: nothing is left counted. */
+static const GuardProgram programs[] = {
+        {PIN_INTERRUPTS_UNPOLLED, "dynod_poll_free", "poll_freewait", GUARD_BEFORE, freed},
+        {PIN_INTERRUPTS_ADDED, "dynod_poll_add", "__pollwait", GUARD_AFTER, added},
+};
+
+static void poll_and_select(void) {
+        struct timeval now = {.tv_sec = 0};
+
+        (void)poll(NULL, 0, 0);
+        (void)select(0, NULL, NULL, NULL, &now);
+}
+
+/* The compiler of the kernel may have put its text into both of its callers: nothing would be taken off. */
+static const GuardProof proof = {
+        .function = "poll_freewait",
+        .call_it = poll_and_select,
+        .times = 2,
+};
+
+GUARD_TABLE(guard_polls, "limit what the polls of dynos keep", .proof = &proof);
