@@ -170,7 +170,9 @@ static void end_destroy(Action *action, struct json_object *facts) {
 
         text_bytes(size, json_number(facts, "bytes"));
         append_count(network, sizeof(network), json_number(facts, "rules"), "firewall rule");
+        append_count(network, sizeof(network), json_number(facts, "trusted"), "trusted network");
         append_count(network, sizeof(network), json_number(facts, "published"), "published port");
+        append_count(network, sizeof(network), json_number(facts, "services"), "service");
         action_end(
                 action,
                 "done: %" PRIu64 " dyno%s stopped, %" PRIu64 " release%s, %" PRIu64

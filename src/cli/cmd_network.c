@@ -260,11 +260,14 @@ int cmd_services_add(Invocation *invocation, Failure *reterr) {
         else
                 action_end(
                         &action,
-                        "done, dynos reach it at %s:%.*s, %s",
+                        "done, dynos reach it at %s:%.*s, %s%s",
                         json_text(network, "service_address"),
                         (int)strcspn(port, "/"),
                         port,
-                        applied(network, buf));
+                        applied(network, buf),
+                        strstr(port, "/udp")
+                                ? "; it has to be bound to that address, not to 0.0.0.0"
+                                : "");
         (void)print_json(invocation, network);
         return 0;
 }

@@ -395,8 +395,8 @@ const Command command_table[] = {
         {
                 .name = "services:add", .arguments = "NAME PORT[/udp]",
                 .summary = "open one port of this host to the dynos, for a database on the same server",
-                .text = "Dynos reach it at service_address, on which the service has to listen; see "
-                        "dynod.conf(5). It is reached whatever the firewall says.",
+                .text = "Dynos reach it at service_address, on which the service has to listen, UDP at that very "
+                        "address and not at 0.0.0.0; see dynod.conf(5). It is reached whatever the firewall says.",
                 .examples = {"herokuctl services:add postgres 5432 -a shop",
                              "herokuctl services:add dns 53/udp -a shop"},
                 .flags = COMMAND_APP, .min_args = 2, .max_args = 2,

@@ -248,7 +248,12 @@ static int check_arguments(Parser *p) {
         if (option_is_set(p->invocation, OPT_HELP))
                 return 0;
         if (n < command->min_args)
-                return usage(p, "Usage: herokuctl %s %s.", command->name, command->arguments);
+                return usage(
+                        p,
+                        "Usage: herokuctl %s %s%s",
+                        command->name,
+                        command->arguments,
+                        command->arguments[strlen(command->arguments) - 1] == '.' ? "" : ".");
         if (n > command->max_args)
                 return usage(
                         p,

@@ -227,6 +227,10 @@ static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
                 APPEND(r, fact_u32(m, "rules", result->rules));
         if (result->published > 0)
                 APPEND(r, fact_u32(m, "published", result->published));
+        if (result->services > 0)
+                APPEND(r, fact_u32(m, "services", result->services));
+        if (result->trusted > 0)
+                APPEND(r, fact_u32(m, "trusted", result->trusted));
         return r;
 }
 

@@ -285,6 +285,8 @@ static void finish_destroy(Job *job) {
         strings_clear(&job->names); /* the result of a destroy has their number alone */
         job->result.rules = (uint32_t)app->network.policy.n_rules;
         job->result.published = (uint32_t)app->network.policy.n_published;
+        job->result.services = (uint32_t)app->network.policy.n_services;
+        job->result.trusted = (uint32_t)app->network.policy.n_trusted;
         network_forget(app); /* before the store does: else nobody would tell root any more */
         r = store_count_releases(manager->store, app->row.id, &job->result.releases);
         if (r == 0)

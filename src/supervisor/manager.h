@@ -124,7 +124,7 @@ typedef struct JobResult {
         const FormationInfo *formation; /* scale: all of it */
         size_t n_formation;
         uint32_t releases, slugs; /* destroy: how many went */
-        uint32_t rules, published;
+        uint32_t rules, published, services, trusted;
 } JobResult;
 
 typedef struct JobProgress {

@@ -118,14 +118,17 @@ static int refuse_rule(Applying *a, const char *what) {
         return refuse_hint(a->reterr, "herokuctl firewall -a %s", a->app);
 }
 
-static void note_removed(PolicyChange *change, const NetworkRule *rule) {
+/* "remove deny any:443/tcp, deny any:443/udp": @first makes the text anew. */
+static void note_removed(PolicyChange *change, const NetworkRule *rule, bool first) {
         char target[RULE_TEXT_SIZE];
+        size_t used = first ? 0 : strlen(change->text);
 
         policy_format_rule(rule, target);
         (void)snprintf(
-                change->text,
-                sizeof(change->text),
-                "remove %s %s",
+                change->text + used,
+                sizeof(change->text) - used,
+                "%s%s %s",
+                first ? "remove " : ", ",
                 rule->allow ? "allow" : "deny",
                 target);
 }
@@ -139,7 +142,7 @@ static int apply_remove(Applying *a) {
                 (void)snprintf(number, sizeof(number), "%" PRIu32, change->number);
                 if (change->number > policy->n_rules)
                         return refuse_rule(a, number);
-                note_removed(change, &policy->rules[change->number - 1]);
+                note_removed(change, &policy->rules[change->number - 1], true);
                 remove_rule(policy, change->number - 1);
                 a->changed = true;
                 return 0;
@@ -150,7 +153,7 @@ static int apply_remove(Applying *a) {
 
                 if (at == policy->n_rules)
                         continue;
-                note_removed(change, &policy->rules[at]);
+                note_removed(change, &policy->rules[at], !a->changed);
                 remove_rule(policy, at);
                 a->changed = true;
         }

@@ -306,6 +306,11 @@ def test_rename_keeps_the_policy_and_destroy_frees_it(daemon, stack, apps, outsi
     daemon.ok("apps:create", name, "--stack", stack)
     try:
         daemon.ok("firewall:deny", "any", "10.0.0.0/8", "-a", name)
+        daemon.ok("firewall:deny", "any:25", "-a", name)
+        told = daemon.ctl("firewall:remove", "any:25", "-a", name).stderr
+        assert '"deny any:25/tcp, deny any:25/udp" is gone' in told, told
+        told = daemon.ctl("services:add", "dns", "53/udp", "-a", name).stderr
+        assert told.endswith("; it has to be bound to that address, not to 0.0.0.0\n"), told
         daemon.ok("ps:publish", "18080", "-a", name)
         daemon.ok("apps:rename", "went-net", "-a", name)
         name = "went-net"
@@ -316,7 +321,7 @@ def test_rename_keeps_the_policy_and_destroy_frees_it(daemon, stack, apps, outsi
         assert "closed, 1 rule" in info and "18080, for everybody" in info
     finally:
         answer = daemon.ctl("apps:destroy", name, "--confirm", name, timeout=90).stderr
-    assert answer.endswith(", 1 firewall rule, 1 published port\n"), answer
+    assert answer.endswith(", 1 firewall rule, 1 published port, 1 service\n"), answer
     assert get(outside, HOST, 18080).startswith("no:")
     daemon.ok("ps:publish", "18080", "-a", apps[1])
     assert get(outside, HOST, 18080) == "web.1"

@@ -166,6 +166,8 @@ static void test_usage_errors_say_what_is_wrong(void **state) {
                 {"logs -n many", "--num wants N, not \"many\"."},
                 {"logs -n", "--num wants a value: N."},
                 {"deploy", "Usage: herokuctl deploy FILE."},
+                {"firewall:allow",
+                 "Usage: herokuctl firewall:allow NETWORK[:PORT[-PORT]][/tcp|/udp|/icmp]..."},
                 {"deploy a b", "not \"b\"."},
                 {"apps --json=1", "--json takes no value."},
                 {"-a shop stacks", "stacks takes no app."},
