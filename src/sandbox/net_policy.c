@@ -535,13 +535,17 @@ static void say_egress(FILE *out, const LaunchPolicy *policy) {
 }
 
 static void say_ports(FILE *out, const char *what, const NetworkPort *ports, size_t n) {
-        for (size_t i = 0; i < n; i++)
+        enum { SAID_MAX = 5 }; /* of a line */
+
+        for (size_t i = 0; i < n && i < SAID_MAX; i++)
                 (void)fprintf(
                         out,
                         "%s%u%s",
                         i == 0 ? what : " ",
                         ports[i].port,
                         ports[i].protocol == IPPROTO_UDP ? "/udp" : "");
+        if (n > SAID_MAX)
+                (void)fprintf(out, " and %zu more", n - SAID_MAX);
 }
 
 void net_policy_describe(const Net *net, uint32_t app_number, char *text, size_t size) {

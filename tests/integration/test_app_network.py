@@ -7,6 +7,7 @@ import ast
 import contextlib
 import json
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -319,9 +320,13 @@ def test_rename_keeps_the_policy_and_destroy_frees_it(daemon, stack, apps, outsi
         assert get(outside, HOST, 18080) == "web.1"
         info = daemon.ok("apps:info", "-a", name)
         assert "closed, 1 rule" in info and "18080, for everybody" in info
+        for n in range(20):
+            daemon.ok("services:add", f"s{n}", f"{6000 + n}", "-a", name)
+        told = daemon.ok("ps:inspect", "web.1", "-a", name)
+        assert re.search(r"services( [0-9/udp]+){5} and 16 more, published 18080", told), told
     finally:
         answer = daemon.ctl("apps:destroy", name, "--confirm", name, timeout=90).stderr
-    assert answer.endswith(", 1 firewall rule, 1 published port, 1 service\n"), answer
+    assert answer.endswith(", 1 firewall rule, 1 published port, 21 services\n"), answer
     assert get(outside, HOST, 18080).startswith("no:")
     daemon.ok("ps:publish", "18080", "-a", apps[1])
     assert get(outside, HOST, 18080) == "web.1"
