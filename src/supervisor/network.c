@@ -206,9 +206,17 @@ static void finish_call(App *app, const ManagerError *error, bool changed) {
         free(call);
 }
 
+/* It has the port, or will have it if root does not refuse. */
+static bool has_port(const App *app, uint16_t port) {
+        const PolicyCall *call = app->network.calls;
+
+        return policy_publishes(&app->network.policy, port) ||
+               (call && call->sent && policy_publishes(&call->policy, port));
+}
+
 static int check_port(const App *app, uint16_t port, ManagerError *reterr) {
         for (const App *other = app->manager->apps; other; other = other->next) {
-                if (other == app || !policy_publishes(&other->network.policy, port))
+                if (other == app || !has_port(other, port))
                         continue;
                 (void)refuse(
                         reterr,

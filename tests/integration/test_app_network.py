@@ -4,6 +4,7 @@ real dynos reach and who reaches them, exactly that, and it stays so. In the VM
 test_network_reboot.py says all of it once, and vm/test_firewalls.py publishes."""
 
 import ast
+import concurrent.futures
 import contextlib
 import json
 import pathlib
@@ -268,6 +269,19 @@ def test_program_that_listens_on_a_published_port_later_is_named(daemon, shop):
         assert detail.startswith(f"18080 is published for {shop}, and a program of this host listens there, too")
         assert fix.startswith(f"herokuctl ps:unpublish 18080 -a {shop}")
     assert named() == []
+
+
+@pytest.mark.native
+def test_one_of_those_who_publish_a_port_at_once_has_it_and_is_named(daemon, apps):
+    for port in range(18090, 18100):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda app, port=port: daemon.ctl("ps:publish", port, "-a", app), apps))
+        codes = [answer.returncode for answer in answers]
+        assert sorted(codes) == [0, 1]
+        winner = apps[codes.index(0)]
+        daemon.ok("ps:unpublish", port, "-a", winner)
+        text = answers[codes.index(1)].stderr
+        assert f"Port {port} is published for {winner} already" in text, text
 
 
 # ---- ports of the host ----

@@ -147,6 +147,25 @@ static void test_port_of_another_app_is_refused_naming_it(void **state) {
         world_expect_nothing(w);
 }
 
+/* Two at once: who comes second is told of the first, and may have it if root refuses that. */
+static void test_port_that_is_being_published_is_refused_naming_its_app(void **state) {
+        World *w = *state;
+        Answer first = {0}, second = {0};
+        LaunchMessage msg;
+
+        world_make_app(w, "blog");
+        world_make_app(w, "shop");
+        change(w, &first, "blog", "publish", "8080", NULL);
+        msg = world_expect(w, LAUNCH_POLICY);
+        change(w, &second, "shop", "publish", "8080", NULL);
+        assert_true(second.failed);
+        assert_non_null(strstr(second.error.message, "published for blog already"));
+        world_expect_nothing(w);
+        world_reply(w, &msg, LAUNCH_REPLY, -EIO);
+        assert_true(first.failed);
+        change_ok(w, &second, "shop", "publish", "8080", NULL);
+}
+
 static void test_changes_of_an_app_come_one_after_the_other(void **state) {
         World *w = *state;
         Answer first = {0}, second = {0};
@@ -427,6 +446,7 @@ int main(void) {
                 WORLD_TEST(test_what_is_so_already_bothers_nobody),
                 WORLD_TEST(test_refusal_of_root_changes_nothing),
                 WORLD_TEST(test_port_of_another_app_is_refused_naming_it),
+                WORLD_TEST(test_port_that_is_being_published_is_refused_naming_its_app),
                 WORLD_TEST(test_changes_of_an_app_come_one_after_the_other),
                 WORLD_TEST(test_start_names_the_policy_and_waits_while_one_is_under_way),
                 WORLD_TEST(test_next_supervisor_tells_root_before_any_start),
