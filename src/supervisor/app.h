@@ -16,11 +16,12 @@ typedef struct PolicyCall PolicyCall;
 
 /* The app's network policy and how far root has it; see network.c. */
 typedef struct AppNetwork {
-        Policy policy;     /* as in the store */
-        uint64_t in_force; /* serial that root has, or POLICY_UNKNOWN */
-        bool under_way;    /* a LAUNCH_POLICY without an answer: no START meanwhile */
-        char problem[200]; /* why root did not take it; empty: it did, or was not asked yet */
-        PolicyCall *calls; /* changes that were asked for, oldest first */
+        Policy policy;       /* as in the store */
+        uint64_t in_force;   /* serial that root has, or POLICY_UNKNOWN */
+        bool under_way;      /* a LAUNCH_POLICY without an answer: no START meanwhile */
+        char problem[200];   /* why root did not take it; empty: it did, or was not asked yet */
+        uint64_t retry_usec; /* when root is told again, for it did not take it; else 0 */
+        PolicyCall *calls;   /* changes that were asked for, oldest first */
 } AppNetwork;
 
 #define POLICY_UNKNOWN UINT64_MAX /* root has to be told before the next START */

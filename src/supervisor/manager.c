@@ -47,6 +47,8 @@ static uint64_t next_deadline(const Manager *manager) {
 
         if (manager->next_sample_usec < next)
                 next = manager->next_sample_usec;
+        if (network_deadline(manager) < next)
+                next = network_deadline(manager);
         for (const Dyno *dyno = manager->dynos; dyno; dyno = dyno->next)
                 if (dyno->deadline_usec != 0 && dyno->deadline_usec < next)
                         next = dyno->deadline_usec;
@@ -86,6 +88,7 @@ void manager_tick(Manager *manager) {
         if (jobs_deadline(manager) <= now)
                 jobs_poke(manager);
 
+        network_retry(manager, now);
         dyno_launch_queued(manager);
         if (manager->timer &&
             (sd_event_source_set_time(manager->timer, next_deadline(manager)) < 0 ||

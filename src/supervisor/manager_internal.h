@@ -150,6 +150,10 @@ void manager_remove_object(Manager *manager, ObjectKind kind, const uint8_t *dig
  * and the loop comes back.
  */
 bool network_is_in_force(App *app);
+/* When network_retry() is due next, or UINT64_MAX. */
+uint64_t network_deadline(const Manager *manager);
+/* Tells root once more what it did not take. */
+void network_retry(Manager *manager, uint64_t now);
 /* Root refused a START: it has another policy than we thought. */
 void network_was_stale(App *app);
 /* Tells root, which may know an older one: for every app, before any START. */

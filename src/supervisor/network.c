@@ -6,7 +6,8 @@
  * Root applies first; what it took is stored. So the store holds only what could be
  * applied, and a client that saw no answer finds the old policy: whatever root had
  * meanwhile, the next supervisor tells it what is stored before it asks for any START.
- * A START names the policy that must be in force, and waits while one is under way.
+ * A START names the policy that must be in force, and waits while one is under way, or while
+ * root cannot take it: that is no fault of the dyno.
  */
 
 #include <arpa/inet.h>
@@ -18,6 +19,7 @@
 #include "supervisor/job.h"
 
 #define CALLS_MAX 64 /* changes of one app that wait: nobody types that fast */
+#define RETRY_USEC (10 * USEC_PER_SEC)
 
 struct PolicyCall {
         PolicyCall *next;
@@ -118,32 +120,51 @@ static uint32_t port_of(const LaunchMessage *msg) {
         return msg->header.type == LAUNCH_REPLY ? msg->reply.port : 0;
 }
 
-/* Its dynos that wait for their START cannot have one. */
-static void fail_queued(App *app) {
+static void note_in_force(App *app) {
+        AppNetwork *network = &app->network;
+
+        network->in_force = policy_serial(&network->policy);
+        network->problem[0] = '\0';
+        network->retry_usec = 0;
+}
+
+/* Its dynos wait, and say why. But for one-offs: somebody sits before them. */
+static void hold_queued(App *app) {
         for (Dyno *dyno = app->manager->dynos, *next; dyno; dyno = next) {
                 next = dyno->next;
-                if (dyno->app == app && dyno->place == DYNO_PLACE_QUEUED)
+                if (dyno->app != app || dyno->place != DYNO_PLACE_QUEUED)
+                        continue;
+                if (dyno->one_off)
                         dyno_start_failed(dyno, DYNOD_ERROR_LAYER_MISSING, app->network.problem);
+                else
+                        (void)snprintf(
+                                dyno->reason, sizeof(dyno->reason), "%s", app->network.problem);
         }
+}
+
+/* @problem: why root did not take what is stored */
+static void note_problem(App *app, const char *problem) {
+        AppNetwork *network = &app->network;
+
+        if (strcmp(network->problem, problem) != 0)
+                log_error("%s: %s; its dynos wait", app->row.name, problem);
+        (void)snprintf(network->problem, sizeof(network->problem), "%s", problem);
+        network->retry_usec = manager_now(app->manager) + RETRY_USEC;
+        hold_queued(app);
 }
 
 static void on_told(const LaunchMessage *msg, void *userdata) {
         App *app = userdata;
         AppNetwork *network = &app->network;
+        char problem[sizeof(network->problem)];
         int result = result_of(msg);
 
         network->under_way = false;
         if (result == 0) {
-                network->in_force = policy_serial(&network->policy);
-                network->problem[0] = '\0';
+                note_in_force(app);
         } else {
-                explain(&network->policy,
-                        result,
-                        port_of(msg),
-                        network->problem,
-                        sizeof(network->problem));
-                log_error("%s: %s; its dynos cannot start", app->row.name, network->problem);
-                fail_queued(app);
+                explain(&network->policy, result, port_of(msg), problem, sizeof(problem));
+                note_problem(app, problem);
         }
         run_calls(app);
         manager_poke(app->manager);
@@ -158,13 +179,33 @@ static void tell(App *app) {
 bool network_is_in_force(App *app) {
         AppNetwork *network = &app->network;
 
-        if (network->under_way)
+        if (network->under_way || network->retry_usec != 0)
                 return false;
         if (network->in_force == policy_serial(&network->policy))
                 return true;
 
         tell(app);
         return false;
+}
+
+uint64_t network_deadline(const Manager *manager) {
+        uint64_t next = UINT64_MAX;
+
+        for (const App *app = manager->apps; app; app = app->next)
+                if (app->network.retry_usec != 0 && app->network.retry_usec < next)
+                        next = app->network.retry_usec;
+        return next;
+}
+
+void network_retry(Manager *manager, uint64_t now) {
+        for (App *app = manager->apps; app; app = app->next) {
+                AppNetwork *network = &app->network;
+
+                if (network->retry_usec == 0 || network->retry_usec > now)
+                        continue;
+                network->retry_usec = 0;
+                tell(app);
+        }
 }
 
 void network_was_stale(App *app) {
@@ -269,6 +310,8 @@ static void on_applied(const LaunchMessage *msg, void *userdata) {
         network->under_way = false;
         if (result < 0) {
                 refuse_by_root(call, result, port_of(msg), &error);
+                if (network->in_force != policy_serial(&network->policy))
+                        network->retry_usec = manager_now(app->manager) + RETRY_USEC;
                 finish_call(app, &error, false);
                 run_calls(app);
                 manager_poke(app->manager);
@@ -287,8 +330,7 @@ static void on_applied(const LaunchMessage *msg, void *userdata) {
         }
 
         network->policy = call->policy;
-        network->in_force = policy_serial(&network->policy);
-        network->problem[0] = '\0';
+        note_in_force(app);
         manager_log_api(app->manager, app, "Network: %s by user %s", call->change.text, call->user);
         finish_call(app, NULL, true);
         run_calls(app);
@@ -325,15 +367,17 @@ static int send_call(App *app, PolicyCall *call) {
 /* Begins the first call. Return: whether it is under way, else it was answered. */
 static bool begin_call(App *app) {
         PolicyCall *call = app->network.calls;
-        bool changed = false;
+        bool changed = false, in_force;
         ManagerError error = {0};
         int r;
 
+        /* One that root has not is no policy yet: then it is told all of it. */
         call->policy = app->network.policy;
+        in_force = app->network.in_force == policy_serial(&app->network.policy);
         r = policy_apply(&call->policy, &call->change, app->row.name, &changed, &error);
         if (r == 0 && changed && call->change.kind == POLICY_PUBLISH)
                 r = check_port(app, (uint16_t)call->change.number, &error);
-        if (r == 0 && changed) {
+        if (r == 0 && (changed || !in_force)) {
                 r = send_call(app, call);
                 if (r == 0)
                         return true;
@@ -417,6 +461,7 @@ void network_forget(App *app) {
                 finish_call(app, &error, false);
 
         app->network.under_way = false;
+        app->network.retry_usec = 0;
         if (app->network.policy.serial == 0)
                 return;
         app->network.in_force = POLICY_UNKNOWN;

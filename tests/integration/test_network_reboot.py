@@ -2,6 +2,7 @@
 """What an operator has said of an app's network is in force again after a reboot: here all that
 one takes away is taken away while dynod is stopped."""
 
+import contextlib
 import functools
 import pathlib
 import shutil
@@ -10,10 +11,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "network"))
 
-from dynod_testing import remove_cgroups  # noqa: E402
+from dynod_testing import remove_cgroups, wait_until  # noqa: E402
 from lab import Namespace  # noqa: E402
 from test_app_network import (  # noqa: E402
-    HOST, HOST_TOO, NEAR, OTHER, PORT, TARGETS, apps, get, outside, shop, tried)
+    HOST, HOST_TOO, NEAR, OTHER, PORT, TARGETS, apps, get, outside, reached, shop, tried)
 
 assert apps and outside and shop  # fixtures
 PUBLISHED, SERVICE, BESIDE = 18080, 15432, 15433
@@ -87,3 +88,40 @@ def test_every_policy_is_in_force_after_a_reboot(daemon, apps, shop, outside):  
         assert state() == before
         layers = daemon.json("ps:inspect", "web.1", "-a", shop)["layers"]
         assert all(layer["verdict"] != "failed" for layer in layers), layers
+
+
+@contextlib.contextmanager
+def rebooted(daemon):
+    """dynod is started again when the block ends."""
+    address = daemon.json("firewall", "-a", "shop-net")["service_address"]
+    daemon.ok("services:add", "any", SERVICE, "-a", "shop-net")  # service_address is there to be taken away
+    daemon.stop()
+    try:
+        take_away_what_a_reboot_does(daemon, address)
+        yield
+    finally:
+        daemon.start()
+
+
+def never_crashed(daemon, app):
+    return all(dyno["state"] == "up" and dyno["crashes"] == 0 for dyno in daemon.dynos(app)) and daemon.dynos(app)
+
+
+def test_dynos_wait_for_a_policy_that_cannot_be_put_in_force(daemon, apps, shop):  # noqa: F811
+    """Here root cannot keep it. That is no crash of theirs, and they start as soon as it can."""
+    daemon.ok("firewall:deny", "any", "-a", shop)
+    policy = max((daemon.run_dir / "policies").iterdir(), key=lambda path: path.stat().st_mtime)
+    in_the_way = policy.with_name(f".{policy.name}.tmp")
+    try:
+        with rebooted(daemon):
+            in_the_way.mkdir(parents=True)
+        daemon.ok("ps:wait", "-a", apps[1], timeout=60)
+        assert [(dyno["state"], dyno["crashes"]) for dyno in daemon.dynos(shop)] == [("starting", 0)]
+        assert "cannot be applied" in daemon.dyno(shop, "web.1")["reason"]
+        assert "cannot be applied" in daemon.run(shop, "true").stderr
+        assert "\nNot in force: its network policy cannot be applied" in daemon.ok("firewall", "-a", shop)
+        assert "Not possible" in daemon.refused("firewall:deny", "any", "-a", shop), "it is not so already"
+    finally:
+        in_the_way.rmdir()
+    wait_until(lambda: never_crashed(daemon, shop), "dynos start", 20)
+    assert reached(daemon, shop) == []

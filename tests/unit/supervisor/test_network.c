@@ -261,28 +261,63 @@ static void test_next_supervisor_tells_the_policy_of_an_idle_app(void **state) {
         world_expect_nothing(w); /* blog never had one */
 }
 
-static void test_policy_that_root_refuses_lets_no_dyno_start(void **state) {
+static void restart_supervisor(World *w) {
+        world_kill_supervisor(w);
+        world_hello(w);
+        world_ready(w);
+}
+
+/* That is not its fault: no crash, and no wait once root takes the policy. */
+static void test_dynos_wait_for_a_policy_that_root_cannot_take(void **state) {
         World *w = *state;
         Answer answer = {0};
         LaunchMessage msg, start;
 
         world_app_up(w, "shop");
-        change_ok(w, &answer, "shop", "source", "203.0.113.5", NULL);
-        world_kill_supervisor(w);
-        world_hello(w);
-        world_ready(w);
+        change_ok(w, &answer, "shop", "deny", "any", NULL);
+        restart_supervisor(w);
+        for (unsigned i = 0; i < 5; i++) {
+                msg = world_expect(w, LAUNCH_POLICY);
+                world_reply(w, &msg, LAUNCH_REPLY, -EIO);
+                assert_int_equal(world_dyno(w, "web.1")->state, DYNO_STARTING);
+                assert_int_equal(world_dyno(w, "web.1")->crashes, 1); /* when root lost it */
+                assert_non_null(
+                        strstr(world_dyno(w, "web.1")->reason, "network policy cannot be applied"));
+                world_advance(w, 9 * USEC_PER_SEC);
+                world_expect_nothing(w); /* nobody is kept busy */
+                world_advance(w, 1 * USEC_PER_SEC);
+        }
         msg = world_expect(w, LAUNCH_POLICY);
-        world_reply(w, &msg, LAUNCH_REPLY, -EADDRNOTAVAIL);
-        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_CRASHED);
-        assert_non_null(strstr(world_dyno(w, "web.1")->reason, "203.0.113.5"));
-
-        /* The way out works, and the next try finds the policy in force. */
-        msg = change_ok(w, &answer, "shop", "source", "auto", NULL);
-        assert_true(answer.in_force);
-        assert_int_equal(msg.policy.serial, 0); /* nothing is left of it */
-        world_advance(w, UINT64_C(3600) * USEC_PER_SEC);
+        world_reply(w, &msg, LAUNCH_REPLY, 0);
         start = world_expect(w, LAUNCH_START);
-        assert_int_equal(start.start.policy, 0);
+        assert_int_equal(start.start.policy, 2);
+        world_started(w, &start);
+        world_advance(w, 11 * USEC_PER_SEC);
+        world_expect_nothing(w);
+}
+
+/* What is so in the store and not in force is put in force. */
+static void test_any_change_is_a_way_out(void **state) {
+        World *w = *state;
+        Answer answer = {0};
+        LaunchMessage msg, start;
+
+        world_app_up(w, "shop");
+        change_ok(w, &answer, "shop", "deny", "any", NULL);
+        restart_supervisor(w);
+        msg = world_expect(w, LAUNCH_POLICY);
+        world_reply(w, &msg, LAUNCH_REPLY, -EIO);
+        answer = (Answer){0};
+        change(w, &answer, "shop", "deny", "10.0.0.0/8", NULL);
+        msg = world_expect(w, LAUNCH_POLICY);
+        world_reply(w, &msg, LAUNCH_REPLY, -EIO);
+        assert_true(answer.failed);
+
+        msg = change_ok(w, &answer, "shop", "deny", "any", NULL);
+        assert_int_equal(msg.policy.serial, 3);
+        assert_true(answer.changed && answer.in_force);
+        start = world_expect(w, LAUNCH_START);
+        assert_int_equal(start.start.policy, 3);
 }
 
 /* After a reboot: somebody was there before the app. */
@@ -303,7 +338,7 @@ static void test_published_port_that_is_taken_is_named_alone(void **state) {
         reply.layer = LAYER_NETWORK;
         reply.port = 8081;
         world_send(w, &reply, sizeof(reply), NULL, 0);
-        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_CRASHED);
+        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_STARTING);
         assert_non_null(strstr(world_dyno(w, "web.1")->reason, "port 8081"));
         assert_null(strstr(world_dyno(w, "web.1")->reason, "8080"));
 }
@@ -452,7 +487,8 @@ int main(void) {
                 WORLD_TEST(test_next_supervisor_tells_root_before_any_start),
                 WORLD_TEST(test_first_change_that_was_not_stored_is_taken_back),
                 WORLD_TEST(test_next_supervisor_tells_the_policy_of_an_idle_app),
-                WORLD_TEST(test_policy_that_root_refuses_lets_no_dyno_start),
+                WORLD_TEST(test_dynos_wait_for_a_policy_that_root_cannot_take),
+                WORLD_TEST(test_any_change_is_a_way_out),
                 WORLD_TEST(test_stale_start_is_sent_again_after_the_policy),
                 WORLD_TEST(test_full_disk_takes_the_change_back),
                 WORLD_TEST(test_destroyed_app_is_forgotten_by_root),
