@@ -100,7 +100,7 @@
  *             (0: all), covered_by u (left out: no earlier rule fits all that it fits)), source s (left
  *             out: any), restricted b, trusted as (empty and restricted: nobody), services aa{sv}
  *             (name s, port u, protocol s), service_address s, published au, dynos u (that run),
- *             in_force b, problem s (why it is not in force)
+ *             in_force b, problem s (why it is not in force, or what its dynos lack though it is)
  *   formation type s, quantity u, size s, command s
  *   stack     name s, version u, digest s, bytes t, files t, imported s, apps as
  *   release   release u, app s, description s, user s, created s, current b;

@@ -353,7 +353,8 @@ const Command command_table[] = {
                 .name = "firewall:source", .arguments = "ADDRESS|auto",
                 .summary = "send what leaves the dynos from one fixed address of this host",
                 .text = "For peers that let known addresses in. auto is any address of the host again. "
-                        "TCP connections that the dynos have open come to an end.",
+                        "TCP connections that the dynos have open come to an end. While the host has not that "
+                        "address, they reach nothing.",
                 .examples = {"herokuctl firewall:source 203.0.113.5 -a shop",
                              "herokuctl firewall:source auto -a shop"},
                 .flags = COMMAND_APP, .min_args = 1, .max_args = 1,

@@ -14,10 +14,19 @@ static bool is_closed(struct json_object *network) {
         return strcmp(json_text(network, "firewall"), "closed") == 0;
 }
 
-/* Root has another policy than the one that is shown. */
+/* Root has another policy than the one that is shown, or the host has not what it needs. */
 static void print_problem(const Output *output, struct json_object *network) {
         if (!json_has(network, "problem"))
                 return;
+        if (json_flag(network, "in_force")) {
+                (void)fprintf(
+                        output->out,
+                        "\n%sIncomplete%s: %s.\n",
+                        output_color(output, COLOR_RED),
+                        output_plain(output),
+                        json_text(network, "problem"));
+                return;
+        }
         (void)fprintf(
                 output->out,
                 "\n%sNot in force%s: %s. Dynos of %s start again when it is.\n",

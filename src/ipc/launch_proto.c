@@ -169,7 +169,7 @@ static bool check_policy(const LaunchMessage *msg) {
         const LaunchPolicy *p = &msg->policy;
 
         if (p->app_number == 0 || p->egress_closed > 1 || p->ingress_closed > 1 ||
-            (p->ingress_closed && p->n_trusted > 0) || !is_zero(p->reserved, sizeof(p->reserved)))
+            (p->ingress_closed && p->n_trusted > 0) || p->asked > 1 || p->reserved != 0)
                 return false;
         if (p->n_rules > NETWORK_RULES_MAX || p->n_trusted > NETWORK_TRUSTED_MAX ||
             p->n_services > NETWORK_SERVICES_MAX || p->n_published > NETWORK_PUBLISHED_MAX)
@@ -201,6 +201,10 @@ static bool check_facts(const LaunchMessage *msg) {
 static bool check_reply(const LaunchMessage *msg) {
         return msg->reply.result <= 0 && msg->reply.layer <= _LAYER_ANY_MAX &&
                msg->reply.port <= UINT16_MAX && msg->reply.reserved == 0;
+}
+
+static bool check_source(const LaunchMessage *msg) {
+        return msg->source.app_number != 0 && msg->source.gone <= 1;
 }
 
 static bool check_extracted(const LaunchMessage *msg) {
@@ -284,6 +288,7 @@ static const LaunchTypeDef launch_types[_LAUNCH_TYPE_MAX] = {
         [LAUNCH_FETCHED]   = {sizeof(LaunchFetched),   0, 0, LAUNCHER, check_fetched},
         [LAUNCH_EXTRACTED] = {sizeof(LaunchExtracted), 0, 0, LAUNCHER, check_extracted},
         [LAUNCH_RELOADED]  = {sizeof(LaunchHeader),    1, 1, LAUNCHER, check_nothing},
+        [LAUNCH_SOURCE]    = {sizeof(LaunchSource),    0, 0, LAUNCHER, check_source},
 };
 /* clang-format on */
 

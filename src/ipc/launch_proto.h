@@ -53,6 +53,7 @@ typedef enum LaunchType {
         LAUNCH_FETCHED,   /* LaunchFetched: the copy in the store's temporary place is complete */
         LAUNCH_EXTRACTED, /* LaunchExtracted with @seq of EXTRACT: the extractor ended */
         LAUNCH_RELOADED,  /* LaunchHeader; fds: config memfd */
+        LAUNCH_SOURCE,    /* LaunchSource: whether the host has an app's fixed source */
         _LAUNCH_TYPE_MAX,
 } LaunchType;
 
@@ -216,7 +217,12 @@ typedef struct LaunchPolicy {
         uint8_t n_services;
         uint8_t n_published;
         uint8_t ingress_closed; /* 1: nobody may connect to them, and n_trusted is 0 */
-        uint8_t reserved[2];
+        /*
+         * 1: somebody asks for it: a port or a source that is new is refused where the host
+         * cannot give it now. 0: from the store, taken whatever the host lacks at the moment.
+         */
+        uint8_t asked;
+        uint8_t reserved;
         NetworkRule rules[NETWORK_RULES_MAX];
         NetworkRange trusted[NETWORK_TRUSTED_MAX];
         NetworkPort services[NETWORK_SERVICES_MAX];
@@ -227,9 +233,16 @@ typedef struct LaunchReply {
         LaunchHeader header;
         int32_t result; /* 0 or a negative errno; EXTRACT: -EEXIST: the tree is already there */
         uint32_t layer; /* LaunchLayer, where one is to blame, else _LAYER_ANY_MAX */
-        uint32_t port;  /* POLICY, -EADDRINUSE: the published port that is taken; else 0 */
+        uint32_t port;  /* POLICY: a published port that somebody has, too; else 0 */
         uint32_t reserved;
 } LaunchReply;
+
+/* Before the reply to a POLICY with a fixed source, and whenever it changes. */
+typedef struct LaunchSource {
+        LaunchHeader header;
+        uint32_t app_number;
+        uint32_t gone; /* 1: the host has not that address now: the app's dynos reach nothing */
+} LaunchSource;
 
 typedef struct LaunchExtracted {
         LaunchHeader header;
@@ -396,6 +409,7 @@ typedef union LaunchMessage {
         LaunchHello hello;
         LaunchDynoFacts facts;
         LaunchReply reply;
+        LaunchSource source;
         LaunchStarted started;
         LaunchInspected inspected;
         LaunchExited exited;

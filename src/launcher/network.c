@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "launcher/dynos.h"
+#include "launcher/policies.h"
 #include "launcher/slots.h"
 
 int network_start(Launcher *launcher) {
@@ -48,6 +49,7 @@ static void restore(Launcher *launcher) {
 
         r = network_start(launcher);
         repair_note(&repair->pace, begin, clock_boottime_usec());
+        policies_say_news(launcher);
         if (r < 0)
                 (void)log_error_errno(r, "network: %s; it cannot be restored yet: %m", damage);
         else
@@ -70,6 +72,7 @@ void network_look(Launcher *launcher) {
         r = net_handle_watch(launcher->net);
         if (r < 0)
                 (void)log_warning_errno(r, "Cannot follow a change of the host's network: %m");
+        policies_say_news(launcher);
         if (!net_damage(launcher->net) || repair->waiting)
                 return;
 

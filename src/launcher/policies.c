@@ -154,7 +154,7 @@ int policies_restore(Launcher *launcher) {
  */
 int policies_set(Launcher *launcher, const LaunchPolicy *policy, uint16_t *ret_taken) {
         const LaunchPolicy *found = net_policy_find(launcher->net, policy->app_number);
-        LaunchPolicy before = {.app_number = policy->app_number};
+        LaunchPolicy before = {.app_number = policy->app_number}, kept = *policy;
         int r;
 
         if (found && net_policy_equal(found, policy))
@@ -169,10 +169,11 @@ int policies_set(Launcher *launcher, const LaunchPolicy *policy, uint16_t *ret_t
         r = net_policy_check(launcher->net, policy, ret_taken);
         if (r < 0)
                 return r;
-        r = store(launcher, policy);
+        kept.asked = 0;
+        r = store(launcher, &kept);
         if (r < 0)
                 return r;
-        r = net_policy_set(launcher->net, policy);
+        r = net_policy_set(launcher->net, &kept);
         if (r != 0) {
                 int undone = store(launcher, &before);
 
@@ -184,6 +185,23 @@ int policies_set(Launcher *launcher, const LaunchPolicy *policy, uint16_t *ret_t
                         policy->app_number);
         }
         return r > 0 ? -EIO : r;
+}
+
+void policies_say_source(Launcher *launcher, uint32_t app_number) {
+        const LaunchSource source = {
+                .header = {.type = LAUNCH_SOURCE},
+                .app_number = app_number,
+                .gone = net_policy_source_is_gone(launcher->net, app_number),
+        };
+
+        link_send(launcher, &source, sizeof(source), NULL, 0);
+}
+
+void policies_say_news(Launcher *launcher) {
+        uint32_t app_number;
+
+        while (net_policy_source_news(launcher->net, &app_number))
+                policies_say_source(launcher, app_number);
 }
 
 int policies_check_start(const Launcher *launcher, const LaunchStart *start, SandboxError *reterr) {

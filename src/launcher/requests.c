@@ -155,6 +155,8 @@ static int on_policy(Launcher *launcher, const LaunchMessage *msg, const int *fd
         reply.result = policies_set(launcher, &msg->policy, &taken);
         reply.layer = reply.result < 0 ? LAYER_NETWORK : _LAYER_ANY_MAX;
         reply.port = taken;
+        if (msg->policy.fixed_source != 0)
+                policies_say_source(launcher, msg->policy.app_number);
         link_send(launcher, &reply, sizeof(reply), NULL, 0);
         /* A loader that hung and was killed left damage that nothing else tells of. */
         if (reply.result < 0)

@@ -539,8 +539,6 @@ const char *net_dyno_fault(Net *net, uint32_t slot, int *r) {
                 if (*r < 0)
                         return NULL;
         }
-        if (net_policy_source_is_gone(net, s->dyno.app_number))
-                return "the fixed source is no address of the host";
         if (!is_clean(net, elements, n, slot))
                 return "the nftables table has rules of another dyno for it";
         *r = check_shape(net->host, s->ifindex, &s->dyno);

@@ -35,7 +35,8 @@ typedef struct NetSlot {
 /* An app's policy, and what the host makes of it. */
 typedef struct NetPolicy {
         LaunchPolicy said;
-        bool source_is_gone; /* the host has the fixed source no more, so nothing leaves */
+        bool source_is_gone; /* the host has not the fixed source, so nothing leaves */
+        bool said_gone;      /* what net_policy_source_news() has told of that */
 } NetPolicy;
 
 /* See net_watch.c. */
@@ -131,7 +132,6 @@ void net_close_services(Net *net, uint32_t slot, const LaunchPolicy *policy);
 int net_refresh_policies(Net *net) _must_check_;
 /* "reaches the Internet", "closed but for 3 rules, services 5432, published 8080" */
 void net_policy_describe(const Net *net, uint32_t app_number, char *text, size_t size);
-bool net_policy_source_is_gone(const Net *net, uint32_t app_number);
 
 /* ---- net_service.c ---- */
 

@@ -35,10 +35,27 @@ bool net_policy_source_is_gone(const Net *net, uint32_t app_number) {
         return policy && policy->source_is_gone;
 }
 
+bool net_policy_source_news(Net *net, uint32_t *ret_app_number) {
+        assert(net);
+        assert(ret_app_number);
+
+        for (size_t i = 0; i < net->n_policies; i++) {
+                NetPolicy *policy = &net->policies[i];
+
+                if (policy->said_gone == policy->source_is_gone)
+                        continue;
+                policy->said_gone = policy->source_is_gone;
+                *ret_app_number = policy->said.app_number;
+                return true;
+        }
+        return false;
+}
+
 bool net_policy_equal(const LaunchPolicy *a, const LaunchPolicy *b) {
         LaunchPolicy left = *a;
 
         left.header = b->header;
+        left.asked = b->asked;
         return memcmp(&left, b, sizeof(left)) == 0;
 }
 
@@ -51,15 +68,44 @@ static int reserve(Net *net) {
         return 0;
 }
 
+/* Nobody outside can answer to those that are only within the host. */
+static bool is_inner_address(const Net *net, struct in_addr address) {
+        uint32_t slot;
+
+        return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET ||
+               address.s_addr == net->service_address.s_addr ||
+               (net_plan_slot_of(net->network, address, &slot) >= 0 && slot < net->n_slots &&
+                !net->slots[slot].overlaps);
+}
+
+static int has_source(Net *net, const LaunchPolicy *policy, bool *ret) {
+        struct in_addr source = {.s_addr = policy->fixed_source};
+
+        *ret = policy->fixed_source == 0;
+        if (*ret || is_inner_address(net, source))
+                return 0;
+        return net_host_is_local(net->host, source, ret);
+}
+
+/* Not known is as good as gone. */
+static void note_source(Net *net, NetPolicy *policy) {
+        bool local = false;
+
+        policy->source_is_gone = has_source(net, &policy->said, &local) < 0 || !local;
+}
+
 /* There is room for one more. */
 static void keep(Net *net, const LaunchPolicy *policy) {
         NetPolicy *known = find(net, policy->app_number);
 
-        if (!known && policy->serial != 0)
+        if (!known && policy->serial != 0) {
                 known = &net->policies[net->n_policies++];
-        if (known && policy->serial != 0)
-                *known = (NetPolicy){.said = *policy};
-        else if (known)
+                *known = (NetPolicy){.said_gone = false};
+        }
+        if (known && policy->serial != 0) {
+                known->said = *policy;
+                note_source(net, known);
+        } else if (known)
                 *known = net->policies[--net->n_policies];
 }
 
@@ -86,6 +132,7 @@ static bool is_published(const LaunchPolicy *policy, uint16_t port) {
 /* Only ports that the app does not have already: nothing else can listen on those. */
 static int check_published(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {
         const LaunchPolicy *before = net_policy_find(net, policy->app_number);
+        uint16_t taken = 0;
 
         for (size_t i = 0; i < policy->n_published; i++) {
                 uint16_t port = policy->published[i].port;
@@ -99,44 +146,38 @@ static int check_published(Net *net, const LaunchPolicy *policy, uint16_t *ret_t
                 if (before && is_published(before, port))
                         continue;
                 r = net_listen_check(net->listen, port);
-                if (r != 0)
-                        return r < 0 ? r : -EADDRINUSE;
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        taken = port;
+                if (r > 0 && policy->asked)
+                        return -EADDRINUSE;
         }
-        *ret_taken = 0;
+        *ret_taken = taken;
         return 0;
 }
 
-/* Nobody outside can answer to those that are only within the host. */
-static bool is_inner_address(const Net *net, struct in_addr address) {
-        uint32_t slot;
+static int check_source(Net *net, const LaunchPolicy *policy) {
+        const LaunchPolicy *before = net_policy_find(net, policy->app_number);
+        bool local;
+        int r;
 
-        return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET ||
-               address.s_addr == net->service_address.s_addr ||
-               (net_plan_slot_of(net->network, address, &slot) >= 0 && slot < net->n_slots &&
-                !net->slots[slot].overlaps);
-}
-
-static int has_source(Net *net, const LaunchPolicy *policy, bool *ret) {
-        struct in_addr source = {.s_addr = policy->fixed_source};
-
-        *ret = policy->fixed_source == 0;
-        if (*ret || is_inner_address(net, source))
+        if (!policy->asked || (before && before->fixed_source == policy->fixed_source))
                 return 0;
-        return net_host_is_local(net->host, source, ret);
+        r = has_source(net, policy, &local);
+        return r < 0 ? r : local ? 0 : -EADDRNOTAVAIL;
 }
 
 int net_policy_check(Net *net, const LaunchPolicy *policy, uint16_t *ret_taken) {
-        bool local;
         int r;
 
         assert(net);
         assert(policy);
         assert(ret_taken);
 
-        r = has_source(net, policy, &local);
-        if (r < 0)
-                return r;
-        return local ? check_published(net, policy, ret_taken) : -EADDRNOTAVAIL;
+        *ret_taken = 0;
+        r = check_source(net, policy);
+        return r < 0 ? r : check_published(net, policy, ret_taken);
 }
 
 /* ---- rules ---- */
@@ -270,13 +311,8 @@ void net_write_apps(FILE *out, void *userdata) {
 }
 
 void net_note_rules(Net *net) {
-        for (size_t i = 0; i < net->n_policies; i++) {
-                bool local = false;
-
-                /* Not known is as good as gone. */
-                net->policies[i].source_is_gone =
-                        has_source(net, &net->policies[i].said, &local) < 0 || !local;
-        }
+        for (size_t i = 0; i < net->n_policies; i++)
+                note_source(net, &net->policies[i]);
         for (uint32_t slot = 0; slot < net->n_slots; slot++)
                 net->slots[slot].ruled =
                         net->slots[slot].ifindex > 0 && find(net, net->slots[slot].dyno.app_number);
@@ -562,11 +598,13 @@ void net_policy_describe(const Net *net, uint32_t app_number, char *text, size_t
                 return;
         if (!policy)
                 policy = &none;
-        say_egress(out, policy);
-        if (policy->fixed_source != 0) {
-                (void)inet_ntop(AF_INET, &policy->fixed_source, source, sizeof(source));
+        (void)inet_ntop(AF_INET, &policy->fixed_source, source, sizeof(source));
+        if (net_policy_source_is_gone(net, app_number))
+                (void)fprintf(out, "reaches nothing, no address of the host: %s", source);
+        else
+                say_egress(out, policy);
+        if (policy->fixed_source != 0 && !net_policy_source_is_gone(net, app_number))
                 (void)fprintf(out, " as %s", source);
-        }
         say_ports(out, ", services ", policy->services, policy->n_services);
         say_ports(out, ", published ", policy->published, policy->n_published);
         (void)fflush(out);

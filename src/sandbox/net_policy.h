@@ -26,7 +26,11 @@ size_t net_policy_count(const Net *net);
  * net_policy_check() - can this host do what a policy asks for
  * @net:        the network
  * @policy:     a checked message
- * @ret_taken:  with -EADDRINUSE the port
+ * @ret_taken:  a new published port that somebody has, too, or 0
+ *
+ * What is in force for the app already is not judged again. Who listens on a port, and a
+ * source that is missing, stop only a policy that is asked for: one from the store was
+ * taken when the host had all of that, and will be right when it has again.
  *
  * Return: 0; -EADDRINUSE: a published port is another app's or something listens on it;
  * -EADDRNOTAVAIL: the fixed source is no address of the host, or one within it only; or a
@@ -48,3 +52,9 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) _must_check_;
 
 /* Does it say the same? Not compared: who asked, and when. */
 bool net_policy_equal(const LaunchPolicy *a, const LaunchPolicy *b);
+
+/* The host has not the app's fixed source: until it has, its dynos reach nothing. */
+bool net_policy_source_is_gone(const Net *net, uint32_t app_number);
+
+/* An app whose source went, or came back, since it was named here last. False: there is none. */
+bool net_policy_source_news(Net *net, uint32_t *ret_app_number);

@@ -21,6 +21,7 @@ typedef struct AppNetwork {
         bool under_way;      /* a LAUNCH_POLICY without an answer: no START meanwhile */
         char problem[200];   /* why root did not take it; empty: it did, or was not asked yet */
         uint64_t retry_usec; /* when root is told again, for it did not take it; else 0 */
+        bool source_is_gone; /* the host has not the fixed source: its dynos reach nothing */
         PolicyCall *calls;   /* changes that were asked for, oldest first */
 } AppNetwork;
 

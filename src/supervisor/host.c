@@ -342,19 +342,24 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                                 : "sudo systemctl restart dynod; its log says what is in the way";
 }
 
-/* The first policy that root does not have is the one to be named. */
+/* The first policy that root does not have, or not all of, is the one to be named. */
 static void check_policies(Manager *manager, DoctorInfo *info, char *text, size_t size) {
         unsigned n = 0, published = 0, services = 0;
 
         for (const App *app = manager->apps; app; app = app->next) {
                 const AppNetwork *network = &app->network;
+                char problem[sizeof(network->problem)];
 
-                if (network->problem[0]) {
-                        (void)snprintf(text, size, "%s: %s", app->row.name, network->problem);
+                network_problem(app, problem, sizeof(problem));
+                if (problem[0]) {
+                        (void)snprintf(text, size, "%s: %s", app->row.name, problem);
                         add_check(info, "policies", false, "warning", text);
                         info->checks[info->n_checks - 1].fix =
-                                "herokuctl firewall -a APP shows it; its dynos start when it is in "
-                                "force";
+                                network->problem[0]
+                                        ? "herokuctl firewall -a APP shows it; its dynos start "
+                                          "when it is in force"
+                                        : "See ip -4 -brief address; herokuctl firewall:source "
+                                          "auto -a APP does without it";
                         return;
                 }
                 n += policy_serial(&network->policy) != 0;

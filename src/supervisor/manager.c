@@ -425,6 +425,9 @@ static int on_launch_event(const LaunchMessage *msg, ChannelFds *fds, void *user
                 return on_ready(manager);
         case LAUNCH_RELOADED:
                 return on_reloaded(manager, fds);
+        case LAUNCH_SOURCE:
+                network_on_source(manager, &msg->source);
+                return 0;
         case LAUNCH_BOUND:
                 dyno = manager_dyno_by_id(manager, msg->dyno.id);
                 if (dyno)

@@ -452,7 +452,7 @@ typedef struct NetworkInfo {
         const char *service_address;
         uint32_t dynos;      /* that run */
         bool in_force;       /* root has it */
-        const char *problem; /* why not, or empty */
+        const char *problem; /* why not, or what its dynos lack all the same; or empty */
 
         /* after a change */
         bool changed;     /* false: it was so before */

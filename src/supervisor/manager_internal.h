@@ -150,10 +150,14 @@ void manager_remove_object(Manager *manager, ObjectKind kind, const uint8_t *dig
  * and the loop comes back.
  */
 bool network_is_in_force(App *app);
+/* LAUNCH_SOURCE */
+void network_on_source(Manager *manager, const LaunchSource *source);
 /* When network_retry() is due next, or UINT64_MAX. */
 uint64_t network_deadline(const Manager *manager);
 /* Tells root once more what it did not take. */
 void network_retry(Manager *manager, uint64_t now);
+/* What is wrong with the policy of @app, half a sentence; empty: nothing. */
+void network_problem(const App *app, char *buf, size_t size);
 /* Root refused a START: it has another policy than we thought. */
 void network_was_stale(App *app);
 /* Tells root, which may know an older one: for every app, before any START. */

@@ -35,17 +35,42 @@ static void run_calls(App *app);
 
 /* ---- for people ---- */
 
-static void fill_info(App *app, NetworkInfo *ret, char service_address[static INET_ADDRSTRLEN]) {
+typedef struct InfoTexts {
+        char service_address[INET_ADDRSTRLEN], problem[200];
+} InfoTexts;
+
+void network_problem(const App *app, char *buf, size_t size) {
+        const AppNetwork *network = &app->network;
+        char source[INET_ADDRSTRLEN] = "";
+
+        (void)snprintf(buf, size, "%s", network->problem);
+        if (buf[0] || !network->source_is_gone || network->policy.source == 0)
+                return;
+        (void)inet_ntop(AF_INET, &network->policy.source, source, sizeof(source));
+        (void)snprintf(
+                buf,
+                size,
+                "%s, its fixed source, is no address of this host: its dynos reach nothing "
+                "until it is",
+                source);
+}
+
+static void fill_info(App *app, NetworkInfo *ret, InfoTexts *texts) {
         const AppNetwork *network = &app->network;
 
+        *texts = (InfoTexts){.problem = ""};
         (void)inet_ntop(
-                AF_INET, &app->manager->config->service_address, service_address, INET_ADDRSTRLEN);
+                AF_INET,
+                &app->manager->config->service_address,
+                texts->service_address,
+                sizeof(texts->service_address));
+        network_problem(app, texts->problem, sizeof(texts->problem));
         *ret = (NetworkInfo){
                 .app = app->row.name,
                 .policy = &network->policy,
-                .service_address = service_address,
+                .service_address = texts->service_address,
                 .in_force = network->in_force == policy_serial(&network->policy),
-                .problem = network->problem,
+                .problem = texts->problem,
                 .text = "",
         };
         for (const Dyno *dyno = app->manager->dynos; dyno; dyno = dyno->next)
@@ -58,8 +83,8 @@ int manager_network(
         NetworkVisitor visit,
         void *userdata,
         ManagerError *reterr) {
-        char service_address[INET_ADDRSTRLEN] = "";
         NetworkInfo info;
+        InfoTexts texts;
         App *found = NULL;
         int r;
 
@@ -67,7 +92,7 @@ int manager_network(
         if (r != 0)
                 return r;
 
-        fill_info(found, &info, service_address);
+        fill_info(found, &info, &texts);
         return visit(&info, userdata);
 }
 
@@ -100,12 +125,14 @@ static void explain(const Policy *policy, int result, uint32_t port, char *buf, 
 
 /* ---- telling root ---- */
 
-static int send_policy(App *app, const Policy *policy, LaunchDone done) {
+/* @asked: somebody wants a port or a source that is new; see LaunchPolicy */
+static int send_policy(App *app, const Policy *policy, bool asked, LaunchDone done) {
         LaunchMessage msg;
         int r;
 
         memset(&msg, 0, sizeof(msg));
         policy_to_message(policy, (uint32_t)app->row.id, &msg.policy);
+        msg.policy.asked = asked;
         r = launch_client_send(app->manager->launch, &msg, NULL, done, app);
         if (r == 0)
                 app->network.under_way = true;
@@ -166,13 +193,19 @@ static void on_told(const LaunchMessage *msg, void *userdata) {
                 explain(&network->policy, result, port_of(msg), problem, sizeof(problem));
                 note_problem(app, problem);
         }
+        if (result == 0 && port_of(msg) != 0)
+                log_warning(
+                        "%s: something on this host listens at port %u, too, which it publishes: "
+                        "from outside only the app is reached there",
+                        app->row.name,
+                        port_of(msg));
         run_calls(app);
         manager_poke(app->manager);
 }
 
 /* What is stored, once more. */
 static void tell(App *app) {
-        if (!app->network.under_way && send_policy(app, &app->network.policy, on_told) < 0)
+        if (!app->network.under_way && send_policy(app, &app->network.policy, false, on_told) < 0)
                 log_error("%s: no memory to send its network policy", app->row.name);
 }
 
@@ -208,6 +241,20 @@ void network_retry(Manager *manager, uint64_t now) {
         }
 }
 
+void network_on_source(Manager *manager, const LaunchSource *source) {
+        App *app = manager_app_by_number(manager, source->app_number);
+        char problem[200];
+
+        if (!app || app->network.source_is_gone == (source->gone != 0))
+                return;
+        app->network.source_is_gone = source->gone != 0;
+        network_problem(app, problem, sizeof(problem));
+        if (problem[0])
+                log_warning("%s: %s", app->row.name, problem);
+        else
+                log_notice("%s: its fixed source is an address of this host again", app->row.name);
+}
+
 void network_was_stale(App *app) {
         app->network.in_force = POLICY_UNKNOWN;
 }
@@ -235,12 +282,12 @@ void policy_calls_free(PolicyCall *calls) {
 
 /* Answers the first call of @app and forgets it. */
 static void finish_call(App *app, const ManagerError *error, bool changed) {
-        char service_address[INET_ADDRSTRLEN] = "";
         PolicyCall *call = app->network.calls;
         NetworkInfo info;
+        InfoTexts texts;
 
         app->network.calls = call->next;
-        fill_info(app, &info, service_address);
+        fill_info(app, &info, &texts);
         info.changed = changed;
         info.text = call->change.text;
         call->done(error, error ? NULL : &info, call->userdata);
@@ -353,13 +400,16 @@ static int note_first(App *app) {
         return r;
 }
 
-static int send_call(App *app, PolicyCall *call) {
+/* @changed: the policy is another one than before */
+static int send_call(App *app, PolicyCall *call, bool changed) {
+        PolicyChangeKind kind = call->change.kind;
+        bool asked = changed && (kind == POLICY_PUBLISH || kind == POLICY_SOURCE);
         int r = note_first(app);
 
         if (r < 0)
                 return r;
         call->policy.serial = app->network.policy.serial + 1;
-        r = send_policy(app, &call->policy, on_applied);
+        r = send_policy(app, &call->policy, asked, on_applied);
         call->sent = r == 0;
         return r;
 }
@@ -378,7 +428,7 @@ static bool begin_call(App *app) {
         if (r == 0 && changed && call->change.kind == POLICY_PUBLISH)
                 r = check_port(app, (uint16_t)call->change.number, &error);
         if (r == 0 && (changed || !in_force)) {
-                r = send_call(app, call);
+                r = send_call(app, call, changed);
                 if (r == 0)
                         return true;
                 (void)refuse_errno(&error, r, "the network policy cannot be changed");

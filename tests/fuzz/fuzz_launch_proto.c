@@ -133,6 +133,9 @@ static void fill(LaunchMessage *msg, LaunchType type) {
         case LAUNCH_FETCHED:
                 msg->fetched.import = 1;
                 break;
+        case LAUNCH_SOURCE:
+                msg->source.app_number = 1;
+                break;
         default:
                 break;
         }

@@ -165,6 +165,7 @@ static void fill_policy(Input *in, LaunchPolicy *policy) {
         policy->app_number = 1 + input_byte(in) % 2U;
         closed = input_byte(in);
         policy->egress_closed = closed & 1;
+        policy->asked = (closed & 4) != 0;
         policy->n_rules = input_byte(in) % 4;
         policy->n_trusted = input_byte(in) % 3;
         policy->ingress_closed = policy->n_trusted == 0 && (closed & 2);

@@ -666,7 +666,7 @@ static void forget_news(void) {
 /* ---- policies ---- */
 
 static LaunchPolicy policies[64];
-static size_t n_policies;
+static size_t n_policies, n_said;
 
 const LaunchPolicy *net_policy_find(const Net *net, uint32_t app_number) {
         for (size_t i = 0; i < n_policies; i++)
@@ -708,8 +708,21 @@ int net_policy_set(Net *net, const LaunchPolicy *policy) {
         return r == -EBUSY ? NET_E_FIREWALL : r < 0 ? r : net_policy_restore(net, policy);
 }
 
+bool net_policy_source_is_gone(const Net *net, uint32_t app_number) {
+        const LaunchPolicy *policy = net_policy_find(net, app_number);
+
+        return policy && policy->fixed_source % 2 == 1;
+}
+
+bool net_policy_source_news(Net *net, uint32_t *ret_app_number) {
+        if (n_policies == n_said)
+                return false;
+        *ret_app_number = policies[n_said++].app_number;
+        return true;
+}
+
 void fake_forget_policies(void) {
-        n_policies = 0;
+        n_policies = n_said = 0;
 }
 
 uint32_t sandbox_host_missing(const SandboxHost *host) {

@@ -522,7 +522,8 @@ static void step_event(World *w, Input *in) {
                 LAUNCH_READY};
         unsigned n = w->n_known < KNOWN_MAX ? w->n_known : KNOWN_MAX;
         uint8_t what = input_byte(in);
-        LaunchMessage msg = {.header.type = types[what % ARRAY_SIZE(types)]};
+        LaunchMessage msg = {
+                .header.type = what < 0xf6 ? types[what % ARRAY_SIZE(types)] : LAUNCH_SOURCE};
         LaunchStart start = {.id = "web.1-abcdef", .app = "shop", .type = "web"};
         int fd = -EBADF;
 
@@ -540,6 +541,10 @@ static void step_event(World *w, Input *in) {
                 break;
         case LAUNCH_DYNO:
                 fill_facts(&msg.facts, &start);
+                break;
+        case LAUNCH_SOURCE:
+                msg.source.app_number = 1 + input_byte(in) % 3;
+                msg.source.gone = what & 1;
                 break;
         case LAUNCH_RELOADED:
                 fd = what < 0xc0 ? make_config(w) : fuzz_memfd("max_dynos = x", 13);

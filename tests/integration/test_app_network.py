@@ -313,6 +313,38 @@ def test_service_opens_one_port_of_the_host_to_one_app(daemon, apps, shop):
         assert connects(shop) == []
 
 
+@pytest.mark.native
+def test_without_its_fixed_source_an_app_can_be_changed(daemon, shop, outside):
+    daemon.ok("firewall:source", HOST_TOO, "-a", shop)
+    daemon.ok("ps:publish", "18080", "-a", shop)
+    subprocess.run(["ip", "addr", "del", f"{HOST_TOO}/24", "dev", LINK], check=True)
+    try:
+        wait_until(lambda: reached(daemon, shop) == [], "nothing leaves", 10)
+        assert "no address of this host" in daemon.json("firewall", "-a", shop)["problem"]
+        assert get(outside, HOST, 18080, OTHER) == "web.1"
+        daemon.ok("trusted-ips:add", f"{NEAR}/32", "-a", shop)
+        assert get(outside, HOST, 18080, OTHER).startswith("no:") and get(outside, HOST, 18080, NEAR) == "web.1"
+        daemon.ok("ps:unpublish", "18080", "-a", shop)
+        assert get(outside, HOST, 18080, NEAR).startswith("no:")
+        daemon.ok("firewall:deny", f"{FAR}/32", "-a", shop)
+        assert reached(daemon, shop) == []
+        assert "is no address at which others reach this host" in daemon.refused(
+            "firewall:source", "10.99.77.8", "-a", shop)
+    finally:
+        subprocess.run(["ip", "addr", "add", f"{HOST_TOO}/24", "dev", LINK], check=True)
+    near = [target for target in TARGETS if FAR not in target]
+    wait_until(lambda: tried(daemon, shop, "web.1", TARGETS) == dict.fromkeys(near, HOST_TOO), "it is back", 10)
+    # Any address will do: what was missing is missed no more.
+    subprocess.run(["ip", "addr", "del", f"{HOST_TOO}/24", "dev", LINK], check=True)
+    try:
+        wait_until(lambda: reached(daemon, shop) == [], "nothing leaves", 10)
+        daemon.ok("firewall:source", "auto", "-a", shop)
+        assert reached(daemon, shop) == sorted(near)
+        assert daemon.json("firewall", "-a", shop)["problem"] is None
+    finally:
+        subprocess.run(["ip", "addr", "add", f"{HOST_TOO}/24", "dev", LINK], check=True)
+
+
 # ---- around it ----
 
 @pytest.mark.native

@@ -4,8 +4,10 @@ one takes away is taken away while dynod is stopped."""
 
 import contextlib
 import functools
+import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -14,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "network"))
 from dynod_testing import remove_cgroups, wait_until  # noqa: E402
 from lab import Namespace  # noqa: E402
 from test_app_network import (  # noqa: E402
-    HOST, HOST_TOO, NEAR, OTHER, PORT, TARGETS, apps, get, outside, reached, shop, tried)
+    HOST, HOST_TOO, LINK, NEAR, OTHER, PORT, TARGETS, apps, get, outside, reached, shop, tried)
 
 assert apps and outside and shop  # fixtures
 PUBLISHED, SERVICE, BESIDE = 18080, 15432, 15433
@@ -103,6 +105,11 @@ def rebooted(daemon):
         daemon.start()
 
 
+def policies_of_doctor(daemon):
+    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
+    return next((check["verdict"], check["detail"]) for check in checks if check["check"] == "policies")
+
+
 def never_crashed(daemon, app):
     return all(dyno["state"] == "up" and dyno["crashes"] == 0 for dyno in daemon.dynos(app)) and daemon.dynos(app)
 
@@ -125,3 +132,55 @@ def test_dynos_wait_for_a_policy_that_cannot_be_put_in_force(daemon, apps, shop)
         in_the_way.rmdir()
     wait_until(lambda: never_crashed(daemon, shop), "dynos start", 20)
     assert reached(daemon, shop) == []
+
+
+def test_who_listens_at_a_published_port_before_dynod_keeps_no_dyno_down(daemon, apps, shop, outside):  # noqa: F811
+    daemon.ok("ps:publish", "web", PUBLISHED, "-a", shop)
+    with contextlib.ExitStack() as there:
+        with rebooted(daemon):
+            for address in ("127.0.0.1", HOST):
+                there.enter_context(socket.create_server((address, PUBLISHED)))
+        daemon.ok("ps:wait", "-a", shop, timeout=60)
+        assert never_crashed(daemon, shop)
+        assert get(outside, HOST, PUBLISHED) == "web.1"
+        if not daemon.is_installed:
+            log = daemon.log_tail(400)
+            assert log.count(f"{shop}: something on this host listens at port {PUBLISHED}, too") == 1, log
+        answer = daemon.ctl("firewall:deny", "any", "-a", shop).stderr
+        assert answer.endswith("done, applied to 1 dyno\n"), answer
+        assert reached(daemon, shop) == [] and reached(daemon, apps[1]) == sorted(TARGETS)
+        assert daemon.run(shop, "true").returncode == 0
+        daemon.ok("ps:unpublish", PUBLISHED, "-a", shop)
+        text = daemon.refused("ps:publish", PUBLISHED, "-a", shop)
+        assert f"Port {PUBLISHED} is taken on this host" in text
+
+
+def test_fixed_source_that_comes_late_is_waited_for(daemon, apps, shop, outside):  # noqa: F811
+    daemon.ok("firewall:source", HOST_TOO, "-a", shop)
+    daemon.ok("ps:publish", "web", PUBLISHED, "-a", shop)
+    try:
+        with rebooted(daemon):
+            sh(f"ip addr del {HOST_TOO}/24 dev {LINK}")
+        for app in apps:
+            daemon.ok("ps:wait", "-a", app, timeout=60)
+        assert never_crashed(daemon, shop)
+        assert reached(daemon, shop) == [] and reached(daemon, apps[1]) == sorted(TARGETS)
+        assert get(outside, HOST, PUBLISHED) == "web.1"
+
+        missing = f"{HOST_TOO}, its fixed source, is no address of this host: its dynos reach nothing until it is"
+        network = daemon.json("firewall", "-a", shop)
+        assert (network["in_force"], network["problem"]) == (True, missing)
+        assert f"\nIncomplete: {missing}.\n" in daemon.ok("firewall", "-a", shop)
+        assert policies_of_doctor(daemon) == ("warning", f"{shop}: {missing}")
+        layers = daemon.json("ps:inspect", "web.1", "-a", shop)["layers"]
+        assert f"no address of the host: {HOST_TOO}" in next(x["detail"] for x in layers if x["layer"] == "network")
+        daemon.ok("ps:restart", "-a", shop, timeout=90)
+        daemon.ok("ps:wait", "-a", shop, timeout=60)
+        daemon.kill_process("dynod-supervisor")  # the next one knows it, too
+        assert daemon.json("firewall", "-a", shop)["problem"] == missing
+    finally:
+        sh(f"ip addr replace {HOST_TOO}/24 dev {LINK}")
+    wait_until(lambda: tried(daemon, shop, "web.1", TARGETS) == dict.fromkeys(TARGETS, HOST_TOO), "dynos are let out", 10)
+    network = daemon.json("firewall", "-a", shop)
+    assert (network["in_force"], network["problem"]) == (True, None)
+    assert policies_of_doctor(daemon)[0] == "ok"

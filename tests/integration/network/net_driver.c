@@ -12,6 +12,7 @@
  *   begin SLOT APP [BANDWIDTH CONNECTIONS RATE] | listens SLOT 0|1
  *   policy APP SERIAL [closed] [nobody] [+|-NET/PREFIX:PROTOCOL:FIRST-LAST ...] [trust=NET/PREFIX ...]
  *          [service=PROTOCOL:PORT ...] [publish=PORT ...] [source=ADDRESS]
+ *   stored ...  the same, as it is told from the store: "shared PORT" if somebody listens there
  *   restore ...  the same, before start
  *   watch       waits for a change of the host's network and works it off
  *   quiet       answers "ok 0" if nothing was reported
@@ -222,7 +223,7 @@ static void read_word(const char *word, LaunchPolicy *p) {
 }
 
 /* As the launcher: what the check of messages refuses is never handed on. */
-static void do_policy(char *args, bool restore) {
+static void do_policy(char *args, bool restore, bool stored) {
         LaunchMessage msg = {.policy = {.header = {.type = LAUNCH_POLICY}}};
         LaunchPolicy *p = &msg.policy;
         char *word = strtok(args, " ");
@@ -240,9 +241,13 @@ static void do_policy(char *args, bool restore) {
                 answer(net_policy_restore(net, p));
                 return;
         }
+        p->asked = !stored;
         r = net_policy_check(net, p, &taken);
+        p->asked = 0;
         if (r == -EADDRINUSE)
                 printf("taken %u\n", taken);
+        else if (r == 0 && taken != 0 && net_policy_set(net, p) == 0)
+                printf("shared %u\n", taken);
         else
                 answer(r < 0 ? r : net_policy_set(net, p));
 }
@@ -358,8 +363,10 @@ static void run(char *line) {
                 do_begin(line + strlen(verb));
         else if (strcmp(verb, "listens") == 0)
                 do_listens(slot, port != 0);
-        else if (strcmp(verb, "policy") == 0 || strcmp(verb, "restore") == 0)
-                do_policy(line + strlen(verb), verb[0] == 'r');
+        else if (
+                strcmp(verb, "policy") == 0 || strcmp(verb, "restore") == 0 ||
+                strcmp(verb, "stored") == 0)
+                do_policy(line + strlen(verb), verb[0] == 'r', verb[0] == 's');
         else if (strcmp(verb, "check") == 0)
                 do_check(slot);
         else if (strcmp(verb, "usable") == 0)

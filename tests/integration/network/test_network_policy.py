@@ -591,6 +591,20 @@ def test_a_port_that_is_taken_is_not_published(net):
     net.driver.ok("policy 2 2 publish=8080 publish=8081")
 
 
+def test_what_was_published_before_is_so_again_whoever_listens(net):
+    """As after a reboot: the port is the app's, as if the program had come later."""
+    answering(dyno_of(net, 0, 1, web=5000), "app")
+    net.driver.ok("policy 2 1 publish=8079")
+    for serial, where in enumerate(("127.0.0.1", HOST, "0.0.0.0"), 1):
+        with net.host.serve("tcp", where, 8080):
+            assert net.driver.say(f"stored 1 {serial} publish=8080") == "shared 8080"
+            assert set(names(net.outside, HOST, 8080, 3)) == {"app"}
+            net.driver.ok(f"policy 1 {serial + 10} closed publish=8080")
+            assert net.driver.say(f"policy 1 {serial + 20} publish=8080 publish=8079") == "taken 8079"
+            assert net.driver.say(f"stored 1 {serial + 20} publish=8079") == "taken 8079", "it is another app's"
+        net.driver.ok(f"policy 1 {serial + 30}")
+
+
 # ---- source, limits ----
 
 @pytest.mark.two_kernels
@@ -606,13 +620,36 @@ def test_a_fixed_source_is_the_only_one(net):
         net.host.run(f"ip addr del 10.77.0.50/24 dev {UPLINK}")
         net.driver.ok("watch")
         assert dyno.ask("udp", OUTSIDE, PORT) == "timeout"
-        assert net.driver.check(0)[1].endswith("the fixed source is no address of the host")
+        assert net.driver.check(0)[0] == 0, "no dyno could start"
+        assert net.driver.check(0)[1].endswith("; reaches nothing, no address of the host: 10.77.0.50")
         net.driver.ok("reload")
         assert dyno.ask("udp", OUTSIDE, PORT) == "timeout"
         assert seen() == 0
         net.host.run(f"ip addr add 10.77.0.50/24 dev {UPLINK}")
         net.driver.ok("watch")
         assert dyno.ask("udp", OUTSIDE, PORT) == "ok 10.77.0.50"
+
+
+def test_a_fixed_source_that_comes_late_lets_nothing_out_before(net):
+    """As after a reboot. Whatever else changes meanwhile does so, and opens nothing."""
+    dyno, other = dyno_of(net, 0, 1), dyno_of(net, 1, 2)
+    seen = counter(net, f"ip saddr != 10.77.0.50 udp dport {PORT}")
+    with net.outside.serve("tcp", "0.0.0.0", PORT), net.outside.serve("udp", "0.0.0.0", PORT):
+        for how in ("stored", "policy"):  # a change, which does not touch the source
+            for serial, more in enumerate(("", "publish=8080", "+0.0.0.0/0")):
+                net.driver.ok(f"{how} 1 {serial + 1} source=10.77.0.50 {more}")
+                for proto in ("tcp", "udp"):
+                    assert dyno.ask(proto, OUTSIDE, PORT) == "timeout"
+        late = dyno_of(net, 2, 1)
+        assert late.ask("udp", OUTSIDE, PORT) == "timeout"
+        assert seen() == 0
+        assert other.ask("udp", OUTSIDE, PORT) == f"ok {HOST}"
+        assert net.driver.say("policy 1 9 source=10.77.0.51") == "error Cannot assign requested address"
+        net.host.run(f"ip addr add 10.77.0.50/24 dev {UPLINK}")
+        net.driver.ok("watch")
+        for space in (dyno, late):
+            for proto in ("tcp", "udp"):
+                assert space.ask(proto, OUTSIDE, PORT) == "ok 10.77.0.50"
 
 
 def test_a_fixed_source_is_an_address_that_others_can_answer(net):

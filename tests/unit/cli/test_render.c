@@ -223,13 +223,17 @@ static const char network_nothing[] =
         "\"services\":[],\"service_address\":\"172.16.0.1\",\"published\":[],\"dynos\":0,"
         "\"in_force\":true}";
 static const char network_nobody[] = "{\"app\":\"shop\",\"firewall\":\"open\",\"restricted\":true,"
-                                     "\"in_force\":false,\"problem\":\"203.0.113.5, its fixed "
-                                     "source, is no address of this host\"}";
+                                     "\"in_force\":false,\"problem\":\"its network policy "
+                                     "cannot be applied\"}";
+static const char network_no_source[] =
+        "{\"app\":\"shop\",\"firewall\":\"open\",\"in_force\":true,"
+        "\"problem\":\"203.0.113.5, its fixed source, is no address of this host\"}";
 
 static void test_firewall_shows_its_rules_in_order(void **state) {
         _cleanup_json_ struct json_object *full = parse(network_facts);
         _cleanup_json_ struct json_object *nothing = parse(network_nothing);
         _cleanup_json_ struct json_object *problem = parse(network_nobody);
+        _cleanup_json_ struct json_object *no_source = parse(network_no_source);
         Rendered r;
 
         (void)state;
@@ -259,8 +263,16 @@ static void test_firewall_shows_its_rules_in_order(void **state) {
                 "=== \033[1mFirewall of shop: open\033[0m\n\n"
                 "-  allow  everything\n"
                 "\nSource address: auto\n"
-                "\n\033[31mNot in force\033[0m: 203.0.113.5, its fixed source, is no address of "
-                "this host. Dynos of shop start again when it is.\n");
+                "\n\033[31mNot in force\033[0m: its network policy cannot be applied. Dynos of "
+                "shop start again when it is.\n");
+        begin(&r, false, 0);
+        assert_int_equal(render_firewall(&r.output, no_source), 0);
+        assert_text(
+                &r,
+                "=== Firewall of shop: open\n\n"
+                "-  allow  everything\n"
+                "\nSource address: auto\n"
+                "\nIncomplete: 203.0.113.5, its fixed source, is no address of this host.\n");
 }
 
 static void test_who_may_connect_and_where_in_herokus_words(void **state) {

@@ -220,7 +220,7 @@ static bool break_policy_fields(LaunchPolicy *p, int change) {
                 p->serial = 0;
                 return true; /* none, and yet full */
         case 7:
-                p->reserved[1] = 1;
+                p->reserved = 1;
                 return true;
         case 8:
                 p->ingress_closed = 1;
@@ -229,6 +229,9 @@ static bool break_policy_fields(LaunchPolicy *p, int change) {
                 p->ingress_closed = 2;
                 p->n_trusted = 0;
                 memset(p->trusted, 0, sizeof(p->trusted));
+                return true;
+        case 10:
+                p->asked = 2;
                 return true;
         default:
                 return false;
@@ -335,6 +338,9 @@ static LaunchMessage small_message(LaunchType type) {
         case LAUNCH_FETCHED:
                 msg.fetched.import = 1;
                 break;
+        case LAUNCH_SOURCE:
+                msg.source.app_number = 1;
+                break;
         case LAUNCH_EXTRACT:
                 msg.extract.max_entries = msg.extract.max_bytes = msg.extract.max_ratio = 1;
                 break;
@@ -410,6 +416,8 @@ static void test_every_field_of_the_others_is_checked(void **state) {
                 BAD(LAUNCH_FETCHED, 0, fetched.result, positive),
                 BAD(LAUNCH_EXTRACTED, 0, extracted.result, positive),
                 BAD(LAUNCH_EXTRACTED, 0, extracted.layer, _LAYER_ANY_MAX + 1),
+                BAD(LAUNCH_SOURCE, 0, source.app_number, 0),
+                BAD(LAUNCH_SOURCE, 0, source.gone, 2),
         };
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

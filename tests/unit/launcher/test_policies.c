@@ -213,6 +213,21 @@ static void test_the_request_is_not_kept(void **state) {
         assert_int_equal(find(1)->header.seq, 0);
 }
 
+/* Nor that it was asked for: told again from the store, it is the same. */
+static void test_that_it_was_asked_for_is_not_kept(void **state) {
+        LaunchPolicy policy = policy_of(1, 7);
+        uint16_t taken = 0;
+
+        policy.asked = 1;
+        assert_int_equal(policies_set(&fixture.launcher, &policy, &taken), 0);
+        assert_int_equal(find(1)->asked, 0);
+        assert_int_equal(set(1, 7), 0);
+        assert_int_equal(policies_set(&fixture.launcher, &policy, &taken), 0);
+        assert_int_equal(fixture.set, 1);
+        restart();
+        assert_int_equal(find(1)->asked, 0);
+}
+
 /* A link in the folder's place. */
 static void test_the_folder_is_ours(void **state) {
         int dir_fd = fixture.launcher.policies_dir_fd;
@@ -413,6 +428,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(
                         test_what_was_set_is_in_force_after_a_restart, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_the_request_is_not_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        test_that_it_was_asked_for_is_not_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_the_folder_is_ours, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                         test_what_is_in_force_is_not_set_again, setup, teardown),

@@ -315,32 +315,77 @@ static void test_any_change_is_a_way_out(void **state) {
 
         msg = change_ok(w, &answer, "shop", "deny", "any", NULL);
         assert_int_equal(msg.policy.serial, 3);
+        assert_int_equal(msg.policy.asked, 0);
         assert_true(answer.changed && answer.in_force);
         start = world_expect(w, LAUNCH_START);
         assert_int_equal(start.start.policy, 3);
 }
 
-/* After a reboot: somebody was there before the app. */
-static void test_published_port_that_is_taken_is_named_alone(void **state) {
-        LaunchReply reply = {.header = {.type = LAUNCH_REPLY}, .result = -EADDRINUSE};
+/* Only what is new has to be there now; after a reboot, all the rest may come later. */
+static void test_root_judges_only_what_is_asked_for(void **state) {
+        LaunchReply reply = {.header = {.type = LAUNCH_REPLY}, .layer = _LAYER_ANY_MAX};
         World *w = *state;
         Answer answer = {0};
-        LaunchMessage msg;
+        LaunchMessage msg, start;
 
         world_app_up(w, "shop");
-        change_ok(w, &answer, "shop", "publish", "8080", NULL);
-        change_ok(w, &answer, "shop", "publish", "8081", NULL);
-        world_kill_supervisor(w);
-        world_hello(w);
-        world_ready(w);
+        assert_int_equal(change_ok(w, &answer, "shop", "deny", "any", NULL).policy.asked, 0);
+        assert_int_equal(change_ok(w, &answer, "shop", "publish", "8080", NULL).policy.asked, 1);
+        assert_int_equal(
+                change_ok(w, &answer, "shop", "source", "203.0.113.5", NULL).policy.asked, 1);
+        assert_int_equal(change_ok(w, &answer, "shop", "trust", "192.0.2.7", NULL).policy.asked, 0);
+        restart_supervisor(w);
         msg = world_expect(w, LAUNCH_POLICY);
+        assert_int_equal(msg.policy.asked, 0);
+        /* Somebody listens there, too: a warning. */
         reply.header.seq = msg.header.seq;
-        reply.layer = LAYER_NETWORK;
-        reply.port = 8081;
+        reply.port = 8080;
         world_send(w, &reply, sizeof(reply), NULL, 0);
-        assert_int_equal(world_dyno(w, "web.1")->state, DYNO_STARTING);
-        assert_non_null(strstr(world_dyno(w, "web.1")->reason, "port 8081"));
-        assert_null(strstr(world_dyno(w, "web.1")->reason, "8080"));
+        start = world_expect(w, LAUNCH_START);
+        world_started(w, &start);
+}
+
+static int keep_problem(const NetworkInfo *info, void *userdata) {
+        assert_true(info->in_force);
+        (void)snprintf(userdata, 200, "%s", info->problem);
+        return 0;
+}
+
+static void say_source(World *w, uint32_t gone, char problem[200]) {
+        LaunchSource source = {
+                .header = {.type = LAUNCH_SOURCE},
+                .app_number = (uint32_t)manager_app_by_name(w->manager, "shop")->row.id,
+                .gone = gone,
+        };
+        ManagerError error = {0};
+
+        world_send(w, &source, sizeof(source), NULL, 0);
+        assert_int_equal(manager_network(w->manager, "shop", keep_problem, problem, &error), 0);
+}
+
+static void test_source_that_is_gone_is_said_and_holds_nothing_up(void **state) {
+        World *w = *state;
+        Answer answer = {0};
+        LaunchMessage start;
+        char problem[200];
+
+        world_app_up(w, "shop");
+        change_ok(w, &answer, "shop", "source", "203.0.113.5", NULL);
+        say_source(w, 1, problem);
+        assert_string_equal(
+                problem,
+                "203.0.113.5, its fixed source, is no address of this host: its dynos reach "
+                "nothing until it is");
+        world_scale(w, "shop", "worker", 1);
+        start = world_expect(w, LAUNCH_START);
+        world_started(w, &start);
+        change_ok(w, &answer, "shop", "deny", "any", NULL);
+        say_source(w, 0, problem);
+        assert_string_equal(problem, "");
+        say_source(w, 1, problem);
+        change_ok(w, &answer, "shop", "source", "auto", NULL);
+        say_source(w, 1, problem); /* late: nobody cares any more */
+        assert_string_equal(problem, "");
 }
 
 static void test_stale_start_is_sent_again_after_the_policy(void **state) {
@@ -489,11 +534,12 @@ int main(void) {
                 WORLD_TEST(test_next_supervisor_tells_the_policy_of_an_idle_app),
                 WORLD_TEST(test_dynos_wait_for_a_policy_that_root_cannot_take),
                 WORLD_TEST(test_any_change_is_a_way_out),
+                WORLD_TEST(test_root_judges_only_what_is_asked_for),
+                WORLD_TEST(test_source_that_is_gone_is_said_and_holds_nothing_up),
                 WORLD_TEST(test_stale_start_is_sent_again_after_the_policy),
                 WORLD_TEST(test_full_disk_takes_the_change_back),
                 WORLD_TEST(test_destroyed_app_is_forgotten_by_root),
                 WORLD_TEST(test_rename_keeps_the_policy),
-                WORLD_TEST(test_published_port_that_is_taken_is_named_alone),
                 WORLD_TEST(test_changes_that_wait_are_bounded),
                 WORLD_TEST(test_cpu_is_measured_between_samples),
         };
