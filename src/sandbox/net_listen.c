@@ -13,8 +13,16 @@
 
 #include "sandbox/net_listen.h"
 
+#define UID_OF_USERS 1000 /* UID_MIN of login.defs(5), as every distribution has it */
+
 static int note_listener(const struct nlmsghdr *answer, void *userdata) {
-        *(bool *)userdata = true;
+        const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(answer);
+        NetListenerOwner *owner = userdata;
+
+        if (mnl_nlmsg_get_payload_len(answer) < sizeof(*msg) || msg->idiag_uid < UID_OF_USERS)
+                *owner = NET_LISTENER_OF_SYSTEM;
+        else if (*owner == NET_LISTENER_NONE)
+                *owner = NET_LISTENER_OF_USER;
         return MNL_CB_OK;
 }
 
@@ -73,17 +81,17 @@ NetListen *net_listen_free(NetListen *sock) {
 }
 
 int net_listen_check(NetListen *sock, uint16_t port) {
-        bool found = false;
+        NetListenerOwner owner = NET_LISTENER_NONE;
         int r;
 
         assert(sock);
         assert(port > 0);
 
-        r = ask(sock, AF_INET, port, note_listener, &found);
-        if (r >= 0 && !found)
+        r = ask(sock, AF_INET, port, note_listener, &owner);
+        if (r >= 0)
                 /* Those take IPv4 as well, mostly. */
-                r = ask(sock, AF_INET6, port, note_listener, &found);
-        return r < 0 ? r : found;
+                r = ask(sock, AF_INET6, port, note_listener, &owner);
+        return r < 0 ? r : (int)owner;
 }
 
 static bool is_for_others(const struct inet_diag_msg *msg) {

@@ -17,7 +17,14 @@ typedef struct mnl_socket NetListen;
 int net_listen_open(NetListen **ret) _must_check_;
 NetListen *net_listen_free(NetListen *sock);
 
-/* Does something listen on TCP @port? 1, 0, or a negative errno. */
+/* Of one that the host's distribution has for its services: root's, or below login.defs(5) UID_MIN. */
+typedef enum NetListenerOwner {
+        NET_LISTENER_NONE,
+        NET_LISTENER_OF_USER,
+        NET_LISTENER_OF_SYSTEM,
+} NetListenerOwner;
+
+/* Who listens on TCP @port? A NetListenerOwner, the last that fits, or a negative errno. */
 int net_listen_check(NetListen *sock, uint16_t port) _must_check_;
 
 /* TCP ports that something listens on at an address that others can reach, or at any. */

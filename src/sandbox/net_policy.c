@@ -148,10 +148,11 @@ static int check_published(Net *net, const LaunchPolicy *policy, uint16_t *ret_t
                 r = net_listen_check(net->listen, port);
                 if (r < 0)
                         return r;
-                if (r > 0)
-                        taken = port;
-                if (r > 0 && policy->asked)
+                /* The supervisor alone says that it was published before; the host's services stay. */
+                if (r == NET_LISTENER_OF_SYSTEM || (r == NET_LISTENER_OF_USER && policy->asked))
                         return -EADDRINUSE;
+                if (r == NET_LISTENER_OF_USER)
+                        taken = port;
         }
         *ret_taken = taken;
         return 0;

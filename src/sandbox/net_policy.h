@@ -28,7 +28,7 @@ size_t net_policy_count(const Net *net);
  * @policy:     a checked message
  * @ret_taken:  a new published port that somebody has, too, or 0
  *
- * What is in force for the app already is not judged again. Who listens on a port, and a
+ * What is in force for the app already is not judged again. A user who listens on a port, and a
  * source that is missing, stop only a policy that is asked for: one from the store was
  * taken when the host had all of that, and will be right when it has again.
  *

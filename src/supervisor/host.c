@@ -309,7 +309,8 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                 [GUARD_INTERRUPTS] =
                         {"interrupts",
                          "no dyno keeps a processor's interrupts off for long",
-                         "a dyno can keep a processor's interrupts off, with timers, epolls and polls",
+                         "a dyno can keep a processor's interrupts off, with timers, epolls and "
+                         "polls",
                          "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;

@@ -5,6 +5,7 @@ one takes away is taken away while dynod is stopped."""
 import contextlib
 import functools
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -134,12 +135,38 @@ def test_dynos_wait_for_a_policy_that_cannot_be_put_in_force(daemon, apps, shop)
     assert reached(daemon, shop) == []
 
 
+@contextlib.contextmanager
+def listening(uid):
+    """At the published port, as a process of @uid."""
+    with contextlib.ExitStack() as there:
+        os.seteuid(uid)
+        try:
+            for address in ("127.0.0.1", HOST):
+                there.enter_context(socket.create_server((address, PUBLISHED)))
+        finally:
+            os.seteuid(0)
+        yield
+
+
+def test_a_service_of_the_host_keeps_its_port_from_who_published_it(daemon, apps, shop, outside):  # noqa: F811
+    """A supervisor that is taken over says of any port that it was published. Dynos wait until it is free."""
+    daemon.ok("ps:publish", "web", PUBLISHED, "-a", shop)
+    with contextlib.ExitStack() as there:
+        with rebooted(daemon):
+            there.enter_context(listening(0))
+        daemon.ok("ps:wait", "-a", apps[1], timeout=60)
+        assert [(dyno["state"], dyno["crashes"]) for dyno in daemon.dynos(shop)] == [("starting", 0)]
+        assert f"port {PUBLISHED}, which it publishes, is taken" in daemon.dyno(shop, "web.1")["reason"]
+        assert "taken" in daemon.refused("firewall:deny", "any", "-a", shop)
+    wait_until(lambda: never_crashed(daemon, shop), "dynos start", 20)
+    assert get(outside, HOST, PUBLISHED) == "web.1"
+
+
 def test_who_listens_at_a_published_port_before_dynod_keeps_no_dyno_down(daemon, apps, shop, outside):  # noqa: F811
     daemon.ok("ps:publish", "web", PUBLISHED, "-a", shop)
     with contextlib.ExitStack() as there:
         with rebooted(daemon):
-            for address in ("127.0.0.1", HOST):
-                there.enter_context(socket.create_server((address, PUBLISHED)))
+            there.enter_context(listening(65534))
         daemon.ok("ps:wait", "-a", shop, timeout=60)
         assert never_crashed(daemon, shop)
         assert get(outside, HOST, PUBLISHED) == "web.1"
