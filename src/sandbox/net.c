@@ -74,7 +74,7 @@ static int open_sockets(Net *net) {
         r = conntrack_open(&net->conntrack);
         if (r < 0)
                 return r;
-        return net_watch_open(&net->watch);
+        return net_watch_open(&net->watch, net->network, net->prefix);
 }
 
 int net_open(Net **ret, const Config *config) {

@@ -194,7 +194,8 @@ int net_enable_uplinks(Net *net) _must_check_;
 /* Turns it off again where no other instance needs it. */
 int net_disable_uplinks(Net *net);
 
-int net_watch_open(NetWatch *ret) _must_check_;
+/* @network and @prefix: the addresses whose neighbour entries matter. */
+int net_watch_open(NetWatch *ret, struct in_addr network, uint8_t prefix) _must_check_;
 void net_watch_close(NetWatch *watch);
 /*
  * Reads what happened to tables. @loader: a child of ours that changed the table and has

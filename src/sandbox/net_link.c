@@ -314,6 +314,43 @@ int net_link_add_neighbour(
         return net_rtnl_request(rtnl, msg);
 }
 
+typedef struct NeighbourSearch {
+        const uint8_t *mac;
+        bool found;
+} NeighbourSearch;
+
+static int match_neighbour(struct nlmsghdr *answer, void *userdata) {
+        const struct ndmsg *neighbour = nlmsg_data(answer);
+        struct nlattr *attrs[NDA_MAX + 1] = {0};
+        NeighbourSearch *search = userdata;
+
+        if (answer->nlmsg_type == RTM_NEWNEIGH &&
+            nlmsg_parse(answer, sizeof(*neighbour), attrs, NDA_MAX, NULL) >= 0 &&
+            (neighbour->ndm_state & NUD_PERMANENT) != 0 && attrs[NDA_LLADDR] &&
+            nla_len(attrs[NDA_LLADDR]) == NET_MAC_SIZE &&
+            memcmp(nla_data(attrs[NDA_LLADDR]), search->mac, NET_MAC_SIZE) == 0)
+                search->found = true;
+        return 0;
+}
+
+int net_link_check_neighbour(
+        NetRtnl *rtnl, int ifindex, struct in_addr address, const uint8_t mac[NET_MAC_SIZE]) {
+        _cleanup_(nlmsg_freep) struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETNEIGH, 0);
+        struct ndmsg neighbour = {.ndm_family = AF_INET, .ndm_ifindex = ifindex};
+        NeighbourSearch search = {.mac = mac};
+        int r;
+
+        assert(ifindex > 0);
+
+        if (!msg || nlmsg_append(msg, &neighbour, sizeof(neighbour), NLMSG_ALIGNTO) < 0 ||
+            nla_put(msg, NDA_DST, sizeof(address), &address) < 0)
+                return -ENOMEM;
+        r = net_rtnl_query(rtnl, msg, match_neighbour, &search);
+        if (r < 0)
+                return r;
+        return search.found ? 0 : -ENOENT;
+}
+
 int net_link_add_default_route(NetRtnl *rtnl, int ifindex, struct in_addr gateway) {
         _cleanup_(rtnl_route_putp) struct rtnl_route *route = rtnl_route_alloc();
         _cleanup_(nl_addr_putp) struct nl_addr *dst = ipv4_addr((struct in_addr){0}, 0);

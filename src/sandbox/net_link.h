@@ -67,6 +67,10 @@ int net_link_remove_address(NetRtnl *rtnl, int ifindex, struct in_addr address, 
 int net_link_add_neighbour(
         NetRtnl *rtnl, int ifindex, struct in_addr address, const uint8_t mac[NET_MAC_SIZE])
         _must_check_;
+/* Is there such an entry that stays until it is removed? 0, -ENOENT, or another negative errno. */
+int net_link_check_neighbour(
+        NetRtnl *rtnl, int ifindex, struct in_addr address, const uint8_t mac[NET_MAC_SIZE])
+        _must_check_;
 int net_link_add_default_route(NetRtnl *rtnl, int ifindex, struct in_addr gateway) _must_check_;
 
 /* A link of the host that bears one of the instance's names and is a veth with its MAC. */

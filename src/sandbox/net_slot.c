@@ -64,19 +64,36 @@ static int open_dyno_side(Net *net, int *netns_fd, NetRtnl **ret) {
         return 0;
 }
 
-static int make_pair(Net *net, uint32_t slot, int netns_fd, int *ret_ifindex) {
+/*
+ * Removes what has the names of a slot's link: of a namespace that is just being taken down, or
+ * of a dead dynod. Or the host end is not known any more by name and MAC, since somebody changed
+ * them or moved it away; it goes with the dyno's end.
+ */
+static int clear_the_way(Net *net, uint32_t slot, NetRtnl *dyno) {
         NetOwnLink stale;
+        int ifindex, r;
+
+        r = net_link_get_own(net->host, net->instance, slot, &stale);
+        if (r >= 0)
+                r = net_link_remove(net->host, stale.ifindex);
+        if (r < 0 && r != -ENODEV)
+                return r;
+
+        r = net_link_find(dyno, NET_DYNO_LINK, &ifindex, NULL);
+        if (r >= 0)
+                r = net_link_remove(dyno, ifindex);
+        return r == -ENODEV ? 0 : r;
+}
+
+static int make_pair(Net *net, uint32_t slot, int netns_fd, NetRtnl *dyno, int *ret_ifindex) {
         char name[IFNAMSIZ];
         int r;
 
         net_plan_link_name(net->instance, slot, name);
         r = net_link_make_pair(net->host, name, slot, netns_fd);
         if (r == -EEXIST) {
-                /* Of a namespace that is just being taken down, or of a dead dynod. */
-                r = net_link_get_own(net->host, net->instance, slot, &stale);
-                if (r >= 0)
-                        r = net_link_remove(net->host, stale.ifindex);
-                if (r < 0 && r != -ENODEV)
+                r = clear_the_way(net, slot, dyno);
+                if (r < 0)
                         return r;
                 r = net_link_make_pair(net->host, name, slot, netns_fd);
         }
@@ -185,7 +202,7 @@ static int wire(Net *net, uint32_t slot, int *netns_fd) {
         r = open_dyno_side(net, netns_fd, &dyno);
         if (r < 0)
                 return r;
-        r = make_pair(net, slot, *netns_fd, &ifindex);
+        r = make_pair(net, slot, *netns_fd, dyno, &ifindex);
         if (r < 0)
                 return r;
 
@@ -383,6 +400,7 @@ int net_web_forbid(Net *net, uint32_t slot) {
 static const char *
 find_link_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, int *r) {
         NetOwnLink link = {.ifindex = 0};
+        uint8_t mac[NET_MAC_SIZE];
         bool forwards;
         int way;
 
@@ -399,6 +417,11 @@ find_link_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, 
                 *r = net_host_way_to(net->host, dyno, &way);
         if (*r >= 0 && way != link.ifindex)
                 return "no route goes there";
+        net_plan_mac(NET_END_DYNO, slot, mac);
+        if (*r >= 0)
+                *r = net_link_check_neighbour(net->host, link.ifindex, dyno, mac);
+        if (*r == -ENOENT)
+                return "neighbour entry is gone";
         return NULL;
 }
 
@@ -491,6 +514,11 @@ int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t s
         if (r != 0)
                 return r;
 
+        /* No damage: to make the network anew would not help. */
+        if (net_policy_source_is_gone(net, net->slots[slot].dyno.app_number)) {
+                (void)snprintf(detail, size, "the fixed source is no address of the host");
+                return NET_E_MISSING;
+        }
         /* The slot's own elements are not all: somebody may have taken a chain away. */
         if (net->watch.table_damage[0] == '\0')
                 return 0;

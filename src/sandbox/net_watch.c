@@ -5,9 +5,9 @@
  *
  * Two kinds of news. The host has another route, address or forwarding switch: then
  * net_refresh() follows. Or something of ours is gone or changed: the table, the routing
- * rule, a link or its filters. That is damage, which net_start() makes good. Messages
- * only say where to look, except those about the table, whose contents are not compared
- * with anything: whatever somebody else did to it is damage.
+ * rule, a link, its filters or its neighbour entry. That is damage, which net_start() makes
+ * good. Messages only say where to look, except those about the table, whose contents are
+ * not compared with anything: whatever somebody else did to it is damage.
  *
  * No packet of a dyno and nothing that a dyno is allowed to do makes such a message.
  */
@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/netconf.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -37,7 +38,40 @@
 
 #define COMM_SIZE 17 /* bytes: TASK_COMM_LEN and one */
 
-static int open_socket(int family, const int *groups, int *ret) {
+/*
+ * Of neighbour entries only those of our network: dynos have the kernel make others, by what they
+ * send to machines that are not there. Later dynod's own seccomp filter refuses this call.
+ */
+static int filter_neighbours(int fd, struct in_addr network, uint8_t prefix) {
+        const uint32_t mask = UINT32_MAX << (32 - prefix);
+        /* Loads make network byte order the host's; NDA_DST is the first attribute. */
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWNEIGH), 1, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELNEIGH), 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NLMSG_SPACE(sizeof(struct ndmsg)) + NLA_HDRLEN),
+                BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(network.s_addr) & mask, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+        };
+        const struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+        assert(prefix > 0 && prefix <= 32);
+
+        return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+                                                                                           : 0;
+}
+
+static int join_groups(int fd, const int *groups) {
+        for (; *groups; groups++)
+                if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups, sizeof(*groups)) <
+                    0)
+                        return -errno;
+        return 0;
+}
+
+static int open_socket(int family, int *ret) {
         const struct sockaddr_nl address = {.nl_family = AF_NETLINK};
         const int size = QUEUE_SIZE;
         _cleanup_close_ int fd = -EBADF;
@@ -45,10 +79,6 @@ static int open_socket(int family, const int *groups, int *ret) {
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
         if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
                 return -errno;
-        for (; *groups; groups++)
-                if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups, sizeof(*groups)) <
-                    0)
-                        return -errno;
         /* A smaller queue is no reason not to start. */
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 
@@ -56,8 +86,10 @@ static int open_socket(int family, const int *groups, int *ret) {
         return 0;
 }
 
-int net_watch_open(NetWatch *ret) {
+int net_watch_open(NetWatch *ret, struct in_addr network, uint8_t prefix) {
         static const int routing[] = {
+                RTNLGRP_LINK,
+                RTNLGRP_NEIGH,
                 RTNLGRP_IPV4_ROUTE,
                 RTNLGRP_IPV4_IFADDR,
                 RTNLGRP_IPV4_NETCONF,
@@ -72,9 +104,15 @@ int net_watch_open(NetWatch *ret) {
 
         assert(ret);
 
-        r = open_socket(NETLINK_ROUTE, routing, &watch.routing_fd);
+        r = open_socket(NETLINK_ROUTE, &watch.routing_fd);
         if (r >= 0)
-                r = open_socket(NETLINK_NETFILTER, filters, &watch.filter_fd);
+                r = filter_neighbours(watch.routing_fd, network, prefix);
+        if (r >= 0)
+                r = join_groups(watch.routing_fd, routing);
+        if (r >= 0)
+                r = open_socket(NETLINK_NETFILTER, &watch.filter_fd);
+        if (r >= 0)
+                r = join_groups(watch.filter_fd, filters);
         if (r >= 0) {
                 watch.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
                 if (watch.epoll_fd < 0 ||
@@ -221,7 +259,7 @@ int net_watch_tables(Net *net, pid_t loader, bool whole) {
         return 0;
 }
 
-/* ---- routes, addresses, filters, rules ---- */
+/* ---- routes, addresses, links, neighbours, filters, rules ---- */
 
 typedef struct RoutingNews {
         bool host; /* something that net_refresh() is about */
@@ -275,12 +313,40 @@ static void take_netconf(Net *net, struct nlmsghdr *h, RoutingNews *news) {
                 suspect_link(net, ifindex, news);
 }
 
+/* Does the message say of one of our links what it should? Made or restored, all end with such. */
+static bool is_as_made(const Net *net, struct nlmsghdr *h) {
+        const unsigned flags = IFF_UP | IFF_NOARP;
+        const struct ifinfomsg *info = nlmsg_data(h);
+        struct nlattr *attrs[IFLA_MAX + 1] = {0};
+        uint8_t mac[NET_MAC_SIZE];
+        char name[IFNAMSIZ];
+        uint32_t slot;
+
+        if (h->nlmsg_type != RTM_NEWLINK ||
+            nlmsg_parse(h, sizeof(*info), attrs, IFLA_MAX, NULL) < 0 || !attrs[IFLA_IFNAME] ||
+            !attrs[IFLA_ADDRESS] || nla_len(attrs[IFLA_ADDRESS]) != NET_MAC_SIZE)
+                return false;
+        (void)nla_strlcpy(name, attrs[IFLA_IFNAME], sizeof(name));
+        if (net_plan_link_slot(net->instance, name, &slot) < 0 || slot >= net->n_slots ||
+            net->slots[slot].ifindex != info->ifi_index)
+                return false;
+        net_plan_mac(NET_END_HOST, slot, mac);
+        return (info->ifi_flags & flags) == flags &&
+               memcmp(nla_data(attrs[IFLA_ADDRESS]), mac, sizeof(mac)) == 0;
+}
+
+/* What all that is about one link has in the same place. */
+static_assert(
+        offsetof(struct ndmsg, ndm_ifindex) == offsetof(struct ifinfomsg, ifi_index) &&
+                offsetof(struct ndmsg, ndm_ifindex) == offsetof(struct tcmsg, tcm_ifindex),
+        "the kernel's ABI");
+
 static void take_routing_message(Net *net, struct nlmsghdr *h, void *userdata) {
         bool gone = h->nlmsg_type == RTM_DELROUTE || h->nlmsg_type == RTM_DELADDR;
         struct nlattr *attrs[RTA_MAX + 1] = {0};
         RoutingNews *news = userdata;
         const struct ifaddrmsg *address = nlmsg_data(h);
-        const struct tcmsg *tc = nlmsg_data(h);
+        const struct ndmsg *neighbour = nlmsg_data(h);
 
         switch (h->nlmsg_type) {
         case RTM_NEWROUTE:
@@ -306,14 +372,19 @@ static void take_routing_message(Net *net, struct nlmsghdr *h, void *userdata) {
         case RTM_DELRULE:
                 news->rule = true;
                 break;
+        case RTM_NEWLINK:
+        case RTM_DELLINK:
+        case RTM_NEWNEIGH:
+        case RTM_DELNEIGH:
         case RTM_NEWQDISC:
         case RTM_DELQDISC:
         case RTM_NEWTFILTER:
         case RTM_DELTFILTER:
         case RTM_DELCHAIN:
                 if (h->nlmsg_pid != net_rtnl_port(net->host) &&
-                    h->nlmsg_len >= (uint32_t)nlmsg_size((int)sizeof(*tc)))
-                        suspect_link(net, tc->tcm_ifindex, news);
+                    h->nlmsg_len >= (uint32_t)nlmsg_size((int)sizeof(*neighbour)) &&
+                    !is_as_made(net, h))
+                        suspect_link(net, neighbour->ndm_ifindex, news);
                 break;
         default:
                 break;
@@ -357,7 +428,8 @@ int net_handle_watch(Net *net) {
         if (r < 0)
                 return r;
 
-        if (news.links)
+        /* With what is damaged already everything is made good: nobody keeps us busy meanwhile. */
+        if (news.links && !net_damage(net))
                 check_suspects(net);
         if (news.rule && net_host_check_rule(net->host, net->marks.from_dyno) == -ENOENT)
                 (void)snprintf(

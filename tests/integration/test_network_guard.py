@@ -55,6 +55,9 @@ def test_links_and_filters_are_restored(daemon, web):
                          check=True).stdout.split()
     link = way[way.index("dev") + 1]
     for command, text in ((f"tc qdisc del dev {link} clsact", "tc filter is gone"),
+                          (f"ip neigh del {web['address']} dev {link}", "neighbour entry is gone"),
+                          (f"ip link set {link} down", "link is down"),
+                          (f"ip link set {link} address 02:00:00:00:00:01", "link is gone"),
                           (f"ip link del {link}", "link is gone")):
         before = len(said(daemon, "; restored."))
         sh(command)

@@ -65,6 +65,8 @@ def test_every_change_of_the_table_is_named_and_made_good(net):
         assert dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}"
 
 
+STRANGER = "02:00:00:00:00:01"
+
 CHANGES_OF_A_LINK = {
     "the qdisc": ("tc qdisc del dev t1-0 clsact", "tc filter is gone"),
     "the filter in": ("tc filter del dev t1-0 ingress", "tc filter is gone"),
@@ -73,6 +75,15 @@ CHANGES_OF_A_LINK = {
     "the route": ("ip route del 172.16.0.28/30", "no route goes there"),
     "forwarding": ("sysctl -qw net.ipv4.conf.t1-0.forwarding=0", "does not forward"),
     "the link": ("ip link del t1-0", "link is gone"),
+    "down": ("ip link set t1-0 down", "link is down"),
+    "down and up": ("ip link set t1-0 down; ip link set t1-0 up", "neighbour entry is gone"),
+    "the neighbour": (f"ip neigh del {address(0)[1]} dev t1-0", "neighbour entry is gone"),
+    "the neighbours": ("ip neigh flush dev t1-0 nud permanent", "neighbour entry is gone"),
+    "another neighbour": (f"ip neigh replace {address(0)[1]} lladdr {STRANGER} dev t1-0",
+                          "neighbour entry is gone"),
+    "the MAC": (f"ip link set t1-0 address {STRANGER}", "link is gone"),
+    "the name": ("ip link set t1-0 down; ip link set t1-0 name other; ip link set other up",
+                 "link is gone"),
     "the rule": ("ip rule del priority 10", "routing rule with priority 10 is gone"),
 }
 
@@ -93,6 +104,26 @@ def test_every_loss_on_a_link_is_named_and_made_good(net):
             assert driver.say("damage") == "ok 0", what
             assert driver.report()["ok"] == 0 and driver.check(0)[0] == 0, what
             assert dyno.ask("tcp", OUTSIDE, PORT) == f"ok {HOST}", what
+
+
+@pytest.mark.two_kernels
+def test_a_link_changed_while_nobody_is_there_is_made_good_at_the_next_start(net):
+    pid = net.driver.create(0).keep()
+    for command in (f"ip link set t1-0 address {STRANGER}", "ip link set t1-0 down",
+                    f"ip neigh del {address(0)[1]} dev t1-0"):
+        net.driver.kill()
+        net.host.run(command)
+        net.driver = Driver(net.host)
+        net.driver.ok(f"start 0:0:{pid}")
+        assert net.driver.check(0)[0] == 0, command
+
+
+def test_neighbours_of_others_are_no_news(net):
+    """Dynos make such, by what they send to machines that are not there."""
+    settle(net.driver)
+    net.host.run(f"ip neigh add 10.77.0.9 lladdr {STRANGER} dev {UPLINK}")
+    net.host.run(f"ip neigh del 10.77.0.9 dev {UPLINK}")
+    assert net.driver.say("quiet") == "ok 0"
 
 
 def test_a_routing_rule_that_is_not_ours_does_not_pass_for_it(net):
