@@ -21,6 +21,7 @@ static int report_uplinks(Net *net, NetReport *ret) {
                 return r;
 
         ret->forwarding = true;
+        ret->is_closed = all.n > 0;
         for (size_t i = 0; i < all.n; i++) {
                 bool on = false;
                 int n;
@@ -28,12 +29,14 @@ static int report_uplinks(Net *net, NetReport *ret) {
                 if (net_host_forwarding(all.name[i], &on) < 0)
                         continue;
                 ret->forwarding &= on;
+                ret->is_closed &= !on;
                 n = snprintf(
                         ret->uplinks + used,
                         sizeof(ret->uplinks) - used,
-                        "%s%s",
+                        "%s%s%s",
                         used > 0 ? " " : "",
-                        all.name[i]);
+                        all.name[i],
+                        on ? "" : " (does not forward)");
                 if (n > 0 && (size_t)n < sizeof(ret->uplinks) - used)
                         used += (size_t)n;
         }
@@ -112,6 +115,10 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
         }
         if (report->damage[0] != '\0') {
                 (void)snprintf(detail, size, "%s", report->damage);
+                return NET_E_MISSING;
+        }
+        if (report->is_closed) {
+                (void)snprintf(detail, size, "no link that leads out forwards");
                 return NET_E_MISSING;
         }
         if (report->n_overlap == report->slots) {

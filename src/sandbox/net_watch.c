@@ -5,9 +5,10 @@
  *
  * Two kinds of news. The host has another route, address or forwarding switch: then
  * net_refresh() follows. Or something of ours is gone or changed: the table, the routing
- * rule, a link, its filters or its neighbour entry. That is damage, which net_start() makes
- * good. Messages only say where to look, except those about the table, whose contents are
- * not compared with anything: whatever somebody else did to it is damage.
+ * rule, a link, its filters or its neighbour entry, or the forwarding that we turned on.
+ * That is damage, which net_start() makes good. Messages only say where to look, except
+ * those about the table, whose contents are not compared with anything: whatever somebody
+ * else did to it is damage.
  *
  * No packet of a dyno and nothing that a dyno is allowed to do makes such a message.
  */
@@ -264,15 +265,19 @@ int net_watch_tables(Net *net, pid_t loader, bool whole) {
 typedef struct RoutingNews {
         bool host; /* something that net_refresh() is about */
         bool rule;
-        bool links; /* slots are marked suspect */
+        bool links;   /* slots are marked suspect */
+        bool uplinks; /* a link of others does not forward any more */
 } RoutingNews;
 
-static void suspect_link(Net *net, int ifindex, RoutingNews *news) {
+/* Return: is it one of ours? */
+static bool suspect_link(Net *net, int ifindex, RoutingNews *news) {
         for (uint32_t slot = 0; ifindex > 0 && slot < net->n_slots; slot++)
                 if (net->slots[slot].ifindex == ifindex) {
                         net->slots[slot].suspect = true;
                         news->links = true;
+                        return true;
                 }
+        return false;
 }
 
 /* Is @attr an address of a slot? */
@@ -296,7 +301,7 @@ take_address(Net *net, const struct nlattr *address, int ifindex, bool gone, Rou
         if (!is_own_address(net, address, &slot) || (!gone && net->slots[slot].ifindex != ifindex))
                 news->host = true;
         else if (gone)
-                suspect_link(net, ifindex, news);
+                (void)suspect_link(net, ifindex, news);
 }
 
 static void take_netconf(Net *net, struct nlmsghdr *h, RoutingNews *news) {
@@ -307,10 +312,15 @@ static void take_netconf(Net *net, struct nlmsghdr *h, RoutingNews *news) {
             !attrs[NETCONFA_IFINDEX])
                 return;
         ifindex = (int)nla_get_u32(attrs[NETCONFA_IFINDEX]);
-        if (ifindex == NETCONFA_IFINDEX_ALL)
+        if (ifindex == NETCONFA_IFINDEX_ALL) {
                 news->host = true;
-        else
-                suspect_link(net, ifindex, news);
+        } else if (
+                !suspect_link(net, ifindex, news) && ifindex > 0 && attrs[NETCONFA_FORWARDING] &&
+                nla_get_u32(attrs[NETCONFA_FORWARDING]) == 0 && !attrs[NETCONFA_RP_FILTER]) {
+                /* Not of a link that is new, which tells of all its switches. */
+                news->host = true;
+                news->uplinks = true;
+        }
 }
 
 /* Does the message say of one of our links what it should? Made or restored, all end with such. */
@@ -384,7 +394,7 @@ static void take_routing_message(Net *net, struct nlmsghdr *h, void *userdata) {
                 if (h->nlmsg_pid != net_rtnl_port(net->host) &&
                     h->nlmsg_len >= (uint32_t)nlmsg_size((int)sizeof(*neighbour)) &&
                     !is_as_made(net, h))
-                        suspect_link(net, neighbour->ndm_ifindex, news);
+                        (void)suspect_link(net, neighbour->ndm_ifindex, news);
                 break;
         default:
                 break;
@@ -404,13 +414,29 @@ static void check_suspects(Net *net) {
         }
 }
 
+/* Those that forwarded by themselves are left to net_refresh(). */
+static void check_uplinks(Net *net) {
+        for (size_t i = 0; i < net->own_uplinks.n; i++) {
+                bool on;
+
+                if (net_host_forwarding(net->own_uplinks.name[i], &on) < 0 || on)
+                        continue;
+                (void)snprintf(
+                        net->watch.link_damage,
+                        sizeof(net->watch.link_damage),
+                        "%s does not forward any more",
+                        net->own_uplinks.name[i]);
+                launch_line_clean(net->watch.link_damage);
+        }
+}
+
 static int read_routing(Net *net, RoutingNews *news) {
         int r = read_messages(net, net->watch.routing_fd, take_routing_message, news);
 
         if (r <= 0)
                 return r;
         /* Some were lost: look everywhere. */
-        *news = (RoutingNews){.host = true, .rule = true, .links = true};
+        *news = (RoutingNews){.host = true, .rule = true, .links = true, .uplinks = true};
         for (uint32_t slot = 0; slot < net->n_slots; slot++)
                 net->slots[slot].suspect = true;
         return 0;
@@ -431,6 +457,8 @@ int net_handle_watch(Net *net) {
         /* With what is damaged already everything is made good: nobody keeps us busy meanwhile. */
         if (news.links && !net_damage(net))
                 check_suspects(net);
+        if (news.uplinks)
+                check_uplinks(net);
         if (news.rule && net_host_check_rule(net->host, net->marks.from_dyno) == -ENOENT)
                 (void)snprintf(
                         net->watch.link_damage,

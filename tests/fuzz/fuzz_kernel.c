@@ -731,6 +731,7 @@ static void fuzz_watch(NetRtnl *rtnl) {
                 .prefix = 16,
                 .host = rtnl,
                 .watch = {.epoll_fd = SOCKET_FD, .routing_fd = SOCKET_FD, .filter_fd = SOCKET_FD},
+                .own_uplinks = {.name = {"eth0", "a\033[2Jb"}, .n = 2},
                 .slots = slots,
                 .n_slots = SLOTS,
         };

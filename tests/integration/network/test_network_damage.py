@@ -84,6 +84,8 @@ CHANGES_OF_A_LINK = {
     "the MAC": (f"ip link set t1-0 address {STRANGER}", "link is gone"),
     "the name": ("ip link set t1-0 down; ip link set t1-0 name other; ip link set other up",
                  "link is gone"),
+    "forwarding of an uplink": (f"sysctl -qw net.ipv4.conf.{UPLINK}.forwarding=0",
+                                f"{UPLINK} does not forward any more"),
     "the rule": ("ip rule del priority 10", "routing rule with priority 10 is gone"),
 }
 
@@ -184,6 +186,8 @@ def test_what_others_do_with_their_own_is_no_damage(net):
     net.host.run("ip rule add priority 20 fwmark 5 blackhole; ip rule del priority 20")
     net.host.run(f"tc qdisc add dev {UPLINK} clsact; tc qdisc del dev {UPLINK} clsact")
     net.host.run("ip addr add 203.0.113.9/32 dev lo; ip addr del 203.0.113.9/32 dev lo")
+    net.host.run("for i in 1 2; do ip link add d0 type veth; ip addr add 203.0.113.9/24 dev d0; "
+                 "ip link set d0 up; ip link del d0; done")
     settle(net.driver)
     assert net.driver.say("damage") == "ok 0"
     assert net.driver.check(0)[0] == 0
@@ -231,3 +235,29 @@ def test_what_forwarded_before_us_is_never_guarded_nor_turned_off(lab):
     assert '"lan0"' not in guard(lab) and f'"{UPLINK}"' in guard(lab)
     lab.driver.ok("purge")
     assert lab.host.run("cat /proc/sys/net/ipv4/conf/lan0/forwarding").strip() == "1"
+
+
+def forwards(lab, link):
+    return lab.host.run(f"cat /proc/sys/net/ipv4/conf/{link}/forwarding").strip() == "1"
+
+
+def test_an_uplink_that_forwards_no_more_by_itself_does_so_for_us(lab):
+    lab.host.run("sysctl -qw net.ipv4.conf.lan0.forwarding=1")
+    lab.start()
+    settle(lab.driver)
+    lab.host.run("sysctl -qw net.ipv4.conf.lan0.forwarding=0")
+    assert damage(lab.driver) == ""
+    assert forwards(lab, "lan0") and '"lan0"' in guard(lab)
+
+
+def test_where_a_router_does_not_forward_is_its_own_decision_and_named(lab):
+    lab.host.run("sysctl -qw net.ipv4.ip_forward=1")
+    lab.start()
+    lab.host.run("sysctl -qw net.ipv4.conf.lan0.forwarding=0")
+    assert damage(lab.driver) == "" and not forwards(lab, "lan0")
+    report = lab.driver.report()
+    assert report["ok"] == 0 and report["detail"].endswith("out by up0 lan0 (does not forward)")
+    lab.host.run(f"sysctl -qw net.ipv4.conf.{UPLINK}.forwarding=0")
+    assert damage(lab.driver) == "" and not forwards(lab, UPLINK)
+    report = lab.driver.report()
+    assert report["ok"] == 1 and report["detail"].startswith("no link that leads out forwards")
