@@ -32,12 +32,12 @@ sysctl_path(char path[SYSCTL_PATH_SIZE], const char *family, const char *link, c
         return n > 0 && n < SYSCTL_PATH_SIZE ? 0 : -ENAMETOOLONG;
 }
 
-int net_host_forwarding(const char *link, bool *ret) {
+static int read_switch(const char *family, const char *link, const char *key, bool *ret) {
         char path[SYSCTL_PATH_SIZE], text[16];
         ssize_t n;
         int r;
 
-        r = sysctl_path(path, SYSCTL_IPV4, link, "forwarding");
+        r = sysctl_path(path, family, link, key);
         if (r < 0)
                 return r;
         n = read_text_at(AT_FDCWD, path, text, sizeof(text));
@@ -46,6 +46,10 @@ int net_host_forwarding(const char *link, bool *ret) {
 
         *ret = text[0] == '1';
         return 0;
+}
+
+int net_host_forwarding(const char *link, bool *ret) {
+        return read_switch(SYSCTL_IPV4, link, "forwarding", ret);
 }
 
 int net_host_set_forwarding(const char *link, bool on) {
@@ -63,6 +67,17 @@ int net_host_set_forwarding(const char *link, bool on) {
 
 bool net_host_has_ipv6(void) {
         return access(SYSCTL_IPV6 "/all", F_OK) == 0;
+}
+
+int net_host_ipv6(const char *link, bool *ret) {
+        bool off;
+        int r;
+
+        r = read_switch(SYSCTL_IPV6, link, "disable_ipv6", &off);
+        if (r < 0)
+                return r;
+        *ret = !off;
+        return 0;
 }
 
 int net_host_disable_ipv6(const char *link) {

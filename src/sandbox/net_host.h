@@ -46,6 +46,7 @@ int net_host_set_forwarding(const char *link, bool on) _must_check_;
 
 /* True if this kernel has IPv6 at all. */
 bool net_host_has_ipv6(void);
+int net_host_ipv6(const char *link, bool *ret) _must_check_; /* is it on? */
 /* No IPv6 on @link ("default": on links made from now on). The current namespace's. */
 int net_host_disable_ipv6(const char *link) _must_check_;
 

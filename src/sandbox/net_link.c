@@ -421,6 +421,7 @@ static int collect_own(struct nlmsghdr *answer, void *userdata) {
                 .slot = slot,
                 .ifindex = info->ifi_index,
                 .up = info->ifi_flags & IFF_UP,
+                .arp = !(info->ifi_flags & IFF_NOARP),
         };
         return 0;
 }

@@ -78,6 +78,7 @@ typedef struct NetOwnLink {
         uint32_t slot;
         int ifindex;
         bool up;
+        bool arp; /* not deaf to it */
 } NetOwnLink;
 
 /* The link of one slot: 0, -ENODEV if there is none that is ours, or a negative errno. */

@@ -401,7 +401,7 @@ static const char *
 find_link_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, int *r) {
         NetOwnLink link = {.ifindex = 0};
         uint8_t mac[NET_MAC_SIZE];
-        bool forwards;
+        bool forwards, ipv6 = false;
         int way;
 
         *r = net_link_get_own(net->host, net->instance, slot, &link);
@@ -409,10 +409,16 @@ find_link_fault(Net *net, uint32_t slot, const char *name, struct in_addr dyno, 
                 return "link is gone";
         if (*r >= 0 && !link.up)
                 return "link is down";
+        if (*r >= 0 && link.arp)
+                return "link is not deaf to ARP";
         if (*r >= 0)
                 *r = net_host_forwarding(name, &forwards);
         if (*r >= 0 && !forwards)
                 return "does not forward";
+        if (*r >= 0 && net->ipv6)
+                *r = net_host_ipv6(name, &ipv6);
+        if (*r >= 0 && ipv6)
+                return "link has IPv6";
         if (*r >= 0)
                 *r = net_host_way_to(net->host, dyno, &way);
         if (*r >= 0 && way != link.ifindex)

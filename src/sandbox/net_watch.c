@@ -41,18 +41,30 @@
 
 /*
  * Of neighbour entries only those of our network: dynos have the kernel make others, by what they
- * send to machines that are not there. Later dynod's own seccomp filter refuses this call.
+ * send to machines that are not there. Of IPv6 only ff00::/8, the first route that a link gets
+ * when IPv6 is turned on there, about which there is no other message. Later dynod's own seccomp
+ * filter refuses this call.
  */
-static int filter_neighbours(int fd, struct in_addr network, uint8_t prefix) {
+static int filter_routing(int fd, struct in_addr network, uint8_t prefix) {
         const uint32_t mask = UINT32_MAX << (32 - prefix);
         /* Loads make network byte order the host's; NDA_DST is the first attribute. */
         struct sock_filter code[] = {
                 BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 6, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 5, 0),
                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWNEIGH), 1, 0),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELNEIGH), 0, 3),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELNEIGH), 0, 7),
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NLMSG_SPACE(sizeof(struct ndmsg)) + NLA_HDRLEN),
                 BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(network.s_addr) & mask, 0, 1),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(network.s_addr) & mask, 4, 5),
+                BPF_STMT(
+                        BPF_LD | BPF_B | BPF_ABS,
+                        NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_family)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 2),
+                BPF_STMT(
+                        BPF_LD | BPF_B | BPF_ABS,
+                        NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_dst_len)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 8, 0, 1),
                 BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
                 BPF_STMT(BPF_RET | BPF_K, 0),
         };
@@ -92,6 +104,7 @@ int net_watch_open(NetWatch *ret, struct in_addr network, uint8_t prefix) {
                 RTNLGRP_LINK,
                 RTNLGRP_NEIGH,
                 RTNLGRP_IPV4_ROUTE,
+                RTNLGRP_IPV6_ROUTE,
                 RTNLGRP_IPV4_IFADDR,
                 RTNLGRP_IPV4_NETCONF,
                 RTNLGRP_IPV4_RULE,
@@ -107,7 +120,7 @@ int net_watch_open(NetWatch *ret, struct in_addr network, uint8_t prefix) {
 
         r = open_socket(NETLINK_ROUTE, &watch.routing_fd);
         if (r >= 0)
-                r = filter_neighbours(watch.routing_fd, network, prefix);
+                r = filter_routing(watch.routing_fd, network, prefix);
         if (r >= 0)
                 r = join_groups(watch.routing_fd, routing);
         if (r >= 0)
@@ -355,19 +368,21 @@ static void take_routing_message(Net *net, struct nlmsghdr *h, void *userdata) {
         bool gone = h->nlmsg_type == RTM_DELROUTE || h->nlmsg_type == RTM_DELADDR;
         struct nlattr *attrs[RTA_MAX + 1] = {0};
         RoutingNews *news = userdata;
+        const struct rtmsg *route = nlmsg_data(h);
         const struct ifaddrmsg *address = nlmsg_data(h);
         const struct ndmsg *neighbour = nlmsg_data(h);
+        int ifindex;
 
         switch (h->nlmsg_type) {
         case RTM_NEWROUTE:
         case RTM_DELROUTE:
-                if (nlmsg_parse(h, sizeof(struct rtmsg), attrs, RTA_MAX, NULL) >= 0)
-                        take_address(
-                                net,
-                                attrs[RTA_DST],
-                                attrs[RTA_OIF] ? (int)nla_get_u32(attrs[RTA_OIF]) : 0,
-                                gone,
-                                news);
+                if (nlmsg_parse(h, sizeof(*route), attrs, RTA_MAX, NULL) < 0)
+                        break;
+                ifindex = attrs[RTA_OIF] ? (int)nla_get_u32(attrs[RTA_OIF]) : 0;
+                if (route->rtm_family == AF_INET6)
+                        (void)suspect_link(net, ifindex, news);
+                else
+                        take_address(net, attrs[RTA_DST], ifindex, gone, news);
                 break;
         case RTM_NEWADDR:
         case RTM_DELADDR:

@@ -57,6 +57,8 @@ def test_links_and_filters_are_restored(daemon, web):
     for command, text in ((f"tc qdisc del dev {link} clsact", "tc filter is gone"),
                           (f"ip neigh del {web['address']} dev {link}", "neighbour entry is gone"),
                           (f"ip link set {link} down", "link is down"),
+                          (f"ip link set {link} arp on", "link is not deaf to ARP"),
+                          (f"sysctl -qw net.ipv6.conf.{link}.disable_ipv6=0", "link has IPv6"),
                           (f"ip link set {link} address 02:00:00:00:00:01", "link is gone"),
                           (f"ip link del {link}", "link is gone")):
         before = len(said(daemon, "; restored."))

@@ -81,6 +81,10 @@ CHANGES_OF_A_LINK = {
     "the neighbours": ("ip neigh flush dev t1-0 nud permanent", "neighbour entry is gone"),
     "another neighbour": (f"ip neigh replace {address(0)[1]} lladdr {STRANGER} dev t1-0",
                           "neighbour entry is gone"),
+    "ARP": ("ip link set t1-0 arp on", "link is not deaf to ARP"),
+    "IPv6": ("sysctl -qw net.ipv6.conf.t1-0.disable_ipv6=0", "link has IPv6"),
+    "IPv6 while it is down": ("ip link set t1-0 down; sysctl -qw net.ipv6.conf.t1-0.disable_ipv6=0; "
+                              "ip link set t1-0 up", "link has IPv6"),
     "the MAC": (f"ip link set t1-0 address {STRANGER}", "link is gone"),
     "the name": ("ip link set t1-0 down; ip link set t1-0 name other; ip link set other up",
                  "link is gone"),
@@ -120,9 +124,10 @@ def test_a_link_changed_while_nobody_is_there_is_made_good_at_the_next_start(net
         assert net.driver.check(0)[0] == 0, command
 
 
-def test_neighbours_of_others_are_no_news(net):
+def test_neighbours_and_ipv6_of_others_are_no_news(net):
     """Dynos make such, by what they send to machines that are not there."""
     settle(net.driver)
+    net.host.run(f"ip -6 route add fd78::/64 dev {UPLINK}; ip -6 route del fd78::/64")
     net.host.run(f"ip neigh add 10.77.0.9 lladdr {STRANGER} dev {UPLINK}")
     net.host.run(f"ip neigh del 10.77.0.9 dev {UPLINK}")
     assert net.driver.say("quiet") == "ok 0"
