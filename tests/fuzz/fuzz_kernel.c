@@ -335,6 +335,20 @@ static void put_filter_object(Message *m, uint8_t type) {
         }
 }
 
+/* Its switches, or something else about it. */
+static void put_link_news(Message *m, uint8_t type) {
+        const struct netconfmsg netconf = {.ncm_family = AF_INET};
+        const struct ifinfomsg info = {.ifi_index = input_byte(&input) % 4};
+
+        if (type != RTM_NEWNETCONF) {
+                put(m, &info, sizeof(info));
+                return;
+        }
+        put(m, &netconf, sizeof(netconf));
+        put_number(m, NETCONFA_IFINDEX, false);
+        put_number(m, NETCONFA_FORWARDING, false);
+}
+
 /* Headers and attributes of the messages that each reader waits for. */
 static uint16_t put_payload(Message *m) {
         static const uint8_t filter[] = {
@@ -348,10 +362,10 @@ static uint16_t put_payload(Message *m) {
                 RTM_DELROUTE,
                 RTM_NEWADDR,
                 RTM_DELADDR,
-                RTM_NEWNETCONF,
                 RTM_NEWRULE,
                 RTM_DELRULE,
-                RTM_DELQDISC,
+                RTM_NEWNETCONF, /* from here on: put_link_news() */
+                RTM_NEWNEIGH,
                 RTM_NEWTFILTER,
                 RTM_NEWLINK};
         const struct nfgenmsg nf = {
@@ -388,6 +402,12 @@ static uint16_t put_payload(Message *m) {
                         put_filter_object(m, type);
                         return (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
                 }
+                if (part == PART_WATCH && type % ARRAY_SIZE(routing) >= 6) {
+                        type = routing[type % ARRAY_SIZE(routing)];
+                        put_link_news(m, type);
+                        return type;
+                }
+                route.rtm_family = type % 16 == 0 ? AF_INET6 : AF_INET;
                 route.rtm_dst_len = input_byte(&input) % 33;
                 route.rtm_type = input_byte(&input) % 12;
                 put(m, &route, sizeof(route));
