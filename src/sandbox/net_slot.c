@@ -520,11 +520,6 @@ int net_check_slot(Net *net, uint32_t slot, int netns_fd, char *detail, size_t s
         if (r != 0)
                 return r;
 
-        /* No damage: to make the network anew would not help. */
-        if (net_policy_source_is_gone(net, net->slots[slot].dyno.app_number)) {
-                (void)snprintf(detail, size, "the fixed source is no address of the host");
-                return NET_E_MISSING;
-        }
         /* The slot's own elements are not all: somebody may have taken a chain away. */
         if (net->watch.table_damage[0] == '\0')
                 return 0;

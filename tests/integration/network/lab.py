@@ -85,9 +85,10 @@ class Namespace:
                        text=True, check=True, timeout=20)
 
     @contextlib.contextmanager
-    def serve(self, *args):
+    def serve(self, *args, uid=0):
         """peer.py as a server of each PROTO, ADDRESS, PORT, until the block ends."""
-        server = self.popen([sys.executable, PEER, "serve", *map(str, args)], stdout=subprocess.PIPE)
+        server = self.popen([sys.executable, PEER, "serve", *map(str, args)], stdout=subprocess.PIPE,
+                            env={**os.environ, "PEER_UID": str(uid)})
         try:
             assert server.stdout.readline() == b"ready\n"
             yield

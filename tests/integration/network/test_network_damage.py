@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from dynod_testing import wait_until
 from lab import HOST, OUTSIDE, UPLINK, Driver, address
 
 PORT = 7000
@@ -126,6 +127,8 @@ def test_a_link_changed_while_nobody_is_there_is_made_good_at_the_next_start(net
 
 def test_neighbours_and_ipv6_of_others_are_no_news(net):
     """Dynos make such, by what they send to machines that are not there."""
+    # The host's own links get IPv6 a moment after they are up.
+    wait_until(lambda: net.host.run("ip -6 route show table local").count("multicast ff00::/8") == 2, "it has IPv6")
     settle(net.driver)
     net.host.run(f"ip -6 route add fd78::/64 dev {UPLINK}; ip -6 route del fd78::/64")
     net.host.run(f"ip neigh add 10.77.0.9 lladdr {STRANGER} dev {UPLINK}")

@@ -591,12 +591,14 @@ def test_a_port_that_is_taken_is_not_published(net):
     net.driver.ok("policy 2 2 publish=8080 publish=8081")
 
 
-def test_what_was_published_before_is_so_again_whoever_listens(net):
-    """As after a reboot: the port is the app's, as if the program had come later."""
+def test_what_was_published_before_is_so_again_whatever_user_listens(net):
+    """As after a reboot: the port is the app's, as if the program had come later. The host's services keep theirs."""
     answering(dyno_of(net, 0, 1, web=5000), "app")
     net.driver.ok("policy 2 1 publish=8079")
     for serial, where in enumerate(("127.0.0.1", HOST, "0.0.0.0"), 1):
         with net.host.serve("tcp", where, 8080):
+            assert net.driver.say(f"stored 1 {serial} publish=8080") == "taken 8080"
+        with net.host.serve("tcp", where, 8080, uid=65534):
             assert net.driver.say(f"stored 1 {serial} publish=8080") == "shared 8080"
             assert set(names(net.outside, HOST, 8080, 3)) == {"app"}
             net.driver.ok(f"policy 1 {serial + 10} closed publish=8080")
