@@ -349,6 +349,7 @@ typedef enum Guard {
         GUARD_FOLDERS,    /* more lists of folders, which nobody is charged for either */
         GUARD_FLIGHT,     /* more descriptors in flight than they may have */
         GUARD_INTERRUPTS, /* more work in one interrupt */
+        GUARD_TERMINALS,  /* opening terminals again and again */
         _GUARD_MAX,
 } Guard;
 

@@ -144,6 +144,9 @@ extern const GuardTable guard_timers;
 /* No file of a dyno has more than 1024 watches of epolls, and few poll an epoll. */
 extern const GuardTable guard_watches;
 
+/* No dyno opens more than 64 terminals at once, and one a second after that. */
+extern const GuardTable guard_terminals;
+
 /* No dyno has poll(2) keep more than 512 pages. */
 extern const GuardTable guard_polls;
 

@@ -380,7 +380,8 @@ static int install_all(const Setting *setting) {
                 &guard_flight,
                 &guard_timers,
                 &guard_watches,
-                &guard_polls};
+                &guard_polls,
+                &guard_terminals};
         int result = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {

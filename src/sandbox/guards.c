@@ -69,6 +69,8 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_INTERRUPTS_PAGES] = "interrupts-pages",
         [PIN_INTERRUPTS_UNPOLLED] = "interrupts-unpolled",
         [PIN_INTERRUPTS_ADDED] = "interrupts-added",
+        [PIN_TERMINALS_SUMS] = "terminals-sums",
+        [PIN_TERMINALS_OPENED] = "terminals-opened",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -141,6 +143,7 @@ static const struct {
         [GUARD_FOLDERS] = {PIN_FOLDERS_READING, PIN_FOLDERS_BEGUN},
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
         [GUARD_INTERRUPTS] = {PIN_INTERRUPTS_TIMERS, PIN_INTERRUPTS_ADDED},
+        [GUARD_TERMINALS] = {PIN_TERMINALS_SUMS, PIN_TERMINALS_OPENED},
 };
 
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {

@@ -32,6 +32,9 @@
  * many epolls watch, or many threads poll, wakes them all with interrupts off. Nothing preempts either,
  * whatever the weight.
  *
+ * Terminals: whoever opens one has a lock that the kernel has once for all of them, and holds it for as
+ * long as the other threads of its dyno keep it from running.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -97,6 +100,8 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_PAGES, /* a map, which goes on: of who polls now */
         PIN_INTERRUPTS_UNPOLLED,
         PIN_INTERRUPTS_ADDED,
+        PIN_TERMINALS_SUMS, /* a map, which goes on: or each start would give a dyno some more */
+        PIN_TERMINALS_OPENED,
         _PIN_MAX,
 } GuardPin;
 

@@ -312,6 +312,11 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "a dyno can keep a processor's interrupts off, with timers, epolls and "
                          "polls",
                          "Boot with bpf added to the kernel's option lsm="},
+                [GUARD_TERMINALS] =
+                        {"terminals",
+                         "no dyno keeps the host's terminals waiting",
+                         "a dyno can have the host wait for its terminals, and logins with them",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
         bool quiet = guard == GUARD_MODULES &&

@@ -359,6 +359,20 @@ static void ptys(void) {
         keep_spreading(64, feed_a_terminal);
 }
 
+static void open_a_terminal(void) {
+        for (;;) {
+                int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+                if (fd >= 0)
+                        (void)close(fd);
+        }
+}
+
+/* Each time with the lock of all terminals, while the others of the dyno want to run. */
+static void terminals(void) {
+        keep_spreading(200, open_a_terminal);
+}
+
 static void sysv(void) {
         for (unsigned n = 0;; n++) {
                 int shm = shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
@@ -412,6 +426,7 @@ const Bomb bombs_kernel[] = {
         {"wakes", "the time that one write takes with interrupts off", wakes},
         {"polls", "the same with poll(2)", polls},
         {"ptys", "pseudo terminals, and workers of the kernel", ptys},
+        {"terminals", "the lock of all terminals", terminals},
         {"sysv", "System V IPC", sysv},
         {"formats", "runs of the host's modprobe", formats},
         {NULL, NULL, NULL},

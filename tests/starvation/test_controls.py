@@ -405,6 +405,35 @@ def test_bombs_of_interrupts_stop_the_host_without_dynods_programs(arena, gated,
     assert unbounded > 2 * bounded, arena.rows[-1]
 
 
+def host_opens_a_terminal():
+    """How long each takes: the mean of some, in microseconds. Rare ones take very long."""
+    took = []
+    for _ in range(20):
+        begun = time.monotonic()
+        os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+        took.append(int((time.monotonic() - begun) * 1e6))
+        time.sleep(0.1)
+    return sum(took) // len(took)
+
+
+def test_terminals_bomb_keeps_the_hosts_terminals_waiting_without_dynods_program(arena, gated):
+    def beside_one():
+        bomb = gated("terminals")
+        bomb.going()
+        time.sleep(2)  # until all of them have run
+        usec = host_opens_a_terminal()
+        bomb.kill()
+        arena.end()
+        return usec
+
+    bounded = beside_one()
+    with without_programs(arena, "terminals-opened"):
+        unbounded = beside_one()
+    arena.rows.append(f"the host opens a terminal, mean, beside terminals: {bounded} us,"
+                      f" without dynod's program {unbounded} us")
+    assert unbounded > 3 * bounded, arena.rows[-1]
+
+
 MS_NOSUID, MS_NOEXEC, MS_REMOUNT, CLONE_NEWNS = 2, 8, 32, 0x20000
 
 
