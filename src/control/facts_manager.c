@@ -207,6 +207,27 @@ static int result_formation(sd_bus_message *m, const JobResult *result) {
         return r < 0 ? r : fact_close(m);
 }
 
+/* What went with an app; of what there was none is left out. */
+static int result_of_destroy(sd_bus_message *m, const JobResult *result) {
+        const struct {
+                const char *name;
+                uint32_t n;
+        } counts[] = {
+                {"releases", result->releases},
+                {"slugs", result->slugs},
+                {"rules", result->rules},
+                {"published", result->published},
+                {"services", result->services},
+                {"trusted", result->trusted},
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+                if (counts[i].n > 0)
+                        APPEND(r, fact_u32(m, counts[i].name, counts[i].n));
+        return r;
+}
+
 static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
         int r = fact_list(m, "dynos", result->dynos);
 
@@ -219,18 +240,7 @@ static int result_of_dynos(sd_bus_message *m, const JobResult *result) {
         APPEND(r, fact_text(m, "dyno_id", result->dyno_id));
         APPEND(r, fact_text(m, "code", result->code));
         APPEND(r, result_formation(m, result));
-        if (result->releases > 0)
-                APPEND(r, fact_u32(m, "releases", result->releases));
-        if (result->slugs > 0)
-                APPEND(r, fact_u32(m, "slugs", result->slugs));
-        if (result->rules > 0)
-                APPEND(r, fact_u32(m, "rules", result->rules));
-        if (result->published > 0)
-                APPEND(r, fact_u32(m, "published", result->published));
-        if (result->services > 0)
-                APPEND(r, fact_u32(m, "services", result->services));
-        if (result->trusted > 0)
-                APPEND(r, fact_u32(m, "trusted", result->trusted));
+        APPEND(r, result_of_destroy(m, result));
         return r;
 }
 
