@@ -17,10 +17,11 @@ LAYERS_OFF = b"@layers-off@"
 
 
 class Root:
-    """What of dynod must be after an attack as it was before."""
+    """What of dynod must be after an attack as it was before. @ask: a word with who is in the place of the
+    supervisor, which reads meanwhile that a dyno ended: until then it has its folder and its slot."""
 
-    def __init__(self, daemon):
-        self.daemon = daemon
+    def __init__(self, daemon, ask=lambda: None):
+        self.daemon, self.ask = daemon, ask
         self.pid = daemon.main_pid()
         self.wait_slots()
         self.descriptors = self.count_descriptors()
@@ -32,8 +33,11 @@ class Root:
     def wait_slots(self):
         """Slots that are made ready while nothing happens have descriptors."""
         pool, name = int(self.daemon.configured("pool")), re.compile(self.daemon.instance + r"-\d+")
-        wait_until(lambda: len([link for link in os.listdir("/sys/class/net") if name.fullmatch(link)]) ==
-                   pool + len(os.listdir(self.daemon.run_dir / "dynos")), "the pool of slots is full")
+        def full():
+            self.ask()
+            links = [link for link in os.listdir("/sys/class/net") if name.fullmatch(link)]
+            return len(links) == pool + len(os.listdir(self.daemon.run_dir / "dynos"))
+        wait_until(full, "the pool of slots is full")
 
     def read_rss(self):
         """KiB"""
@@ -51,8 +55,10 @@ class Root:
         if self.daemon.process:
             assert self.daemon.process.poll() is None, self.daemon.log_tail()
         self.wait_slots()
-        wait_until(lambda: self.count_descriptors() <= self.descriptors,
-                   f"dynod has its {self.descriptors} descriptors, not more: {self.count_descriptors()}")
+        def fewer():
+            self.ask()
+            return self.count_descriptors() <= self.descriptors
+        wait_until(fewer, f"dynod has its {self.descriptors} descriptors, not more: {self.count_descriptors()}")
         wait_until(lambda: not self.strangers(), "no import's process is left")
         wait_until(lambda: not os.listdir(self.daemon.state_dir / "tmp"), "tmp/ is empty")
         assert self.read_rss() - self.rss < more_kib

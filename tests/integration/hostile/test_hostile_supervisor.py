@@ -42,7 +42,7 @@ def attacked(daemon, stack, tmp_path_factory):
 @pytest.fixture
 def root(attacked, daemon):
     """Compares dynod before and after, and proves that it still answers."""
-    found = Root(daemon)
+    found = Root(daemon, lambda: attacked.order("unknown"))
     yield found
     assert attacked.order("unknown"), "root answers no more"
     found.check()
