@@ -155,6 +155,15 @@ static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) 
         load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));
 }
 
+/* 8 bytes at @stack_dyno = the id of the process's dyno. Uses r0 to r5. */
+void guard_store_dyno(Assembler *a, int stack_dyno);
+
+/*
+ * Adds register @value, one of those that calls leave alone, to the sum of the dyno whose id is at @stack_dyno;
+ * goes to @unless, if it has none. Uses r0 to r5.
+ */
+void guard_add_to_sum(Assembler *a, int sums_fd, int stack_dyno, uint8_t value, int unless);
+
 /*
  * r0 = the sum of the dyno whose id is at @stack_dyno, made if there is none; goes to @unless.
  * Uses r1 to r5 and 8 bytes at @stack_sum.

@@ -82,8 +82,7 @@ static void weigh(Assembler *a, const GuardRefs *refs) {
 
 /* SUM = where the process's dyno has the weight of those that are sending. */
 static void find_sum(Assembler *a, const GuardRefs *refs) {
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_0);
+        guard_store_dyno(a, SENDER(dyno));
         guard_find_sum(a, refs->maps[SUMS], SENDER(dyno), STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, SUM, BPF_REG_0);
 }
@@ -111,10 +110,8 @@ static void settle(Assembler *a, const GuardRefs *refs) {
         store(a, BPF_DW, BPF_REG_10, SENDER(dyno), BPF_REG_1);
         take_out(a, refs->maps[SENDERS], STACK_THREAD);
         jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_SETTLED);
-        look_up(a, refs->maps[SUMS], SENDER(dyno));
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SETTLED);
         emit(a, BPF_ALU64 | BPF_NEG, WEIGHT, 0, 0, 0);
-        add_atomically(a, BPF_REG_0, 0, WEIGHT);
+        guard_add_to_sum(a, refs->maps[SUMS], SENDER(dyno), WEIGHT, LABEL_SETTLED);
         place(a, LABEL_SETTLED);
 }
 

@@ -109,13 +109,6 @@ static void look_up_reading(Assembler *a, const GuardRefs *refs) {
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
 }
 
-/* Register @bytes is added to the sum of the dyno at STACK_DYNO. Out, if it is gone. */
-static void add_to_sum(Assembler *a, const GuardRefs *refs, uint8_t bytes) {
-        look_up(a, refs->maps[SUMS], STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        add_atomically(a, BPF_REG_0, 0, bytes);
-}
-
 /* The file has its first list, of r8 bytes. r0 = the List, to be told so; out, if there is none. */
 static void hold(Assembler *a, const GuardRefs *refs, int listed) {
         store(a, BPF_DW, BPF_REG_10, STACK_HELD + HELD(bytes), BPF_REG_8);
@@ -149,8 +142,7 @@ static void begun(Assembler *a, const GuardRefs *refs) {
         jump(a, LABEL_OUT);
         place(a, LABEL_OVERLAY);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(dyno), BPF_REG_0);
+        guard_store_dyno(a, STACK_READING + READING(dyno));
         store(a, BPF_DW, BPF_REG_10, STACK_READING + READING(file), BPF_REG_6);
         store_value(a, BPF_DW, BPF_REG_10, STACK_READING + READING(bytes), 0);
         store_value(a, BPF_DW, BPF_REG_10, STACK_READING + READING(passed), 0);
@@ -229,7 +221,7 @@ static void hold_own(Assembler *a, const GuardRefs *refs) {
         move(a, BPF_REG_9, BPF_REG_8);
         exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
         emit(a, BPF_ALU64 | BPF_NEG, BPF_REG_9, 0, 0, 0);
-        add_to_sum(a, refs, BPF_REG_9);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_9, LABEL_OUT);
         look_up(a, refs->maps[LISTS], STACK_INODE);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_0, LIST(bytes), BPF_REG_8);
@@ -254,11 +246,11 @@ static void hold_shared(Assembler *a, const GuardRefs *refs) {
         move(a, BPF_REG_9, BPF_REG_8);
         exchange(a, BPF_REG_0, HELD(bytes), BPF_REG_9);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_8, BPF_REG_9, 0, 0);
-        add_to_sum(a, refs, BPF_REG_8);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_8, LABEL_OUT);
         jump(a, LABEL_OUT);
         place(a, LABEL_NEW_SHARE);
         hold(a, refs, LABEL_LISTED_SHARE);
-        add_to_sum(a, refs, BPF_REG_8);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_8, LABEL_OUT);
 }
 
 /* iterate_dir(file, context) returns. */
@@ -308,7 +300,7 @@ static void freed(Assembler *a, const GuardRefs *refs) {
         /* Who takes it up in this moment finds none later on, and counts for BYTES_UNKNOWN. */
         take_out(a, refs->maps[LISTS], STACK_INODE);
         place(a, LABEL_LISTED);
-        add_to_sum(a, refs, BPF_REG_6);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_6, LABEL_OUT);
         place(a, LABEL_OUT);
         leave(a, 0);
 }

@@ -124,8 +124,7 @@ static void find_entry(Assembler *a, const GuardRefs *refs, bool makes) {
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_FOUND);
         jump_if(a, BPF_JEQ, COUNT, 0, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(dyno), BPF_REG_0);
+        guard_store_dyno(a, STACK_ENTRY + ENTRY(dyno));
         store_value(a, BPF_DW, BPF_REG_10, STACK_ENTRY + ENTRY(count), 0);
         add_new(a, refs->maps[FILES], STACK_INODE, STACK_ENTRY);
         look_up(a, refs->maps[FILES], STACK_INODE);
@@ -150,9 +149,7 @@ static void exchange_count(Assembler *a, const GuardRefs *refs) {
         jump(a, LABEL_OUT);
         place(a, LABEL_NOT_REMOVED);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_7, BPF_REG_1, 0, 0);
-        look_up(a, refs->maps[SUMS], STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_SUM_DONE);
-        add_atomically(a, BPF_REG_0, 0, BPF_REG_7);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_7, LABEL_SUM_DONE);
         place(a, LABEL_SUM_DONE);
         jump_if(a, BPF_JNE, COUNT, 0, LABEL_OUT);
         take_out(a, refs->maps[FILES], STACK_INODE);
@@ -181,8 +178,7 @@ static void released(Assembler *a, const GuardRefs *refs) {
 static void asked(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, BPF_REG_6, 1); /* its type */
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         look_up(a, refs->maps[SUMS], STACK_DYNO);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_IS_THERE);
         store_value(a, BPF_DW, BPF_REG_10, STACK_SUM, 0);

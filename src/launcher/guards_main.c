@@ -81,6 +81,17 @@ void guard_only_dynos(Assembler *a, int dynos_fd, int unless_below) {
         jump_if(a, BPF_JNE, BPF_REG_0, 1, unless_below);
 }
 
+void guard_store_dyno(Assembler *a, int stack_dyno) {
+        call(a, BPF_FUNC_get_current_cgroup_id);
+        store(a, BPF_DW, BPF_REG_10, stack_dyno, BPF_REG_0);
+}
+
+void guard_add_to_sum(Assembler *a, int sums_fd, int stack_dyno, uint8_t value, int unless) {
+        look_up(a, sums_fd, stack_dyno);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, unless);
+        add_atomically(a, BPF_REG_0, 0, value);
+}
+
 void guard_find_sum(
         Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless) {
         look_up(a, sums_fd, stack_dyno);
@@ -271,7 +282,10 @@ static int attach(const Setting *setting, const GuardProgram *program, Assembler
         if (program_fd < 0)
                 return program_fd;
         attr.raw_tracepoint.prog_fd = (uint32_t)program_fd;
-        /* Safe: to whoever is not below that cgroup the program's answer is as if it were not. */
+        /*
+         * Safe: to whoever is not below that cgroup the program's answer is as if it were not, and that
+         * of a proof is none.
+         */
         return bpf_call(BPF_RAW_TRACEPOINT_OPEN, &attr);
 }
 

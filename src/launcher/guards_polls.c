@@ -8,6 +8,9 @@
  *
  * What is counted is pages; a thread's first entries are on its stack. Nobody is asked before
  * there is one more: whose dyno has too many is killed, as in guards_watches.c.
+ *
+ * While the programs are made anew both the old and the new one count: a sum is then off by what began
+ * or ended in that millisecond, for as long as the dyno runs.
  */
 
 #include <errno.h>
@@ -76,8 +79,7 @@ static void added(Assembler *a, const GuardRefs *refs) {
         alu(a, BPF_ADD, PAGE, first_end);
         jump_if_reg(a, BPF_JNE, BPF_REG_1, PAGE, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_OUT);
         set(a, PAGES, 1);
         fetch_and_add(a, BPF_REG_0, 0, PAGES);
@@ -101,11 +103,8 @@ static void freed(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, PAGE, PAGE, refs->fields[PAGE_NEXT]);
         jump(a, LABEL_AGAIN);
         place(a, LABEL_COUNTED);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
-        look_up(a, refs->maps[SUMS], STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        add_atomically(a, BPF_REG_0, 0, PAGES);
+        guard_store_dyno(a, STACK_DYNO);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, PAGES, LABEL_OUT);
         place(a, LABEL_OUT);
         leave(a, 0);
 }

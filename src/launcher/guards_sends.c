@@ -124,9 +124,7 @@ static void load_sequences(Assembler *a, const GuardRefs *refs) {
 
 /* Adds r6 to the sum of the dyno at STACK_DYNO; out then. */
 static void add_to_sum(Assembler *a, const GuardRefs *refs) {
-        look_up(a, refs->maps[SUMS], STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        add_atomically(a, BPF_REG_0, 0, BPF_REG_6);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, BPF_REG_6, LABEL_OUT);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
@@ -193,8 +191,7 @@ static void counted(Assembler *a, const GuardRefs *refs) {
 
         load_sequences(a, refs);
         jump_if_reg(a, BPF_JEQ, ACKNOWLEDGED, SENT, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_OUT);
         move(a, BPF_REG_1, ACKNOWLEDGED);
         alu(a, BPF_LSH, BPF_REG_1, 32);

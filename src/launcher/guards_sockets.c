@@ -61,8 +61,7 @@ static void hold(Assembler *a, const GuardRefs *refs) {
         store(a, BPF_DW, BPF_REG_10, STACK_SK, SK);
         look_up(a, refs->maps[HELD], STACK_SK);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, BPF_REG_8, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_8, 0);

@@ -59,8 +59,7 @@ static void opened(Assembler *a, const GuardRefs *refs) {
         jump_if(a, BPF_JGE, BPF_REG_1, DEVICE_SLAVES_END, LABEL_OUT);
         place(a, LABEL_TERMINAL);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, PAID, BPF_REG_0);
         call(a, BPF_FUNC_ktime_get_boot_ns);

@@ -56,8 +56,7 @@ static void made(Assembler *a, const GuardRefs *refs) {
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, FILE_OF_TIMER);
         look_up(a, refs->maps[TIMERS], STACK_FILE);
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
+        guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, SUM, BPF_REG_0);
         load(a, BPF_DW, BPF_REG_1, SUM, 0);
@@ -81,10 +80,8 @@ static void freed(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
         store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
         take_out(a, refs->maps[TIMERS], STACK_FILE);
-        look_up(a, refs->maps[SUMS], STACK_DYNO);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        set(a, BPF_REG_1, -1);
-        add_atomically(a, BPF_REG_0, 0, BPF_REG_1);
+        set(a, SUM, -1);
+        guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, SUM, LABEL_OUT);
         place(a, LABEL_OUT);
         leave(a, 0);
 }

@@ -59,15 +59,9 @@ enum {
         LABEL_KILL,
 };
 
-/* STACK_DYNO = the process's dyno. */
-static void store_dyno(Assembler *a) {
-        call(a, BPF_FUNC_get_current_cgroup_id);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_0);
-}
-
 static void kill_or_leave(Assembler *a, const GuardRefs *refs) {
         place(a, LABEL_TOO_MANY);
-        store_dyno(a);
+        guard_store_dyno(a, STACK_DYNO);
         guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
         place(a, LABEL_OUT);
         leave(a, 0);
@@ -75,7 +69,7 @@ static void kill_or_leave(Assembler *a, const GuardRefs *refs) {
 
 /* task_alloc(task, clone_flags) */
 static void forked(Assembler *a, const GuardRefs *refs) {
-        store_dyno(a);
+        guard_store_dyno(a, STACK_DYNO);
         look_up(a, refs->maps[KILLED], STACK_DYNO);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
         load(a, BPF_DW, BPF_REG_0, BPF_REG_0, 0);
