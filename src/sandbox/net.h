@@ -193,7 +193,7 @@ typedef struct NetReport {
         char overlap[NET_DETAIL_SIZE];        /* by whom: "172.17.0.0/16 on docker0" */
         char uplinks[NET_DETAIL_SIZE];        /* "eth0 eth1 (does not forward)"; empty: none */
         bool forwarding;                      /* on for all uplinks */
-        bool is_closed;                       /* there are some, and it is off for all */
+        bool forwards_nowhere;                /* there are some, and it is off for all */
         uint32_t n_resolvers;                 /* that dynos can use */
         LaunchBlocker blockers[BLOCKERS_MAX]; /* foreign chains that may drop dynos' packets */
         size_t n_blockers;

@@ -21,7 +21,7 @@ static int report_uplinks(Net *net, NetReport *ret) {
                 return r;
 
         ret->forwarding = true;
-        ret->is_closed = all.n > 0;
+        ret->forwards_nowhere = all.n > 0;
         for (size_t i = 0; i < all.n; i++) {
                 bool on = false;
                 int n;
@@ -29,7 +29,7 @@ static int report_uplinks(Net *net, NetReport *ret) {
                 if (net_host_forwarding(all.name[i], &on) < 0)
                         continue;
                 ret->forwarding &= on;
-                ret->is_closed &= !on;
+                ret->forwards_nowhere &= !on;
                 n = snprintf(
                         ret->uplinks + used,
                         sizeof(ret->uplinks) - used,
@@ -117,7 +117,7 @@ int net_report_text(const NetReport *report, char *detail, size_t size) {
                 (void)snprintf(detail, size, "%s", report->damage);
                 return NET_E_MISSING;
         }
-        if (report->is_closed) {
+        if (report->forwards_nowhere) {
                 (void)snprintf(detail, size, "no link that leads out forwards");
                 return NET_E_MISSING;
         }
