@@ -6,7 +6,6 @@ answer is the same with and without. So the host's own modprobe notes what it is
 """
 
 import contextlib
-import json
 import pathlib
 import subprocess
 import threading
@@ -202,11 +201,6 @@ def starting_unknown_programs(dyno):
     assert not failed, failed
 
 
-def modules_check(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "modules")
-
-
 def formats(asked):
     """Of that what was looked for because of a program; a start of dynod may ask for others."""
     return [name for name in (line.split()[-1] for line in asked()) if name.startswith("binfmt-")]
@@ -216,7 +210,7 @@ def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slu
     daemon.ok("deploy", slug({"Procfile": "web: python3 web.py\n", "web.py": START_WEB}), "-a", app, timeout=120)
     daemon.ok("ps:wait", "-a", app, timeout=150)
     dyno = daemon.dyno(app, "web.1")
-    assert modules_check(daemon)["verdict"] == "ok" and PIN.exists()
+    assert daemon.check("modules")["verdict"] == "ok" and PIN.exists()
     starts_unknown_programs(dyno)
     told = "have modprobe started by a program of an unknown format"
     note_guard("modules", told, True, formats(asked) != [])
@@ -240,7 +234,7 @@ def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slu
     assert outside == ["binfmt-ff00", "binfmt-ff01", "binfmt-ff02"]
     PIN.unlink()
     try:
-        said = modules_check(daemon)
+        said = daemon.check("modules")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         # The kernel takes it off a moment later.
         wait_until(lambda: starts_unknown_programs(dyno) or len(formats(asked)) > len(outside),
@@ -250,4 +244,4 @@ def test_no_dyno_starts_modprobe_by_programs_of_unknown_formats(daemon, app, slu
     finally:
         daemon.restart()
     starts_unknown_programs(dyno)
-    assert formats(asked) == without and modules_check(daemon)["verdict"] == "ok"
+    assert formats(asked) == without and daemon.check("modules")["verdict"] == "ok"

@@ -273,6 +273,17 @@ class Daemon:
     def json(self, *arguments, **options):
         return json.loads(self.ok(*arguments, "--json", **options))
 
+    def check(self, name):
+        """What doctor found, in the first row of that name."""
+        checks = json.loads(self.ctl("doctor", "--json").stdout)["checks"]  # with or without failures
+        return next(check for check in checks if check["check"] == name)
+
+    def python(self, app, text, timeout=240):
+        """What a program said that ran to its end in a new dyno."""
+        done = self.run(app, "python3", "-c", text, timeout=timeout)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def refused(self, *arguments, status=1, **options):
         """herokuctl that must end with @status; returns its error text."""
         done = self.ctl(*arguments, **options)

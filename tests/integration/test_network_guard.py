@@ -154,18 +154,14 @@ def test_a_loader_that_hangs_is_ended_and_everybody_is_served(daemon, web):
 
 @pytest.mark.vm  # it stops everybody's forwarding for a moment
 def test_doctor_names_a_firewall_that_stops_dynos_and_the_line_that_helps(daemon):
-    def check():
-        checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-        return next(check for check in checks if check["check"] == "firewall")
-
-    assert check()["verdict"] == "ok"
+    assert daemon.check("firewall")["verdict"] == "ok"
     sh("nft 'add table inet other; add chain inet other forward "
        "{ type filter hook forward priority 0; policy drop; }'")
     try:
-        found = check()
+        found = daemon.check("firewall")
         assert found["verdict"] == "warning" and "inet other forward" in found["detail"], found
         sh(found["fix"].replace("sudo ", ""))
-        assert check()["verdict"] == "ok"
+        assert daemon.check("firewall")["verdict"] == "ok"
         assert "iifname \"dynod-*\" accept" in subprocess.run(
             ["nft", "list", "table", "inet", "other"], capture_output=True, text=True, check=True).stdout
     finally:

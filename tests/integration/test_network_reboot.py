@@ -4,7 +4,6 @@ one takes away is taken away while dynod is stopped."""
 
 import contextlib
 import functools
-import json
 import os
 import pathlib
 import shutil
@@ -106,11 +105,6 @@ def rebooted(daemon):
         daemon.start()
 
 
-def policies_of_doctor(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next((check["verdict"], check["detail"]) for check in checks if check["check"] == "policies")
-
-
 def never_crashed(daemon, app):
     return all(dyno["state"] == "up" and dyno["crashes"] == 0 for dyno in daemon.dynos(app)) and daemon.dynos(app)
 
@@ -198,7 +192,8 @@ def test_fixed_source_that_comes_late_is_waited_for(daemon, apps, shop, outside)
         network = daemon.json("firewall", "-a", shop)
         assert (network["in_force"], network["problem"]) == (True, missing)
         assert f"\nIncomplete: {missing}.\n" in daemon.ok("firewall", "-a", shop)
-        assert policies_of_doctor(daemon) == ("warning", f"{shop}: {missing}")
+        policies = daemon.check("policies")
+        assert (policies["verdict"], policies["detail"]) == ("warning", f"{shop}: {missing}")
         layers = daemon.json("ps:inspect", "web.1", "-a", shop)["layers"]
         assert f"no address of the host: {HOST_TOO}" in next(x["detail"] for x in layers if x["layer"] == "network")
         daemon.ok("ps:restart", "-a", shop, timeout=90)
@@ -210,4 +205,4 @@ def test_fixed_source_that_comes_late_is_waited_for(daemon, apps, shop, outside)
     wait_until(lambda: tried(daemon, shop, "web.1", TARGETS) == dict.fromkeys(TARGETS, HOST_TOO), "dynos are let out", 10)
     network = daemon.json("firewall", "-a", shop)
     assert (network["in_force"], network["problem"]) == (True, None)
-    assert policies_of_doctor(daemon)[0] == "ok"
+    assert daemon.check("policies")["verdict"] == "ok"

@@ -4,7 +4,6 @@ it has again, however it was given up."""
 
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import struct
@@ -175,11 +174,6 @@ def test_neighbour_and_host_have_theirs(daemon, app, locker):
         daemon.ok("ps:stop", dyno["name"], "-a", app)
 
 
-def check_of_locks(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "file locks")
-
-
 def test_it_holds_without_dynod_and_after_a_restart(daemon, app, locker):
     """And a restart, which starts to count anew, knows of a file what it has."""
     held = """
@@ -229,10 +223,10 @@ def cgroup_of(dyno):
 
 def test_without_its_programs_there_is_no_end(daemon, locker, note_guard):
     """The control, and doctor's word."""
-    assert check_of_locks(daemon)["verdict"] == "ok"
+    assert daemon.check("file locks")["verdict"] == "ok"
     PINS[0].unlink()
     try:
-        said = check_of_locks(daemon)
+        said = daemon.check("file locks")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         for attack, (text, end) in ATTACKS.items():
             most = end + 100
@@ -241,5 +235,5 @@ def test_without_its_programs_there_is_no_end(daemon, locker, note_guard):
             note_guard("locks", attack, False, had > end)
     finally:
         daemon.restart()
-    assert check_of_locks(daemon)["verdict"] == "ok"
+    assert daemon.check("file locks")["verdict"] == "ok"
     assert int(locker("print(fill(fresh('f')))")) == MOST - WEIGHT

@@ -2,7 +2,6 @@
 """Few descriptors of a dyno are in flight at once, however they are sent; what is received, or
 ends with its process, can be sent again."""
 
-import json
 import pathlib
 
 import pytest
@@ -92,12 +91,7 @@ for kind in (STREAM, DATAGRAM, PACKETS):
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
-
-    def run(text):
-        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    return run
+    return lambda text: daemon.python(app, COMMON + text)
 
 
 MANY, BATCH = "have descriptors in flight without end", "the same in one call"
@@ -152,19 +146,14 @@ print(send_many(a, None, 200, 9))
     assert told == ["-109", "1", "3"]
 
 
-def check_of_flight(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "descriptors")
-
-
 def test_without_its_program_there_are_many(daemon, dyno, note_guard):
     """The control, and doctor's word."""
-    assert check_of_flight(daemon)["verdict"] == "ok"
+    assert daemon.check("descriptors")["verdict"] == "ok"
     (PINS / "flight-packet").unlink()
     try:
         wait_until(lambda: dyno(NOWHERE).splitlines() == ["40 2", "40 2", "2 0"], "what ends otherwise counts on")
         (PINS / "flight").unlink()
-        said = check_of_flight(daemon)
+        said = daemon.check("descriptors")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         wait_until(lambda: int(dyno("print(fill(STREAM, 250)[0])")) == 41, "RLIMIT_NOFILE is the bound")
         note_guard("flight", MANY, False, True)
@@ -176,5 +165,5 @@ print(send_many(a, name, 200, 9))
         assert sent == 9
     finally:
         daemon.restart()
-    assert check_of_flight(daemon)["verdict"] == "ok"
+    assert daemon.check("descriptors")["verdict"] == "ok"
     assert int(dyno("print(fill(STREAM, 250)[0])")) == 2

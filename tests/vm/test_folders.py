@@ -2,7 +2,6 @@
 """Overlayfs makes a list of a folder of /app for who reads it, at nobody's charge. No dyno has more
 than its share of them, and what it closes it can have again."""
 
-import json
 import pathlib
 
 import pytest
@@ -60,12 +59,7 @@ def app(app_of_module):
 
 @pytest.fixture
 def reader(daemon, app):
-    def read(text):
-        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [int(word) for word in done.stdout.split()]
-
-    return read
+    return lambda text: [int(word) for word in daemon.python(app, COMMON + text).split()]
 
 
 SHARING = """
@@ -173,11 +167,6 @@ def test_long_lists_are_fewer(reader):
     assert is_share(small) and 3 <= large <= 9, (small, large)
 
 
-def check_of_folders(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "folders")
-
-
 def test_it_goes_on_over_a_restart(daemon, app, reader):
     daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
 held = fill()
@@ -192,7 +181,7 @@ signal.pause()
     assert more.stdout.split() == ["0"], more.stdout + more.stderr
     assert is_share(reader("print(len(fill()))")[0])  # another dyno has its own
     daemon.ok("ps:stop", one["name"], "-a", app)
-    assert check_of_folders(daemon)["verdict"] == "ok"
+    assert daemon.check("folders")["verdict"] == "ok"
 
 
 def uncharged():
@@ -208,7 +197,7 @@ def test_without_its_programs_a_dyno_takes_the_hosts_memory(daemon, app, reader,
     (PINS / "folders-asked").unlink()
     (PINS / "folders-opened").unlink()
     try:
-        said = check_of_folders(daemon)
+        said = daemon.check("folders")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         wait_until(lambda: reader("print(len(fill()))") == [300], "no limit")
         note_guard("folders", ATTACK, False, True)
@@ -229,5 +218,5 @@ signal.pause()
         assert taken > 90 and charged < taken // 2, (taken, charged)
     finally:
         daemon.restart()
-    assert check_of_folders(daemon)["verdict"] == "ok"
+    assert daemon.check("folders")["verdict"] == "ok"
     assert is_share(reader("print(len(fill()))")[0])

@@ -2,7 +2,6 @@
 """A dyno has so many sockets of TCP and UDP and no more, however it comes by them: timers and
 softirqs work for each, at nobody's expense."""
 
-import json
 import pathlib
 
 import pytest
@@ -78,12 +77,7 @@ def orphan():
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
-
-    def run(text):
-        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    return run
+    return lambda text: daemon.python(app, COMMON + text, 300)
 
 
 def test_few_sockets(dyno, note_guard):
@@ -135,18 +129,13 @@ print("through")
 """ % MOST).split() == ["refused", "through"]
 
 
-def check_of_sockets(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "sockets")
-
-
 def test_without_its_programs_there_is_no_end(daemon, dyno, note_guard):
     """The control, and doctor's word."""
-    assert check_of_sockets(daemon)["verdict"] == "ok"
+    assert daemon.check("sockets")["verdict"] == "ok"
     for name in ("sockets-made", "sockets-full"):
         (PINS / name).unlink()
     try:
-        said = check_of_sockets(daemon)
+        said = daemon.check("sockets")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         wait_until(lambda: int(dyno("print(total(udp)[0])")) == 18000, "RLIMIT_NOFILE is the bound")
         note_guard("sockets", MANY, False, True)
@@ -157,5 +146,5 @@ print(sum(child.count for child in [Child(orphan, 5000) for _ in range(2)]))
         assert many == 10000
     finally:
         daemon.restart()
-    assert check_of_sockets(daemon)["verdict"] == "ok"
+    assert daemon.check("sockets")["verdict"] == "ok"
     assert int(dyno("print(total(udp)[0])")) == MOST - 1

@@ -3,7 +3,6 @@
 woken by one write; what is closed, or ends with its process, can be had again."""
 
 import ctypes
-import json
 import os
 import pathlib
 import resource
@@ -121,12 +120,7 @@ print(*(threads(*n) for n in (%s)), *starts())
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
-
-    def run(text):
-        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.split()
-    return run
+    return lambda text: daemon.python(app, COMMON + text).split()
 
 
 AT_ONCE, WOKEN = "have many timers go off in one interrupt", "have one write wake many epolls"
@@ -213,18 +207,13 @@ def test_who_polls_too_much_is_killed(dyno, note_guard):
     assert told == ["-9", *"000"]
 
 
-def check_of_interrupts(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "interrupts")
-
-
 def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
     """The control, and doctor's word."""
     programs = [PINS / f"interrupts-{name}" for name in ("freed", "made", "watched", "polled", "forked", "unpolled", "added")]
     for program in programs:
-        assert check_of_interrupts(daemon)["verdict"] == "ok"
+        assert daemon.check("interrupts")["verdict"] == "ok"
         away = program.rename(program.with_name("away"))
-        said = check_of_interrupts(daemon)
+        said = daemon.check("interrupts")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         away.rename(program)
     try:
@@ -243,5 +232,5 @@ def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
         assert told == [*"0", *"111"]
     finally:
         daemon.restart()
-    assert check_of_interrupts(daemon)["verdict"] == "ok"
+    assert daemon.check("interrupts")["verdict"] == "ok"
     assert dyno("print(len(timers(9000)[0]))") == [str(TIMERS)]

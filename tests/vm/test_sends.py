@@ -216,12 +216,10 @@ def test_without_its_program_there_is_no_end(daemon, dyno, note_guard):
     """The control, and doctor's word."""
     (PINS / "sends-asked").unlink()
     try:
-        checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-        assert next(check for check in checks if check["check"] == "sockets")["verdict"] == "warning"
+        assert daemon.check("sockets")["verdict"] == "warning"
         told = dyno("print(json.dumps(wait(12)[1:]))")
         note_guard("sockets", MANY, False, told[0] > MOST + FEWER)
         assert told[0] > MOST + FEWER and told[1] > MB_WAIT and told[2] == []
     finally:
         daemon.restart()
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    assert next(check for check in checks if check["check"] == "sockets")["verdict"] == "ok"
+    assert daemon.check("sockets")["verdict"] == "ok"

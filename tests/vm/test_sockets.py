@@ -2,7 +2,6 @@
 """What Linux charges nobody for waits in few sockets of a dyno at once, however it is done, and
 what is given up can be had again."""
 
-import json
 import os
 import pathlib
 
@@ -115,11 +114,7 @@ def app(app_of_module):
 
 @pytest.fixture
 def dyno(daemon, app):
-    def run(text):
-        done = daemon.run(app, "python3", "-c", COMMON + text, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-    return run
+    return lambda text: daemon.python(app, COMMON + text)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -205,11 +200,6 @@ print(n, len(accepted), fill(netlink)[0])
 """).split() == ["1500", "1200", str(MOST - 1)]
 
 
-def check_of_sockets(daemon):
-    checks = json.loads(daemon.ctl("doctor", "--json").stdout)["checks"]
-    return next(check for check in checks if check["check"] == "sockets")
-
-
 def test_it_holds_without_dynod_and_after_a_restart(daemon, app, dyno):
     daemon.ok("run", "--detached", "-a", app, "--", "python3", "-c", COMMON + """
 n, held = fill(copies)
@@ -253,11 +243,11 @@ signal.pause()
 
 def test_without_its_programs_there_is_no_end(daemon, dyno, note_guard):
     """The control, and doctor's word."""
-    assert check_of_sockets(daemon)["verdict"] == "ok"
+    assert daemon.check("sockets")["verdict"] == "ok"
     for name in ("netlink", "option", "sent", "listen", "asked"):
         (PINS / f"sockets-{name}").unlink()
     try:
-        said = check_of_sockets(daemon)
+        said = daemon.check("sockets")
         assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
         def all_ways():
             """One dyno after each other has room for what one way takes: it is given up again."""
@@ -281,5 +271,5 @@ print(len(held[0].recvmsg(100, 100, socket.MSG_ERRQUEUE)[1]) > 0)
 """) == "True\n"
     finally:
         daemon.restart()
-    assert check_of_sockets(daemon)["verdict"] == "ok"
+    assert daemon.check("sockets")["verdict"] == "ok"
     assert int(dyno("print(fill(unfinished)[0])")) == MOST
