@@ -124,7 +124,8 @@
  *   ChangeConfig   release u (0: nothing changed)
  *   Scale          formation aa{sv}: all of it; changed as (types)
  *   RestartDynos, StopDynos   dynos as
- *   DestroyApp     dynos u, releases u, slugs u, bytes t, rules u, published u (how many went)
+ *   DestroyApp     dynos u, releases u, slugs u, bytes t, rules u, published u, services u, trusted u (how
+ *                  many went)
  *   Run, Exec      dyno s, id s, size s
  *   a failure of Deploy, Rollback or WaitDynos with NotUp: dyno s (the first that is not up),
  *                  code s ("R10", "H10"), up u, total u, release u

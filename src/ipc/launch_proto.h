@@ -219,7 +219,8 @@ typedef struct LaunchPolicy {
         uint8_t ingress_closed; /* 1: nobody may connect to them, and n_trusted is 0 */
         /*
          * 1: somebody asks for it: a port or a source that is new is refused where the host
-         * cannot give it now. 0: from the store, taken whatever the host lacks at the moment.
+         * cannot give it now. 0: from the store, taken whatever the host lacks at the moment, but
+         * no port of the host's own services.
          */
         uint8_t asked;
         uint8_t reserved;
