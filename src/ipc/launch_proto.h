@@ -351,6 +351,7 @@ typedef enum Guard {
         GUARD_FLIGHT,     /* more descriptors in flight than they may have */
         GUARD_INTERRUPTS, /* more work in one interrupt */
         GUARD_TERMINALS,  /* opening terminals again and again */
+        GUARD_SEMAPHORES, /* keeping the kernel's semaphores */
         _GUARD_MAX,
 } Guard;
 

@@ -150,6 +150,9 @@ extern const GuardTable guard_terminals;
 /* No dyno has poll(2) keep more than 512 pages. */
 extern const GuardTable guard_polls;
 
+/* No dyno keeps the kernel's semaphores for more than 4 s, and a sixteenth of the time after that. */
+extern const GuardTable guard_semaphores;
+
 /* @dst = that argument of the hook, which are behind r1 as the program begins. */
 static inline void guard_load_argument(Assembler *a, uint8_t dst, int argument) {
         load(a, BPF_DW, dst, BPF_REG_1, argument * (int)sizeof(uint64_t));

@@ -395,7 +395,8 @@ static int install_all(const Setting *setting) {
                 &guard_timers,
                 &guard_watches,
                 &guard_polls,
-                &guard_terminals};
+                &guard_terminals,
+                &guard_semaphores};
         int result = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(guards); i++) {

@@ -35,6 +35,9 @@
  * Terminals: whoever opens one has a lock that the kernel has once for all of them, and holds it for as
  * long as the other threads of its dyno keep it from running.
  *
+ * Semaphores: so has whoever looks below /sys/fs/cgroup, reads which mounts there are or asks for the host's
+ * name, if somebody was about to make a cgroup, to mount or to name a host.
+ *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
  */
@@ -102,6 +105,10 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_ADDED,
         PIN_TERMINALS_SUMS, /* a map, which goes on: or each start would give a dyno some more */
         PIN_TERMINALS_OPENED,
+        PIN_SEMAPHORES_ENDS, /* a map, which goes on as that of terminals does */
+        PIN_SEMAPHORES_PAID, /* the same */
+        PIN_SEMAPHORES_HAD,
+        PIN_SEMAPHORES_WAITS,
         _PIN_MAX,
 } GuardPin;
 

@@ -317,6 +317,11 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "no dyno keeps the host's terminals waiting",
                          "a dyno can have the host wait for its terminals, and logins with them",
                          "Boot with bpf added to the kernel's option lsm="},
+                [GUARD_SEMAPHORES] =
+                        {"semaphores",
+                         "no dyno keeps who makes cgroups and mounts waiting for long",
+                         "a dyno can have whoever makes cgroups or mounts on the host wait",
+                         "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;
         bool quiet = guard == GUARD_MODULES &&

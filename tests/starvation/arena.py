@@ -33,7 +33,7 @@ HOPELESS_USEC = 10**12  # a request without an answer
 TRASH = pathlib.Path("/var/lib/dynod/scratch/fs/dynod/.trash")
 
 # What dies of its own bomb: the dyno is thrown again at the next window.
-DEADLY = {"memory", "sockets", "memfds pipes shm sysv"}
+DEADLY = {"memory", "sockets", "lookups", "memfds pipes shm sysv"}
 # Their output is the attack: nobody must be there to take it but the logger.
 THROUGH_THE_LOGGER = {"log", "log-lines", "convoy"}
 

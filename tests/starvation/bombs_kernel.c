@@ -373,6 +373,21 @@ static void terminals(void) {
         keep_spreading(200, open_a_terminal);
 }
 
+static void look_around(void) {
+        int cgroups = open("/sys/fs/cgroup", O_PATH | O_CLOEXEC);
+
+        for (;;) {
+                (void)faccessat(cgroups, "cgroup.type", F_OK, 0);
+                for (clock_t begun = clock(); clock() - begun < CLOCKS_PER_SEC / 5000;)
+                        ;
+        }
+}
+
+/* Who reads has it at the latest when the others have had their turn, and who writes waits for all of them. */
+static void lookups(void) {
+        keep_spreading(200, look_around);
+}
+
 static void sysv(void) {
         for (unsigned n = 0;; n++) {
                 int shm = shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
@@ -427,6 +442,7 @@ const Bomb bombs_kernel[] = {
         {"polls", "the same with poll(2)", polls},
         {"ptys", "pseudo terminals, and workers of the kernel", ptys},
         {"terminals", "the lock of all terminals", terminals},
+        {"lookups", "the lock of all cgroups' folders", lookups},
         {"sysv", "System V IPC", sysv},
         {"formats", "runs of the host's modprobe", formats},
         {NULL, NULL, NULL},

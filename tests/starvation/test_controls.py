@@ -434,6 +434,36 @@ def test_terminals_bomb_keeps_the_hosts_terminals_waiting_without_dynods_program
     assert unbounded > 3 * bounded, arena.rows[-1]
 
 
+def host_makes_a_cgroup():
+    """What it takes in most cases, in microseconds, with the lock of all cgroups held."""
+    folder = pathlib.Path("/sys/fs/cgroup/controls-test")
+    took = []
+    for _ in range(9):
+        begun = time.monotonic()
+        folder.mkdir()
+        took.append(int((time.monotonic() - begun) * 1e6))
+        folder.rmdir()
+    return statistics.median(took)
+
+
+def test_lookups_bomb_keeps_the_hosts_cgroups_waiting_without_dynods_programs(arena, gated):
+    def beside_one():
+        bomb = gated("lookups")
+        bomb.going()
+        time.sleep(2)  # until all of them have run
+        usec = host_makes_a_cgroup()
+        bomb.kill()
+        arena.end()
+        return usec
+
+    bounded = beside_one()
+    with without_programs(arena, "semaphores-waits", "semaphores-had"):
+        unbounded = beside_one()
+    arena.rows.append(f"the host makes a cgroup, beside lookups: {bounded} us,"
+                      f" without dynod's programs {unbounded} us")
+    assert unbounded > 3 * bounded, arena.rows[-1]
+
+
 MS_NOSUID, MS_NOEXEC, MS_REMOUNT, CLONE_NEWNS = 2, 8, 32, 0x20000
 
 

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A crowd in a dyno that keeps whoever makes cgroups, mounts or names a host waiting is killed. Who only looks is not."""
+
+import pathlib
+import socket
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.vm
+
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
+CGROUP = pathlib.Path("/sys/fs/cgroup/semaphores-test")
+MOUNT = pathlib.Path("/run/semaphores-test")
+CROWD, FEW = 200, 4
+WAIT = "keep who makes a cgroup waiting"
+
+# Each looks, and then has its processor for somewhat longer. The parent says what became of the first that
+# died, or ends with its input.
+LOOKERS = """
+import os, select, signal, sys, time
+cgroups = os.open("/sys/fs/cgroup", os.O_PATH)
+looks = {"cgroups": lambda: os.stat("cgroup.type", dir_fd=cgroups),
+         "mounts": lambda: open("/proc/self/mountinfo").read(), "names": os.uname}
+gate, gate_end = os.pipe()
+for _ in range(int(sys.argv[1])):
+    if os.fork() == 0:
+        os.close(gate_end)
+        os.read(gate, 1)
+        while True:
+            for what in sys.argv[2:]:
+                looks[what]()
+            until = time.monotonic() + 0.0002
+            while time.monotonic() < until: pass
+dies, died = os.pipe()
+os.set_blocking(died, False)
+signal.set_wakeup_fd(died)
+signal.signal(signal.SIGCHLD, lambda *_: None)
+os.close(gate_end)
+print("go" + "ing", flush=True)  # herokuctl shows this text
+if dies in select.select([0, dies], [], [])[0]:
+    try:
+        os.fork()
+        forks = ""
+    except BlockingIOError:
+        forks = "EAGAIN"
+    print("died", os.waitstatus_to_exitcode(os.wait()[1]), forks)
+"""
+
+
+def write_cgroups():
+    """Sixty times: once for each file."""
+    CGROUP.mkdir()
+    CGROUP.rmdir()
+
+
+def write_mounts():
+    for _ in range(20):
+        subprocess.run(["mount", "-t", "tmpfs", "semaphores-test", MOUNT], check=True)
+        subprocess.run(["umount", MOUNT], check=True)
+
+
+def write_names():
+    for _ in range(100):
+        socket.sethostname(socket.gethostname())
+
+
+@pytest.fixture(autouse=True)
+def mount_point():
+    MOUNT.mkdir()
+    yield
+    MOUNT.rmdir()
+
+
+@pytest.fixture
+def crowd(daemon, app, slug):
+    """crowd(processes, write, most, *what): what becomes of them while the host writes, so often at most."""
+    daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
+
+    def run(processes, write, most, *what):
+        command = ["herokuctl", "run", "-a", app, "--no-tty", "--", "python3", "-c", LOOKERS, str(processes), *what]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True) as client:
+            while "going" not in (line := client.stdout.readline()):
+                assert line, client.wait()
+            writes = 0
+            while writes < most and client.poll() is None:
+                write()
+                writes += 1
+            client.stdin.close()
+            return client.stdout.read(), writes
+    return run
+
+
+@pytest.mark.parametrize("what, write", [("cgroups", write_cgroups), ("mounts", write_mounts), ("names", write_names)])
+def test_crowd_is_killed(crowd, note_guard, what, write):
+    said, writes = crowd(CROWD, write, 12 if what == "cgroups" else 300, what)
+    if what == "cgroups":
+        note_guard("semaphores", WAIT, True, "died" not in said)
+    assert "died -9 EAGAIN" in said, (said, writes)
+
+
+def test_few_that_look_are_left_alone(crowd):
+    said, writes = crowd(FEW, write_cgroups, 300, "cgroups", "mounts", "names")
+    assert "died" not in said and writes == 300, said
+
+
+def test_crowd_that_nobody_waits_for_is_left_alone(crowd):
+    said, _ = crowd(CROWD, lambda: time.sleep(1), 8, "cgroups", "mounts", "names")
+    assert "died" not in said
+
+
+def test_without_its_programs_there_is_no_end(daemon, crowd, note_guard):
+    """The control, and doctor's word."""
+    assert daemon.check("semaphores")["verdict"] == "ok"
+    try:
+        for name in ("waits", "had"):
+            (PINS / f"semaphores-{name}").unlink()
+        said = daemon.check("semaphores")
+        assert said["verdict"] == "warning" and "restart dynod" in said["fix"], said
+        said, writes = crowd(CROWD, write_cgroups, 12, "cgroups")
+        note_guard("semaphores", WAIT, False, "died" not in said)
+        assert "died" not in said and writes == 12, said
+    finally:
+        daemon.restart()
+    assert daemon.check("semaphores")["verdict"] == "ok"
