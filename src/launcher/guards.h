@@ -26,6 +26,9 @@
 #endif
 
 #define GUARD_FIELDS_MAX 10
+
+/* What nobody saves up more than of, in seconds: see guard_pay(). */
+#define GUARD_SAVED_SEC 64
 #define GUARD_MAPS_MAX 4
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */
@@ -180,6 +183,16 @@ void guard_find_sum(
  */
 void guard_kill(
         Assembler *a, int killed_fd, int stack_dyno, int stack_word, int has_mark, int kill);
+
+/* @dst = a clock that goes on in suspension, ns, and is past what can be saved up. Uses r0 to r5. */
+void guard_load_now(Assembler *a, uint8_t dst);
+
+/*
+ * Has a dyno pay register @cost, ns, out of what it saves up as time goes by, at most GUARD_SAVED_SEC; goes to
+ * @enough, if it has that. Register @paid is the address of its int64_t: until when all is paid for, by the
+ * clock of @now. What races here is off by the payments of that instant. Uses r0 and r1.
+ */
+void guard_pay(Assembler *a, uint8_t paid, uint8_t cost, uint8_t now, int has_less, int enough);
 
 /* goes to @unless, if the process is not in call @number. Uses r0 to r5. */
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless);

@@ -113,6 +113,29 @@ void guard_kill(
         call(a, BPF_FUNC_send_signal);
 }
 
+void guard_load_now(Assembler *a, uint8_t dst) {
+        call(a, BPF_FUNC_ktime_get_boot_ns);
+        set(a, dst, 1);
+        /* 137 s: even as the host boots all have saved up what they can. */
+        alu(a, BPF_LSH, dst, 37);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, dst, BPF_REG_0, 0, 0);
+}
+
+void guard_pay(Assembler *a, uint8_t paid, uint8_t cost, uint8_t now, int has_less, int enough) {
+        set(a, BPF_REG_1, INT32_C(1000000000));
+        alu(a, BPF_MUL, BPF_REG_1, GUARD_SAVED_SEC);
+        move(a, BPF_REG_0, now);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0);
+        load(a, BPF_DW, BPF_REG_1, paid, 0);
+        jump_if_reg(a, BPF_JSGE, BPF_REG_1, BPF_REG_0, has_less);
+        store(a, BPF_DW, paid, 0, BPF_REG_0);
+        place(a, has_less);
+        move(a, BPF_REG_1, cost);
+        fetch_and_add(a, paid, 0, BPF_REG_1);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, cost, 0, 0);
+        jump_if_reg(a, BPF_JSLE, BPF_REG_1, now, enough);
+}
+
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless) {
         call(a, BPF_FUNC_get_current_task_btf);
         move(a, BPF_REG_1, BPF_REG_0);

@@ -14,8 +14,7 @@
 
 #include "launcher/guards.h"
 
-/* Of a dyno: some for whoever comes with many windows, then one a second. */
-#define OPENS_AT_ONCE 64
+/* GUARD_SAVED_SEC at once, for whoever comes with many windows, then one a second. */
 #define NSEC_FOR_ONE INT32_C(1000000000)
 
 /* Numbers of devices as the kernel has them, include/linux/kdev_t.h. */
@@ -30,12 +29,13 @@ enum {
         INODE_DEVICE,
 };
 enum {
-        SUMS, /* id of a dyno's cgroup -> int64_t: until when its opens are paid for, in ns of uptime */
+        SUMS, /* id of a dyno's cgroup -> int64_t: until when its opens are paid for, guard_pay() */
 };
 
 enum {
         NOW = BPF_REG_6,
         PAID = BPF_REG_7,
+        COST = BPF_REG_8,
 
         STACK_WORD = -8,
         STACK_DYNO = -16,
@@ -45,11 +45,11 @@ enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_TERMINAL,
         LABEL_HAS_SUM,
-        LABEL_RECENT,
+        LABEL_HAS_LESS,
         LABEL_REFUSE,
 };
 
-/* file_open(file). What races here is off by the opens of that instant. */
+/* file_open(file) */
 static void opened(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, BPF_REG_1, 0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[FILE_INODE]);
@@ -62,21 +62,10 @@ static void opened(Assembler *a, const GuardRefs *refs) {
         guard_store_dyno(a, STACK_DYNO);
         guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_REFUSE);
         move(a, PAID, BPF_REG_0);
-        call(a, BPF_FUNC_ktime_get_boot_ns);
-        move(a, NOW, BPF_REG_0);
-        /* Nobody saves up more than so many. */
-        set(a, BPF_REG_1, NSEC_FOR_ONE);
-        alu(a, BPF_MUL, BPF_REG_1, -OPENS_AT_ONCE);
-        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0);
-        load(a, BPF_DW, BPF_REG_1, PAID, 0);
-        jump_if_reg(a, BPF_JSGE, BPF_REG_1, BPF_REG_0, LABEL_RECENT);
-        store(a, BPF_DW, PAID, 0, BPF_REG_0);
-        place(a, LABEL_RECENT);
-        set(a, BPF_REG_1, NSEC_FOR_ONE);
-        fetch_and_add(a, PAID, 0, BPF_REG_1);
-        alu(a, BPF_ADD, BPF_REG_1, NSEC_FOR_ONE);
-        jump_if_reg(a, BPF_JSLE, BPF_REG_1, NOW, LABEL_OUT);
-        set(a, BPF_REG_1, -NSEC_FOR_ONE);
+        guard_load_now(a, NOW);
+        set(a, COST, NSEC_FOR_ONE);
+        guard_pay(a, PAID, COST, NOW, LABEL_HAS_LESS, LABEL_OUT);
+        set(a, BPF_REG_1, -NSEC_FOR_ONE); /* what is refused costs nothing */
         add_atomically(a, PAID, 0, BPF_REG_1);
         place(a, LABEL_REFUSE);
         leave(a, -EAGAIN);

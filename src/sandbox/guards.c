@@ -75,6 +75,8 @@ static const char *const pins[_PIN_MAX] = {
         [PIN_SEMAPHORES_PAID] = "semaphores-paid",
         [PIN_SEMAPHORES_HAD] = "semaphores-had",
         [PIN_SEMAPHORES_WAITS] = "semaphores-waits",
+        [PIN_SEMAPHORES_FORKED] = "semaphores-forked",
+        [PIN_SEMAPHORES_FORKS] = "semaphores-forks",
 };
 
 void guard_path(char ret[GUARD_PATH_SIZE], const char *instance, GuardPin pin) {
@@ -148,7 +150,7 @@ static const struct {
         [GUARD_FLIGHT] = {PIN_FLIGHT, PIN_FLIGHT_PACKET},
         [GUARD_INTERRUPTS] = {PIN_INTERRUPTS_TIMERS, PIN_INTERRUPTS_ADDED},
         [GUARD_TERMINALS] = {PIN_TERMINALS_SUMS, PIN_TERMINALS_OPENED},
-        [GUARD_SEMAPHORES] = {PIN_SEMAPHORES_ENDS, PIN_SEMAPHORES_WAITS},
+        [GUARD_SEMAPHORES] = {PIN_SEMAPHORES_ENDS, PIN_SEMAPHORES_FORKS},
 };
 
 void guards_look(const char *instance, uint8_t ret[_GUARD_MAX]) {

@@ -36,7 +36,7 @@
  * long as the other threads of its dyno keep it from running.
  *
  * Semaphores: so has whoever looks below /sys/fs/cgroup, reads which mounts there are or asks for the host's
- * name, if somebody was about to make a cgroup, to mount or to name a host.
+ * name, or forks, if somebody was about to make a cgroup, to mount, to name a host or to move a process.
  *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.
@@ -109,6 +109,8 @@ typedef enum GuardPin {
         PIN_SEMAPHORES_PAID, /* the same */
         PIN_SEMAPHORES_HAD,
         PIN_SEMAPHORES_WAITS,
+        PIN_SEMAPHORES_FORKED,
+        PIN_SEMAPHORES_FORKS,
         _PIN_MAX,
 } GuardPin;
 
