@@ -25,7 +25,7 @@
 #define GUARD_REGS_CALL_SIZE BPF_DW
 #endif
 
-#define GUARD_FIELDS_MAX 10
+#define GUARD_FIELDS_MAX 16
 
 /* What nobody saves up more than of, in seconds: see guard_pay(). */
 #define GUARD_SAVED_SEC 64

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Bounds for how long a dyno keeps writers waiting at semaphores that the kernel has once for the
- * whole host (struct rw_semaphore): that of all cgroups' folders, which every path below /sys/fs/cgroup
- * is looked up with (kernfs_rwsem), that of all mounts (namespace_sem, /proc/self/mountinfo), and that of
- * host names (uts_sem, uname(2)); and that which forks and exits have while nobody is moved to another
- * cgroup (cgroup_threadgroup_rwsem). When a writer is done with one, all readers that came meanwhile have it
- * at once, those included that have no processor yet; and the next writer waits for the last of them. With
- * 200 busy processes in its dyno that one has its turn a third of a second later, and to make a cgroup is
- * sixty times to write: it took 14 s, with the lock of all cgroups held (1.4 ms otherwise; in an emulated
- * guest).
+ * Bounds for how long a dyno keeps writers waiting at semaphores that the kernel has once for the whole
+ * host (struct rw_semaphore): those of all cgroups' and of all of sysfs's folders, which paths below
+ * /sys/fs/cgroup and /sys/devices are looked up with (kernfs_rwsem), that of all mounts (namespace_sem,
+ * /proc/self/mountinfo), that of host names (uts_sem, uname(2)), and that which forks and exits have while
+ * nobody is moved to another cgroup (cgroup_threadgroup_rwsem).
+ *
+ * When a writer is done with one, all readers that came meanwhile have it at once, those included that have
+ * no processor yet; and the next writer waits for the last of them. With 200 busy processes in its dyno that
+ * one has its turn a third of a second later, and to make a cgroup is sixty times to write: it took 14 s, with
+ * the lock of all cgroups held (1.4 ms otherwise), and a network link 7 s, with that of all links (24 ms; in an
+ * emulated guest).
  *
  * What is counted is how long a thread that waited for such a semaphore was ready to run and did not, if
  * somebody waits behind it; instants at which several were count once. Nobody can be refused, for that is
@@ -18,6 +20,7 @@
  */
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "launcher/guards.h"
 
@@ -38,17 +41,30 @@ enum {
         CGROUPS_DEFAULT,
         CGROUP_ROOT,
         ROOT_KERNFS,
+        TASK_NAMESPACES,
+        NAMESPACES_NET,
+        NET_LOOPBACK,
+        LINK_DEVICE,
+        DEVICE_OBJECT,
+        OBJECT_FOLDER,
+        FOLDER_DIR,
+        DIR_ROOT,
         TASK_SCHED,
         SCHED_READY,
         SEMAPHORE_COUNT,
         PERCPU_BLOCK,
 };
 enum {
-        WAITING, /* id of a thread that waits for a semaphore -> for how long it was ready before, ns */
+        WAITING, /* id of a thread that waits for a semaphore -> Wait */
         ENDS, /* id of a dyno's cgroup -> int64_t: the end of what is counted last, guard_load_now() */
         PAID,   /* id of a dyno's cgroup -> int64_t: until when that is paid for, guard_pay() */
         KILLED, /* as in guards_watches.c */
 };
+
+typedef struct Wait {
+        uint64_t semaphore; /* where it is */
+        uint64_t ready;     /* for how long the thread was ready to run and did not, before: ns */
+} Wait;
 
 enum {
         SEMAPHORE = BPF_REG_6,
@@ -61,6 +77,7 @@ enum {
         STACK_WORD = -8,
         STACK_DYNO = -16,
         STACK_THREAD = -24,
+        STACK_WAIT = STACK_THREAD - (int)sizeof(Wait),
 };
 
 enum {
@@ -81,23 +98,35 @@ static void store_thread(Assembler *a) {
         call(a, BPF_FUNC_get_current_task_btf);
 }
 
-/* Of the thread, whose process is r0: for how long it was ready to run, all told. */
-static void remember(Assembler *a, const GuardRefs *refs) {
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_SCHED] + refs->fields[SCHED_READY]);
-        store(a, BPF_DW, BPF_REG_10, STACK_WORD, BPF_REG_1);
-        put(a, refs->maps[WAITING], STACK_THREAD, STACK_WORD);
-        place(a, LABEL_OUT);
-        leave(a, 0);
-}
-
 /* r0 = the process, of a dyno; ROOT = that of all cgroups, which is a variable of the kernel's. */
 static void load_root(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, SEMAPHORE, 0);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_10, STACK_WAIT + (int)offsetof(Wait, semaphore), SEMAPHORE);
         store_thread(a);
         load(a, BPF_DW, ROOT, BPF_REG_0, refs->fields[TASK_CGROUPS]);
         load(a, BPF_DW, ROOT, ROOT, refs->fields[CGROUPS_DEFAULT]);
         load(a, BPF_DW, ROOT, ROOT, refs->fields[CGROUP_ROOT]);
+}
+
+/* Goes to @to, if SEMAPHORE is one of the struct kernfs_root at r1. Uses r2. */
+static void if_of_kernfs(Assembler *a, int to) {
+        move(a, BPF_REG_2, SEMAPHORE);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_2, BPF_REG_1, 0, 0);
+        jump_if(a, BPF_JLT, BPF_REG_2, KERNFS_ROOT_SIZE, to);
+}
+
+/* r1 = the root of sysfs, where each network namespace has its loopback; 0 as the process ends. */
+static void load_sysfs(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_NAMESPACES]);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[NAMESPACES_NET]);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[NET_LOOPBACK]);
+        load(a,
+             BPF_DW,
+             BPF_REG_1,
+             BPF_REG_1,
+             refs->fields[LINK_DEVICE] + refs->fields[DEVICE_OBJECT] + refs->fields[OBJECT_FOLDER]);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[FOLDER_DIR] + refs->fields[DIR_ROOT]);
 }
 
 static void only_variables(Assembler *a) {
@@ -106,13 +135,21 @@ static void only_variables(Assembler *a) {
         jump_if(a, BPF_JGE, SEMAPHORE, 2 * IMAGE_SIZE, LABEL_OUT);
 }
 
+static void remember(Assembler *a, const GuardRefs *refs) {
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_SCHED] + refs->fields[SCHED_READY]);
+        store(a, BPF_DW, BPF_REG_10, STACK_WAIT + (int)offsetof(Wait, ready), BPF_REG_1);
+        put(a, refs->maps[WAITING], STACK_THREAD, STACK_WAIT);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
 /* rwsem_down_read_slowpath(sem, count, state): it was not to be had at once. */
 static void waits(Assembler *a, const GuardRefs *refs) {
         load_root(a, refs);
-        load(a, BPF_DW, BPF_REG_2, ROOT, refs->fields[ROOT_KERNFS]);
-        move(a, BPF_REG_1, SEMAPHORE);
-        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
-        jump_if(a, BPF_JLT, BPF_REG_1, KERNFS_ROOT_SIZE, LABEL_OF_HOST);
+        load(a, BPF_DW, BPF_REG_1, ROOT, refs->fields[ROOT_KERNFS]);
+        if_of_kernfs(a, LABEL_OF_HOST);
+        load_sysfs(a, refs);
+        if_of_kernfs(a, LABEL_OF_HOST);
         only_variables(a);
         place(a, LABEL_OF_HOST);
         remember(a, refs);
@@ -146,9 +183,12 @@ static void load_span(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, SPAN, BPF_REG_0, refs->fields[TASK_SCHED] + refs->fields[SCHED_READY]);
         look_up(a, refs->maps[WAITING], STACK_THREAD);
         jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, offsetof(Wait, ready));
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, SPAN, BPF_REG_1, 0, 0);
+        load(a, BPF_DW, SUM, BPF_REG_0, offsetof(Wait, semaphore));
         take_out(a, refs->maps[WAITING], STACK_THREAD);
+        /* Of another one is what a preemptible kernel left there. */
+        jump_if_reg(a, BPF_JNE, SUM, SEMAPHORE, LABEL_OUT);
         jump_if(a, BPF_JSLT, SPAN, 1, LABEL_OUT);
 }
 
@@ -187,6 +227,14 @@ static const GuardField fields[] = {
         [CGROUPS_DEFAULT] = {"css_set", "dfl_cgrp"},
         [CGROUP_ROOT] = {"cgroup", "root"},
         [ROOT_KERNFS] = {"cgroup_root", "kf_root"},
+        [TASK_NAMESPACES] = {"task_struct", "nsproxy"},
+        [NAMESPACES_NET] = {"nsproxy", "net_ns"},
+        [NET_LOOPBACK] = {"net", "loopback_dev"},
+        [LINK_DEVICE] = {"net_device", "dev"},
+        [DEVICE_OBJECT] = {"device", "kobj"},
+        [OBJECT_FOLDER] = {"kobject", "sd"},
+        [FOLDER_DIR] = {"kernfs_node", "dir"},
+        [DIR_ROOT] = {"kernfs_elem_dir", "root"},
         [TASK_SCHED] = {"task_struct", "sched_info"},
         [SCHED_READY] = {"sched_info", "run_delay"},
         [SEMAPHORE_COUNT] = {"rw_semaphore", "count"},
@@ -194,7 +242,7 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
-        [WAITING] = GUARD_HASH("dynod_waiting", PIN_NONE, uint64_t, 512),
+        [WAITING] = GUARD_HASH("dynod_waiting", PIN_NONE, Wait, 512),
         [ENDS] = GUARD_SUMS("dynod_sem_ends", PIN_SEMAPHORES_ENDS),
         [PAID] = GUARD_SUMS("dynod_sem_paid", PIN_SEMAPHORES_PAID),
         [KILLED] = GUARD_KILLED,

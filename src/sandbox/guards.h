@@ -35,8 +35,8 @@
  * Terminals: whoever opens one has a lock that the kernel has once for all of them, and holds it for as
  * long as the other threads of its dyno keep it from running.
  *
- * Semaphores: so has whoever looks below /sys/fs/cgroup, reads which mounts there are or asks for the host's
- * name, or forks, if somebody was about to make a cgroup, to mount, to name a host or to move a process.
+ * Semaphores: so has whoever looks below /sys, reads which mounts there are or asks for the host's
+ * name, or forks, if somebody was about to make a cgroup or a link, to mount, to name a host or to move a process.
  *
  * The programs are pinned: they work while no dynod runs, and go with `dynod --purge`. The
  * child dynod-guards (launcher/guards_main.c) loads them.

@@ -24,7 +24,7 @@
 typedef struct RootfsParts {
         int stack_fd;   /* the object with tree/, passwd and group; idmapped, read-only */
         int slug_fd;    /* idmapped, read-only */
-        int cpu_fd;     /* read-only */
+        int cpu_fd;     /* of sysfs, read-only */
         int scratch_fd; /* the dyno's folder; negative: it gets a tmpfs */
 } RootfsParts;
 
@@ -40,16 +40,6 @@ typedef struct RootfsParts {
  * In its folder ROOTFS_CPU is devices/system/cpu, read-only. Needs CAP_SYS_ADMIN.
  */
 int rootfs_make_templates(const char *run_dir, int *ret_fd) _must_check_;
-
-/**
- * rootfs_make_cpus() - fill a folder with what dynos have of /sys/devices/system/cpu
- * @dir_fd:  empty folder
- *
- * Wants a umask of 0. Which processors are online is as it was then.
- *
- * Return: 0 or a negative errno; part of it may be there then.
- */
-int rootfs_make_cpus(int dir_fd) _must_check_;
 
 /**
  * rootfs_make_dev() - a new /dev: pseudo devices, links, empty folders pts and shm

@@ -33,7 +33,7 @@ const RootfsMount rootfs_mounts[] = {
         {"/dev/shm", "tmpfs", ROOTFS_STRICT, ROOTFS_NO_MASK},
 
         {"/sys", "tmpfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
-        {"/sys/devices/system/cpu", "tmpfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
+        {"/sys/devices/system/cpu", "sysfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
         {"/sys/fs/cgroup", "cgroup2", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
         {"/sys/fs/cgroup/memory", "tmpfs", ROOTFS_RO | ROOTFS_STRICT, ROOTFS_NO_MASK},
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Of /sys the folder devices/system/cpu is one for all, whose mount a launch copies with one call.
+ * Of /sys the folder devices/system/cpu is the real one, which a launch copies with one call.
  * /dev is made for each dyno, or they would see each other open its files.
  */
 
@@ -14,7 +14,7 @@
 #include "sandbox/mount.h"
 #include "sandbox/rootfs.h"
 
-#define CPUS_SIZE "64m" /* 8192 processors (NR_CPUS_RANGE_END), half of which differ in two files */
+#define CPU_FOLDER "/sys/devices/system/cpu"
 
 static int make_dirs(int dir_fd, const char *const *names, size_t n) {
         for (size_t i = 0; i < n; i++)
@@ -81,17 +81,14 @@ int rootfs_make_dev(int *ret_fd) {
         return 0;
 }
 
-static int attach_cpus(int templates_fd) {
-        static const MountOption options[] = {{"mode", "0755"}, {"size", CPUS_SIZE}};
+static int attach_cpu(int templates_fd) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_STRICT);
+        fd = mount_clone(AT_FDCWD, CPU_FOLDER);
         if (fd < 0)
                 return fd;
-        r = rootfs_make_cpus(fd);
-        if (r == 0)
-                r = mount_restrict(fd, MOUNT_ATTR_RDONLY | MOUNT_STRICT, -EBADF);
+        r = mount_restrict(fd, MOUNT_ATTR_RDONLY | MOUNT_STRICT, -EBADF);
         if (r < 0)
                 return r;
         if (mkdirat(templates_fd, ROOTFS_CPU, 0755) < 0)
@@ -116,7 +113,7 @@ int rootfs_make_templates(const char *run_dir, int *ret_fd) {
         fd = mount_new("tmpfs", options, ARRAY_SIZE(options), MOUNT_ATTR_NOSUID);
         r = fd < 0 ? fd : mount_attach(fd, dir_fd, ROOTFS_TEMPLATES);
         if (r == 0)
-                r = attach_cpus(fd);
+                r = attach_cpu(fd);
         (void)umask(old_umask);
         if (r < 0)
                 return r; /* what is attached goes with this process's mount namespace */

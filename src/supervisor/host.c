@@ -319,8 +319,8 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                          "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_SEMAPHORES] =
                         {"semaphores",
-                         "no dyno keeps who makes cgroups and mounts waiting for long",
-                         "a dyno can have whoever makes cgroups or mounts on the host wait",
+                         "no dyno keeps who makes cgroups, links or mounts waiting for long",
+                         "a dyno can have whoever makes cgroups, links or mounts on the host wait",
                          "Boot with bpf added to the kernel's option lsm="},
         };
         unsigned major, minor;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A crowd in a dyno that keeps whoever makes cgroups, mounts or names a host waiting is killed. Who only looks is not."""
+"""A crowd in a dyno that keeps who makes cgroups, links or mounts waiting is killed. Who only looks is not."""
 
 import pathlib
 import re
@@ -21,8 +21,9 @@ WAIT = "keep who makes a cgroup waiting"
 # died, or ends with its input.
 LOOKERS = """
 import os, select, signal, sys, time
-cgroups = os.open("/sys/fs/cgroup", os.O_PATH)
+cgroups, processors = (os.open(path, os.O_PATH) for path in ("/sys/fs/cgroup", "/sys/devices/system/cpu"))
 looks = {"cgroups": lambda: os.stat("cgroup.type", dir_fd=cgroups),
+         "processors": lambda: os.stat("online", dir_fd=processors),
          "mounts": lambda: open("/proc/self/mountinfo").read(), "names": os.uname,
          "forks": lambda: os.waitpid(os.fork() or os._exit(0), 0)}
 gate, gate_end = os.pipe()
@@ -62,6 +63,11 @@ def write_mounts():
     for _ in range(20):
         subprocess.run(["mount", "-t", "tmpfs", "semaphores-test", MOUNT], check=True)
         subprocess.run(["umount", MOUNT], check=True)
+
+
+def write_links():
+    for change in ("add", "del"):
+        subprocess.run(["ip", "link", change, "semaphores", "type", "dummy"], check=True)
 
 
 def write_moves():
@@ -108,7 +114,8 @@ def crowd(daemon, app, slug):
 
 
 @pytest.mark.parametrize("what, write", [
-    ("cgroups", write_cgroups), ("mounts", write_mounts), ("names", write_names), ("forks", write_moves)])
+    ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names),
+    ("forks", write_moves)])
 def test_crowd_is_killed(crowd, note_guard, what, write):
     said, writes = crowd(CROWD, write, 12 if what == "cgroups" else 300, what)
     if what == "cgroups":
@@ -117,7 +124,7 @@ def test_crowd_is_killed(crowd, note_guard, what, write):
 
 
 def test_few_that_look_are_left_alone(crowd):
-    said, writes = crowd(FEW, write_cgroups, 3000, "cgroups", "mounts", "names", "forks")
+    said, writes = crowd(FEW, write_cgroups, 3000, "cgroups", "processors", "mounts", "names", "forks")
     assert "died" not in said and writes == 3000, said
 
 

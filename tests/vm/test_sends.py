@@ -188,8 +188,8 @@ pathlib.Path("/app/file").write_bytes(bytes(100000))
 pathlib.Path("/tmp/file").write_bytes(bytes(100000))
 pathlib.Path("/dev/shm/file").write_bytes(bytes(100000))
 files = [opened(path) for path in ("/app/file", "/tmp/file", "/dev/shm/file", "/usr/bin/python3", sys.executable)]
-others = [opened(path) for path in ("/proc/uptime", "/proc/sys/kernel/ostype", "/proc/cpuinfo",
-                                    "/sys/fs/cgroup/memory.max")]
+others = [opened(path) for path in ("/proc/uptime", "/proc/sys/kernel/ostype", "/sys/fs/cgroup/memory.max",
+                                    "/sys/devices/system/cpu/online")]
 others += [opened("/app/file", os.O_DIRECT), unix[1].fileno(), drain.fileno()]
 print(json.dumps([[told(out, source) for out in outs for source in sources] for sources in (files, others)]))
 """
