@@ -262,6 +262,7 @@ It saw what was off as the last column says.
     lines += ["", "## The guards", "",
               "What `dynod-guards` has the kernel ask. `tests/escape/test_modules.py` and, in `tests/vm`,",
               "`test_file_locks.py`, `test_sockets.py`, `test_inet.py`, `test_sends.py`, `test_folders.py`,",
-              "`test_flight.py`, `test_interrupts.py`, `test_terminals.py` and `test_semaphores.py` make each of these",
-              "attacks with the guard and with its programs unpinned; all other layers are on.", "", GUARDS_HEAD.rstrip("\n"), *guards]
+              "`test_flight.py`, `test_interrupts.py` and `test_terminals.py` make each of these attacks with the",
+              "guard and with its programs unpinned; all other layers are on. `test_semaphores.py` does so, too, where",
+              "it has both processors for itself.", "", GUARDS_HEAD.rstrip("\n"), *guards]
     return "\n".join(lines) + "\n"

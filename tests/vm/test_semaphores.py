@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.vm
+# Two processors in turn hardly ever meet at a semaphore: run with those that measure.
+pytestmark = [pytest.mark.vm, pytest.mark.alone]
 
 PINS = pathlib.Path("/sys/fs/bpf/dynod")
 CGROUP = pathlib.Path("/sys/fs/cgroup/semaphores-test")
 MOUNT = pathlib.Path("/run/semaphores-test")
 CROWD, FEW = 200, 4
-WAIT = "keep who makes a cgroup waiting"
 
 # Each looks, and then has its processor for somewhat longer. The parent says what became of the first that
 # died, or ends with its input.
@@ -116,10 +116,8 @@ def crowd(daemon, app, slug):
 @pytest.mark.parametrize("what, write", [
     ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names),
     ("forks", write_moves)])
-def test_crowd_is_killed(crowd, note_guard, what, write):
-    said, writes = crowd(CROWD, write, 12 if what == "cgroups" else 300, what)
-    if what == "cgroups":
-        note_guard("semaphores", WAIT, True, "died" not in said)
+def test_crowd_is_killed(crowd, what, write):
+    said, writes = crowd(CROWD, write, 300, what)
     assert re.search(r"died (-9|75) EAGAIN", said), (said, writes)
 
 
@@ -133,7 +131,7 @@ def test_crowd_that_nobody_waits_for_is_left_alone(crowd):
     assert "died" not in said and rounds == 8, said
 
 
-def test_without_its_programs_there_is_no_end(daemon, crowd, note_guard):
+def test_without_its_programs_there_is_no_end(daemon, crowd):
     """The control, and doctor's word."""
     assert daemon.check("semaphores")["verdict"] == "ok"
     try:
@@ -150,9 +148,8 @@ def test_without_its_programs_there_is_no_end(daemon, crowd, note_guard):
         for _ in range(12):
             timed()
         said, writes = crowd(CROWD, timed, 12, "cgroups")
-        through = "died" not in said and sum(took[12:]) > 20 * sum(took[:12])
-        note_guard("semaphores", WAIT, False, through)
-        assert through and writes == 12, (said, took)
+        assert "died" not in said and writes == 12, said
+        assert sum(took[12:]) > 20 * sum(took[:12]), took
     finally:
         daemon.restart()
     assert daemon.check("semaphores")["verdict"] == "ok"
