@@ -26,10 +26,10 @@
 #endif
 
 #define GUARD_FIELDS_MAX 16
+#define GUARD_MAPS_MAX 4
 
 /* What nobody saves up more than of, in seconds: see guard_pay(). */
 #define GUARD_SAVED_SEC 64
-#define GUARD_MAPS_MAX 4
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */
 typedef struct GuardField {

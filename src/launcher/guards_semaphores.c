@@ -27,7 +27,7 @@
 /* Of a dyno: 4 s at once, of GUARD_SAVED_SEC, and a sixteenth of the time after that. */
 #define NSEC_FOR_ONE 16
 
-/* What is within so many bytes of a variable of the kernel's is one, too: no image is larger. */
+/* The kernel's variables are within so many bytes of each other, and nothing else is. */
 #define IMAGE_SIZE (64 << 20)
 /* sizeof(struct kernfs_root), or somewhat more: newer kernels have several semaphores in it. */
 #define KERNFS_ROOT_SIZE 512
@@ -129,12 +129,14 @@ static void load_sysfs(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[FOLDER_DIR] + refs->fields[DIR_ROOT]);
 }
 
+/* Out, if SEMAPHORE is none of the kernel's variables. */
 static void only_variables(Assembler *a) {
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, SEMAPHORE, ROOT, 0, 0);
         alu(a, BPF_ADD, SEMAPHORE, IMAGE_SIZE);
         jump_if(a, BPF_JGE, SEMAPHORE, 2 * IMAGE_SIZE, LABEL_OUT);
 }
 
+/* That the thread, whose process is r0, waits. */
 static void remember(Assembler *a, const GuardRefs *refs) {
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, refs->fields[TASK_SCHED] + refs->fields[SCHED_READY]);
         store(a, BPF_DW, BPF_REG_10, STACK_WAIT + (int)offsetof(Wait, ready), BPF_REG_1);
@@ -192,6 +194,7 @@ static void load_span(Assembler *a, const GuardRefs *refs) {
         jump_if(a, BPF_JSLT, SPAN, 1, LABEL_OUT);
 }
 
+/* The dyno pays for SPAN. */
 static void pay_or_die(Assembler *a, const GuardRefs *refs) {
         guard_store_dyno(a, STACK_DYNO);
         guard_load_now(a, NOW);
@@ -242,6 +245,7 @@ static const GuardField fields[] = {
 };
 
 static const GuardMap maps[] = {
+        /* Instants count once, however many wait: where more do, some that are not told of change nothing. */
         [WAITING] = GUARD_HASH("dynod_waiting", PIN_NONE, Wait, 512),
         [ENDS] = GUARD_SUMS("dynod_sem_ends", PIN_SEMAPHORES_ENDS),
         [PAID] = GUARD_SUMS("dynod_sem_paid", PIN_SEMAPHORES_PAID),
