@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A crowd in a dyno that keeps who makes cgroups, links or mounts waiting is killed. Who only looks is not."""
 
-import contextlib
-import itertools
 import pathlib
-import re
 import socket
 import subprocess
 import time
@@ -35,8 +32,7 @@ for _ in range(int(sys.argv[1])):
         os.read(gate, 1)
         while True:
             for what in sys.argv[2:]:
-                try: looks[what]()
-                except BlockingIOError: os._exit(75)  # another one was killed: no fork any more
+                looks[what]()
             until = time.monotonic() + 0.0002
             while time.monotonic() < until: pass
 dies, died = os.pipe()
@@ -72,25 +68,6 @@ def write_links():
         subprocess.run(["ip", "link", change, "semaphores", "type", "dummy"], check=True)
 
 
-@contextlib.contextmanager
-def mover():
-    """Moves a process into another cgroup, and back at the next call."""
-    CGROUP.mkdir()
-    groups = itertools.cycle((CGROUP, CGROUP.parent))
-    with subprocess.Popen(["sleep", "infinity"]) as moved:
-        try:
-            yield lambda: (next(groups) / "cgroup.procs").write_text(str(moved.pid))
-        finally:
-            moved.kill()
-    CGROUP.rmdir()
-
-
-def write_moves():
-    with mover() as move:
-        for _ in range(20):
-            move()
-
-
 def write_names():
     for _ in range(100):
         socket.sethostname(socket.gethostname())
@@ -124,11 +101,10 @@ def crowd(daemon, app, slug):
 
 
 @pytest.mark.parametrize("what, write", [
-    ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names),
-    ("forks", write_moves)])
+    ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names)])
 def test_crowd_is_killed(crowd, what, write):
     said, writes = crowd(CROWD, write, 300, what)
-    assert re.search(r"died (-9|75) EAGAIN", said), (said, writes)
+    assert "died -9 EAGAIN" in said, (said, writes)
 
 
 def test_few_that_look_are_left_alone(crowd):
@@ -137,10 +113,8 @@ def test_few_that_look_are_left_alone(crowd):
 
 
 def test_crowd_that_nobody_waits_for_is_left_alone(crowd):
-    """Writers come one by one: what readers do when one is done is nothing to the next."""
-    with mover() as move:
-        said, rounds = crowd(CROWD, lambda: move() and time.sleep(1), 30, "forks")
-    assert "died" not in said and rounds == 30, said
+    said, rounds = crowd(CROWD, lambda: time.sleep(1), 8, "cgroups", "mounts", "names")
+    assert "died" not in said and rounds == 8, said
 
 
 def test_without_its_programs_there_is_no_end(daemon, crowd):
