@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A crowd in a dyno that keeps who makes cgroups, links or mounts waiting is killed. Who only looks is not."""
 
+import contextlib
+import itertools
 import pathlib
 import socket
 import subprocess
@@ -15,6 +17,8 @@ PINS = pathlib.Path("/sys/fs/bpf/dynod")
 CGROUP = pathlib.Path("/sys/fs/cgroup/semaphores-test")
 MOUNT = pathlib.Path("/run/semaphores-test")
 CROWD, FEW = 200, 4
+GIVEN_UP_SEC = 90  # for who is not killed, and keeps each write waiting
+FORKS = 100  # with a child each: a dyno has 255 processes
 
 # Each looks, and then has its processor for somewhat longer. The parent says what became of the first that
 # died, or ends with its input.
@@ -32,7 +36,8 @@ for _ in range(int(sys.argv[1])):
         os.read(gate, 1)
         while True:
             for what in sys.argv[2:]:
-                looks[what]()
+                try: looks[what]()
+                except BlockingIOError: pass  # no fork any more: another one was killed
             until = time.monotonic() + 0.0002
             while time.monotonic() < until: pass
 dies, died = os.pipe()
@@ -68,6 +73,25 @@ def write_links():
         subprocess.run(["ip", "link", change, "semaphores", "type", "dummy"], check=True)
 
 
+@contextlib.contextmanager
+def mover():
+    """Moves a process into another cgroup, and back at the next call."""
+    CGROUP.mkdir()
+    groups = itertools.cycle((CGROUP, CGROUP.parent))
+    with subprocess.Popen(["sleep", "infinity"]) as moved:
+        try:
+            yield lambda: (next(groups) / "cgroup.procs").write_text(str(moved.pid))
+        finally:
+            moved.kill()
+    CGROUP.rmdir()
+
+
+def write_moves():
+    with mover() as move:
+        for _ in range(20):
+            move()
+
+
 def write_names():
     for _ in range(100):
         socket.sethostname(socket.gethostname())
@@ -91,8 +115,8 @@ def crowd(daemon, app, slug):
                               text=True) as client:
             while "going" not in (line := client.stdout.readline()):
                 assert line, client.wait()
-            writes = 0
-            while writes < most and client.poll() is None:
+            writes, given_up = 0, time.monotonic() + GIVEN_UP_SEC
+            while writes < most and client.poll() is None and time.monotonic() < given_up:
                 write()
                 writes += 1
             client.stdin.close()
@@ -101,9 +125,10 @@ def crowd(daemon, app, slug):
 
 
 @pytest.mark.parametrize("what, write", [
-    ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names)])
+    ("cgroups", write_cgroups), ("processors", write_links), ("mounts", write_mounts), ("names", write_names),
+    ("forks", write_moves)])
 def test_crowd_is_killed(crowd, what, write):
-    said, writes = crowd(CROWD, write, 300, what)
+    said, writes = crowd(FORKS if what == "forks" else CROWD, write, 300, what)
     assert "died -9 EAGAIN" in said, (said, writes)
 
 
@@ -113,8 +138,10 @@ def test_few_that_look_are_left_alone(crowd):
 
 
 def test_crowd_that_nobody_waits_for_is_left_alone(crowd):
-    said, rounds = crowd(CROWD, lambda: time.sleep(1), 8, "cgroups", "mounts", "names")
-    assert "died" not in said and rounds == 8, said
+    """Writers come one by one: what readers do when one is done is nothing to the next."""
+    with mover() as move:
+        said, rounds = crowd(FORKS, lambda: move() and time.sleep(0.5), 60, "forks")
+    assert "died" not in said and rounds == 60, said
 
 
 def test_without_its_programs_there_is_no_end(daemon, crowd):
