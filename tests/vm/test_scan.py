@@ -25,6 +25,7 @@ PATIENCE = int(50 * time_factor())  # ms; all of it happens on one host
 PATIENCE_OPEN = 20 * PATIENCE  # where all answer nobody waits for the end of it, and a busy host may be late
 
 UPLINK = "198.51.100.2"  # of the guest, where its default route begins
+LAN_MAC = "02:00:00:79:00:01"  # or udev may give it another one, when it has an address by the first
 LAN, LAN_ALL, LAN_6 = "10.99.79.1", "10.99.79.255", "fd79::1"
 SERVICES = "172.16.0.1"  # service_address, of the host while an app has a service
 METADATA = ["169.254.169.254", "100.100.100.200", "100.80.80.80", "192.0.0.192", "168.63.129.16"]
@@ -108,7 +109,7 @@ def dynos(daemon, stack, tmp_path_factory):
         daemon.ok("ps:wait", "-a", app, timeout=150)
     daemon.ok("services:add", "postgres", "5432", "-a", "scan-other")
     addresses = "".join(f"ip addr add {address}/32 dev lan2; " for address in METADATA)
-    subprocess.run(f"set -e; ip link add lan2 type dummy; ip link set lan2 up; ip addr add {LAN}/24 brd + dev lan2; "
+    subprocess.run(f"set -e; ip link add lan2 address {LAN_MAC} type dummy; ip link set lan2 up; ip addr add {LAN}/24 brd + dev lan2; "
                    f"ip addr add {LAN_6}/64 dev lan2 nodad; {addresses} ip route add {GROUP}/32 dev lan2",
                    shell=True, check=True)
     wait_until(lambda: not ip("-6", "addr", "show", "dev", "lan2", "tentative"), "addresses of lan2 in use")
