@@ -30,6 +30,7 @@ static const struct {
         {"ENOPROTOOPT", ENOPROTOOPT},
         {"ENOENT", ENOENT},
         {"ENOMEM", ENOMEM},
+        {"E2BIG", E2BIG},
 };
 
 static int fail(PolicyError *reterr, const char *text) {

@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -178,12 +179,91 @@ static int signal_by_ioctl(void) {
         return signal_each_byte(by_ioctl);
 }
 
+/* Who is signalled for urgent data. */
+static int own_socket(int (*name)(int fd, int owner)) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+        if (fd < 0)
+                return ATTEMPT_BROKEN;
+        r = attempt_result(name(fd, getpid()));
+        return r < 0 || fcntl(fd, F_GETOWN) == getpid() ? r : ATTEMPT_NOTHING;
+}
+
+static int by_fcntl(int fd, int owner) {
+        return fcntl(fd, F_SETOWN, owner);
+}
+
+static int by_extended_fcntl(int fd, int owner) {
+        const struct f_owner_ex whom = {.type = F_OWNER_PID, .pid = owner};
+
+        return fcntl(fd, F_SETOWN_EX, &whom);
+}
+
+static int by_owner_ioctl(int fd, int owner) {
+        return ioctl(fd, FIOSETOWN, &owner);
+}
+
+static int by_group_ioctl(int fd, int owner) {
+        return ioctl(fd, SIOCSPGRP, &owner);
+}
+
+static int signal_owner(void) {
+        return own_socket(by_fcntl);
+}
+
+static int signal_owner_extended(void) {
+        return own_socket(by_extended_fcntl);
+}
+
+static int signal_owner_by_ioctl(void) {
+        return own_socket(by_owner_ioctl);
+}
+
+static int signal_group_by_ioctl(void) {
+        return own_socket(by_group_ioctl);
+}
+
 static int signal_of_folder(void) {
         int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0)
                 return ATTEMPT_BROKEN;
         return attempt_result(fcntl(fd, F_NOTIFY, DN_CREATE));
+}
+
+/* ---- a change of one semaphore, which many wait for with others ---- */
+
+#define OPERATIONS 8
+
+static int operate(int (*call)(int id, struct sembuf *operations)) {
+        struct sembuf operations[OPERATIONS];
+        int id = semget(IPC_PRIVATE, OPERATIONS, 0600), r;
+
+        if (id < 0)
+                return ATTEMPT_BROKEN;
+        for (unsigned i = 0; i < OPERATIONS; i++)
+                operations[i] = (struct sembuf){.sem_num = (unsigned short)i, .sem_op = 1};
+        r = attempt_result(call(id, operations));
+        (void)semctl(id, 0, IPC_RMID);
+        return r;
+}
+
+static int operate_now(int id, struct sembuf *operations) {
+        return semop(id, operations, OPERATIONS);
+}
+
+static int operate_in_time(int id, struct sembuf *operations) {
+        const struct timespec time = {.tv_sec = 1};
+
+        return semtimedop(id, operations, OPERATIONS, &time);
+}
+
+static int semaphores_at_once(void) {
+        return operate(operate_now);
+}
+
+static int semaphores_in_time(void) {
+        return operate(operate_in_time);
 }
 
 /* ---- memory ---- */
@@ -646,6 +726,42 @@ const Attempt attempts_shared[] = {
                 EINVAL,
                 CONTROL_USER,
                 signal_of_folder),
+        ATTEMPT("signals-to-owner",
+                "have a group signalled by packets from outside",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                signal_owner),
+        ATTEMPT("signals-to-owner-by-type",
+                "the same by F_SETOWN_EX",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                signal_owner_extended),
+        ATTEMPT("signals-to-owner-by-ioctl",
+                "the same by FIOSETOWN",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                signal_owner_by_ioctl),
+        ATTEMPT("signals-to-group-by-ioctl",
+                "the same by SIOCSPGRP",
+                "seccomp",
+                ATTEMPT_NOTHING,
+                CONTROL_USER,
+                signal_group_by_ioctl),
+        ATTEMPT("semaphores-at-once",
+                "have a change of a semaphore take long that many wait for with others",
+                "seccomp",
+                E2BIG,
+                CONTROL_USER,
+                semaphores_at_once),
+        ATTEMPT("semaphores-in-time",
+                "the same by semtimedop",
+                "seccomp",
+                E2BIG,
+                CONTROL_USER,
+                semaphores_in_time),
         ATTEMPT("merge-range",
                 "find equal pages in the memory of others (KSM)",
                 "seccomp",
