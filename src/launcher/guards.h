@@ -150,6 +150,15 @@ extern const GuardTable guard_watches;
 /* No dyno opens more than 64 terminals at once, and one a second after that. */
 extern const GuardTable guard_terminals;
 
+/* No dyno has more than 1024 processes. */
+extern const GuardTable guard_processes;
+
+/* No set of System V semaphores has more than 256 that wait for several of it. */
+extern const GuardTable guard_sysv;
+
+/* No dyno keeps the workers of terminals busy for more than 4 s, and a sixteenth of the time after that. */
+extern const GuardTable guard_typing;
+
 /* No dyno has poll(2) keep more than 512 pages. */
 extern const GuardTable guard_polls;
 

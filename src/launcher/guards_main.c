@@ -418,7 +418,10 @@ static int install_all(const Setting *setting) {
                 &guard_timers,
                 &guard_watches,
                 &guard_polls,
+                &guard_processes,
+                &guard_sysv,
                 &guard_terminals,
+                &guard_typing,
                 &guard_semaphores};
         int result = 0;
 

@@ -29,11 +29,13 @@
  * RLIMIT_NOFILE; a few dynos together have enough for every message of the host to start a search.
  *
  * Interrupts: timers that are descriptors may all go off in one interrupt, and whoever writes to what
- * many epolls watch, or many threads poll, wakes them all with interrupts off. Nothing preempts either,
- * whatever the weight.
+ * many epolls watch, or many threads poll, wakes them all with interrupts off. Who ends and leaves a large group
+ * of processes without a parent, and who changes a semaphore that many wait for with others, has the kernel go
+ * through them again for each. Nothing preempts any of that, whatever the weight.
  *
  * Terminals: whoever opens one has a lock that the kernel has once for all of them, and holds it for as
- * long as the other threads of its dyno keep it from running.
+ * long as the other threads of its dyno keep it from running. And what is written to one is taken in by a worker
+ * of the kernel's, which no cgroup pays for.
  *
  * Semaphores: so has whoever looks below /sys, reads which mounts there are or asks for the host's
  * name, or forks, if somebody was about to make a cgroup or a link, to mount, to name a host or to move a process.
@@ -103,8 +105,18 @@ typedef enum GuardPin {
         PIN_INTERRUPTS_PAGES, /* a map, which goes on: of who polls now */
         PIN_INTERRUPTS_UNPOLLED,
         PIN_INTERRUPTS_ADDED,
+        PIN_INTERRUPTS_PROCESSES, /* a map, which goes on: what runs cannot be found anew */
+        PIN_INTERRUPTS_COUNT,     /* the same */
+        PIN_INTERRUPTS_REAPED,
+        PIN_INTERRUPTS_ENDED,
+        PIN_INTERRUPTS_BEGUN,
+        PIN_INTERRUPTS_OPERATES,
         PIN_TERMINALS_SUMS, /* a map, which goes on: or each start would give a dyno some more */
         PIN_TERMINALS_OPENED,
+        PIN_TERMINALS_PAID, /* as PIN_TERMINALS_SUMS */
+        PIN_TERMINALS_WORKED,
+        PIN_TERMINALS_WORKS, /* somebody takes in what was written */
+        PIN_TERMINALS_WRITTEN,
         PIN_SEMAPHORES_ENDS, /* a map, which goes on as that of terminals does */
         PIN_SEMAPHORES_PAID, /* the same */
         PIN_SEMAPHORES_HAD,

@@ -309,13 +309,13 @@ check_guard(Guard guard, GuardState state, DoctorInfo *info, char text[GUARD_TEX
                 [GUARD_INTERRUPTS] =
                         {"interrupts",
                          "no dyno keeps a processor's interrupts off for long",
-                         "a dyno can keep a processor's interrupts off, with timers, epolls and "
-                         "polls",
+                         "a dyno can keep a processor's interrupts off, with timers, epolls, "
+                         "polls, processes and semaphores",
                          "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_TERMINALS] =
                         {"terminals",
-                         "no dyno keeps the host's terminals waiting",
-                         "a dyno can have the host wait for its terminals, and logins with them",
+                         "no dyno keeps the host's terminals waiting or their workers busy",
+                         "a dyno can have the host wait for its terminals, or work for them",
                          "Boot with bpf added to the kernel's option lsm="},
                 [GUARD_SEMAPHORES] =
                         {"semaphores",

@@ -6,13 +6,15 @@ import ctypes
 import os
 import pathlib
 import resource
+import subprocess
 
 import pytest
 
 pytestmark = pytest.mark.vm
 
 PINS = pathlib.Path("/sys/fs/bpf/dynod")
-TIMERS, WATCHES = 256, 1024
+TIMERS, WATCHES, PROCESSES, WAITERS = 256, 1024, 1024, 256
+CONFIG = pathlib.Path("/etc/dynod/dynod.conf.d/interrupts-test.conf")
 
 COMMON = """
 import ctypes, errno, mmap, os, select, signal, socket, subprocess, threading, time
@@ -117,15 +119,76 @@ print(*(threads(*n) for n in (%s)), *starts())
 """
 
 
+# Whom nobody waits for is still there.
+PROCESSES_OF = """
+def forks(most):
+    "As many as there can be, and what the last one was refused with; all are gone after it."
+    made = []
+    try:
+        while len(made) < most:
+            if (pid := os.fork()) == 0: os._exit(0)
+            made.append(pid)
+    except BlockingIOError:
+        pass
+    for pid in made: os.waitpid(pid, 0)
+    return len(made)
+def by_a_thread(work):
+    "A process, and which of its threads does it, while the first one ends or waits."
+    if (pid := os.fork()) == 0:
+        threading.Thread(target=work).start()
+        libc.syscall(60, 0) # exit, of this thread alone
+    return pid
+"""
+
+# In each of them are two operations of which the second cannot be.
+WAITING = """
+class Operation(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_ushort), ("change", ctypes.c_short), ("flags", ctypes.c_short)]
+semaphores = libc.semget(0, 2, 0o600)
+refused = []
+def wait_for_both():
+    operations = (Operation * 2)(Operation(0, 0, 0), Operation(1, -1, 0))
+    if libc.semop(semaphores, operations, 2) < 0 and ctypes.get_errno() != errno.EIDRM:
+        refused.append(errno.errorcode[ctypes.get_errno()])
+def waiting():
+    "GETNCNT of the second."
+    return libc.semctl(semaphores, 1, 14)
+threads = [threading.Thread(target=wait_for_both) for _ in range(300)]
+for thread in threads: thread.start()
+while waiting() + len(refused) < 300: time.sleep(0.01)
+print(waiting(), *set(refused))
+libc.semctl(semaphores, 0, 0) # IPC_RMID
+for thread in threads: thread.join()
+"""
+
+
 @pytest.fixture
 def dyno(daemon, app, slug):
     daemon.ok("deploy", slug({"Procfile": "worker: sleep infinity\n"}), "-a", app, timeout=120)
     return lambda text: daemon.python(app, COMMON + text).split()
 
 
+@pytest.fixture
+def large(daemon, app, dyno):
+    """The same with room for more processes and threads."""
+    CONFIG.parent.mkdir(exist_ok=True)
+    CONFIG.write_text("[size Many]\nmemory = 512M\nmemory_kill = 512M\nprocesses = 3000\n")
+    subprocess.run(["systemctl", "reload", "dynod"], check=True)
+
+    def run(text):
+        done = daemon.ctl("run", "-a", app, "--no-tty", "--size", "Many", "--", "python3", "-c", COMMON + text, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.split()
+    yield run
+    CONFIG.unlink()
+    subprocess.run(["systemctl", "reload", "dynod"], check=True)
+
+
 AT_ONCE, WOKEN = "have many timers go off in one interrupt", "have one write wake many epolls"
 EACH = "have each of them wake who polls it"
 MANY = "have one write wake many that poll"
+ORPHANS = "have a large group of processes looked through for each of them"
+SETS = "have one change of a semaphore look through many that wait for several"
 
 
 def test_few_timers(dyno, note_guard):
@@ -207,9 +270,41 @@ def test_who_polls_too_much_is_killed(dyno, note_guard):
     assert told == ["-9", *"000"]
 
 
-def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
+def test_few_processes(large, note_guard):
+    """Whoever is a process by execve(2) in another thread counts on; who is gone does not, whoever was last of it."""
+    n, once_more, less, again, last = large(PROCESSES_OF + """
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+print(n := forks(2500), forks(2500))
+ours, theirs = os.pipe()
+os.set_inheritable(theirs, True)
+sleepers = [by_a_thread(lambda: os.execv("/bin/sh", ["sh", "-c", "echo x >&%d; exec sleep 1000" % theirs])) for _ in range(3)]
+for _ in sleepers: os.read(ours, 2)
+print(forks(2500))
+for pid in sleepers:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+print(forks(2500))
+for _ in range(100): os.waitpid(by_a_thread(lambda: os.read(ours, 0)), 0)
+until = time.monotonic() + 60 # the kernel forgets those later
+while (last := forks(2500)) != n and time.monotonic() < until: time.sleep(0.1)
+print(last)
+""")
+    note_guard("interrupts", ORPHANS, True, int(n) == 2500)
+    assert PROCESSES - 4 <= int(n) < PROCESSES and n == once_more == again == last and int(less) == int(n) - 3, \
+        (n, once_more, less, again, last)
+
+
+def test_few_wait_for_several_semaphores(large, note_guard):
+    waiting, *refused = large(WAITING)
+    note_guard("interrupts", SETS, True, int(waiting) == 300)
+    # Whoever is asked while another one comes in may be one more.
+    assert WAITERS - 1 <= int(waiting) <= WAITERS + 2 and refused == ["ENOMEM"]
+
+
+def test_without_its_programs_there_are_many(daemon, dyno, large, note_guard):
     """The control, and doctor's word."""
-    programs = [PINS / f"interrupts-{name}" for name in ("freed", "made", "watched", "polled", "forked", "unpolled", "added")]
+    programs = [PINS / f"interrupts-{name}" for name in ("freed", "made", "watched", "polled", "forked", "unpolled", "added",
+                                                      "reaped", "ended", "begun", "operates")]
     for program in programs:
         assert daemon.check("interrupts")["verdict"] == "ok"
         away = program.rename(program.with_name("away"))
@@ -230,6 +325,11 @@ def test_without_its_programs_there_are_many(daemon, dyno, note_guard):
         told = dyno(POLLS % "(40, 1000),")
         note_guard("interrupts", MANY, False, told[0] == "0")
         assert told == [*"0", *"111"]
+        n = int(large(PROCESSES_OF + "print(forks(2500))")[0])
+        note_guard("interrupts", ORPHANS, False, n == 2500)
+        waiting = int(large(WAITING)[0])
+        note_guard("interrupts", SETS, False, waiting == 300)
+        assert (n, waiting) == (2500, 300)
     finally:
         daemon.restart()
     assert daemon.check("interrupts")["verdict"] == "ok"

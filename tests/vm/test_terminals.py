@@ -4,14 +4,21 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+from dynod_testing import time_factor  # noqa: E402
+
 pytestmark = pytest.mark.vm
 
-PROGRAM = pathlib.Path("/sys/fs/bpf/dynod/terminals-opened")
+PINS = pathlib.Path("/sys/fs/bpf/dynod")
+PROGRAM = PINS / "terminals-opened"
 AT_ONCE = 64
 AGAIN = "open terminals again and again"
+TYPES = "have the kernel's workers busy with what it types"
 
 COMMON = """
 import errno, os, time
@@ -25,6 +32,42 @@ def opens(path, most):
             return n, errno.errorcode[e.errno], time.monotonic() - begun
     return most, "", time.monotonic() - begun
 """
+
+
+# What a worker has much to do with: to show a long line again, to signal a group of processes.
+TYPISTS = """
+import fcntl, signal, sys, termios, time
+def typist(setting, text, before=b""):
+    "Writes that again and again; what became of it, in so many seconds, and whether there is a fork after that."
+    def write(master, slave):
+        attributes = termios.tcgetattr(slave)
+        attributes[3], attributes[6][termios.VREPRINT] = setting, b"\\x12"
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        os.write(master, before)
+        os.set_blocking(master, False) # nobody reads there, who would wake this one
+        while True:
+            try: os.write(master, text)
+            except BlockingIOError: time.sleep(0.001)
+    if (pid := os.fork()) == 0:
+        os.setsid()
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if setting & termios.ISIG:
+            for _ in range(100):
+                if os.fork() == 0: time.sleep(1000)
+        write(master, slave)
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        time.sleep(0.1)
+    try:
+        if os.fork() == 0: os._exit(0)
+        print("goes on")
+    except BlockingIOError:
+        print("died", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), "EAGAIN")
+"""
+SHOW = "typist(termios.ICANON | termios.ECHO | termios.IEXTEN, b'\\x12' * 4096, b'x' * 4000)"
+SIGNAL = "typist(termios.ISIG | termios.NOFLSH, b'\\x03' * 4096)"
 
 
 @pytest.fixture
@@ -82,6 +125,42 @@ def test_a_dyno_that_has_none_left_has_none_for_who_joins(daemon, dyno, app):
 def test_the_hosts_own_are_not_counted():
     for _ in range(2 * AT_ONCE):
         os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+
+
+@pytest.mark.parametrize("what", [SHOW, SIGNAL], ids=["show", "signal"])
+def test_typist_is_killed(dyno, note_guard, what):
+    said = dyno(TYPISTS.replace("SECONDS", str(30 * time_factor())) + what)
+    if what == SHOW:
+        note_guard("terminals", TYPES, True, said[0] == "goes")
+    assert said == ["died", "-9", "EAGAIN"], said
+
+
+def test_who_prints_is_left_alone(dyno):
+    """As much as a terminal takes, and each character by itself."""
+    assert dyno("""
+master, slave = os.openpty()
+if os.fork() == 0:
+    for _ in range(5000): os.write(slave, b"0123456789" * 100 + b"\\n")
+    for _ in range(50000): os.write(slave, b".")
+    os.write(slave, b"\\0")
+    os._exit(0)
+size = 0
+while not (some := os.read(master, 65536)).endswith(b"\\0"): size += len(some)
+print(size > 5000 * 1000, os.waitpid(-1, 0)[1])
+""") == ["True", "0"]
+
+
+def test_without_its_programs_a_typist_goes_on(daemon, dyno, note_guard):
+    try:
+        for name in ("works", "worked", "written"):
+            (PINS / f"terminals-{name}").unlink()
+        assert daemon.check("terminals")["verdict"] == "warning"
+        said = dyno(TYPISTS.replace("SECONDS", str(10 * time_factor())) + SHOW)
+        note_guard("terminals", TYPES, False, said == ["goes", "on"])
+        assert said == ["goes", "on"], said
+    finally:
+        daemon.restart()
+    assert daemon.check("terminals")["verdict"] == "ok"
 
 
 def test_without_its_program_there_is_no_end(daemon, dyno, note_guard):

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Bounds for how long the kernel's workers are busy with what a dyno writes to its terminals (pty(7)).
+ * What goes in at one end is taken in at the other by a worker that is in no cgroup: weighs as much as all
+ * of the dynos' scope, and is charged to nobody. One byte may be a lot of work for it: it shows the line
+ * again (VREPRINT), 10 us for 4,000 characters, signals each process of a group, with a lock held for which
+ * every fork on the host waits, or wakes as many entries of poll(2) as a dyno may have.
+ *
+ * Of each call of the worker's is counted what it takes longer than output does that a program prints. A
+ * worker cannot be refused nor killed: the next one who writes to a terminal is, as in guards_watches.c.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "launcher/guards.h"
+
+/* Of a dyno: 4 s at once, of GUARD_SAVED_SEC, and a sixteenth of the time after that. */
+#define NSEC_FOR_ONE 16
+
+/* For nothing; who writes has as much to do. */
+#define NSEC_OF_CALL 2000
+#define NSEC_OF_BYTE 20
+
+/* Terminals of a dyno (PTS_MAX in sandbox/rootfs.c), with both ends. */
+#define ENDS_OF_DYNO 32
+
+/* Fields and maps of the guard. */
+enum {
+        END_OTHER,
+        LINE_END,
+};
+enum {
+        WRITERS, /* end of a terminal that is written to -> id of a dyno's cgroup, of who wrote last */
+        WORKS, /* id of a thread that takes in -> int64_t: since when, by the clock of guard_load_now() */
+        PAID,   /* id of a dyno's cgroup -> int64_t: until when its work is paid for, guard_pay() */
+        KILLED, /* as in guards_watches.c */
+};
+
+enum {
+        CONTEXT = BPF_REG_6,
+        SPAN = BPF_REG_7,
+        NOW = BPF_REG_8,
+        SUM = BPF_REG_9,
+
+        STACK_WORD = -8,
+        STACK_DYNO = -16,
+        STACK_END = -24,
+        STACK_THREAD = -32,
+        STACK_SINCE = -40,
+};
+
+enum {
+        LABEL_OUT = BPF_LABEL_FIRST,
+        LABEL_HOST,
+        LABEL_HAS_SUM,
+        LABEL_HAS_LESS,
+        LABEL_HAS_MARK,
+        LABEL_KILL,
+};
+
+/* pty_write(tty, …): to the other end, tty->link. */
+static void written(Assembler *a, const GuardRefs *refs) {
+        guard_load_argument(a, BPF_REG_1, 0);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[END_OTHER]);
+        store(a, BPF_DW, BPF_REG_10, STACK_END, BPF_REG_1);
+        guard_only_dynos(a, refs->dynos_fd, LABEL_HOST);
+        guard_store_dyno(a, STACK_DYNO);
+        put(a, refs->maps[WRITERS], STACK_END, STACK_DYNO);
+        look_up(a, refs->maps[PAID], STACK_DYNO);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        load(a, BPF_DW, SUM, BPF_REG_0, 0);
+        guard_load_now(a, NOW);
+        jump_if_reg(a, BPF_JSLE, SUM, NOW, LABEL_OUT);
+        guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
+        leave(a, 0);
+        place(a,
+              LABEL_HOST); /* where a dyno's terminal was before, or who is attached to it types */
+        take_out(a, refs->maps[WRITERS], STACK_END);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* STACK_DYNO = who wrote to the end of ldisc, tty_ldisc_receive_buf()'s first argument; out, if no dyno did. */
+static void store_writer(Assembler *a, const GuardRefs *refs) {
+        move(a, CONTEXT, BPF_REG_1);
+        guard_load_argument(a, BPF_REG_1, 0);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[LINE_END]);
+        store(a, BPF_DW, BPF_REG_10, STACK_END, BPF_REG_1);
+        look_up(a, refs->maps[WRITERS], STACK_END);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+        guard_load_now(a, NOW);
+}
+
+/* tty_ldisc_receive_buf(ld, p, f, count) */
+static void works(Assembler *a, const GuardRefs *refs) {
+        store_writer(a, refs);
+        store(a, BPF_DW, BPF_REG_10, STACK_SINCE, NOW);
+        put(a, refs->maps[WORKS], STACK_THREAD, STACK_SINCE);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+/* It returns. */
+static void worked(Assembler *a, const GuardRefs *refs) {
+        store_writer(a, refs);
+        look_up(a, refs->maps[WORKS], STACK_THREAD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        move(a, SPAN, NOW);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, SPAN, BPF_REG_1, 0, 0);
+        take_out(a, refs->maps[WORKS], STACK_THREAD);
+        load(a, BPF_W, BPF_REG_1, CONTEXT, 3 * (int)sizeof(uint64_t)); /* an int, up to Linux 6.5 */
+        alu(a, BPF_MUL, BPF_REG_1, NSEC_OF_BYTE);
+        alu(a, BPF_ADD, BPF_REG_1, NSEC_OF_CALL);
+        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, SPAN, BPF_REG_1, 0, 0);
+        jump_if(a, BPF_JSLT, SPAN, 1, LABEL_OUT);
+        alu(a, BPF_MUL, SPAN, NSEC_FOR_ONE);
+        guard_find_sum(a, refs->maps[PAID], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_OUT);
+        move(a, SUM, BPF_REG_0);
+        guard_pay(a, SUM, SPAN, NOW, LABEL_HAS_LESS, LABEL_OUT);
+        place(a, LABEL_OUT);
+        leave(a, 0);
+}
+
+static const GuardField fields[] = {
+        [END_OTHER] = {"tty_struct", "link"},
+        [LINE_END] = {"tty_ldisc", "tty"},
+};
+
+static const GuardMap maps[] = {
+        /* Of a terminal that is gone it is until the room is needed. */
+        [WRITERS] =
+                {.name = "dynod_tty_ends",
+                 .pin = PIN_NONE,
+                 .type = BPF_MAP_TYPE_LRU_HASH,
+                 .key_size = sizeof(uint64_t),
+                 .value_size = sizeof(uint64_t),
+                 .entries_of_dyno = ENDS_OF_DYNO},
+        [WORKS] = GUARD_HASH("dynod_tty_works", PIN_NONE, int64_t, ENDS_OF_DYNO),
+        [PAID] = GUARD_SUMS("dynod_tty_paid", PIN_TERMINALS_PAID),
+        [KILLED] = GUARD_KILLED,
+};
+
+static const GuardProgram programs[] = {
+        {PIN_TERMINALS_WORKED, "dynod_tty_done", "tty_ldisc_receive_buf", GUARD_AFTER, worked},
+        {PIN_TERMINALS_WORKS, "dynod_tty_work", "tty_ldisc_receive_buf", GUARD_BEFORE, works},
+        {PIN_TERMINALS_WRITTEN, "dynod_tty_write", "pty_write", GUARD_BEFORE, written},
+};
+
+GUARD_TABLE(guard_typing, "limit for how long the kernel works on what dynos write to terminals");
