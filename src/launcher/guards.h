@@ -159,7 +159,7 @@ extern const GuardTable guard_sysv;
 /* No dyno keeps the workers of terminals busy for more than 4 s, and a sixteenth of the time after that. */
 extern const GuardTable guard_typing;
 
-/* No dyno has poll(2) keep more than 512 pages. */
+/* No dyno has poll(2) keep more than 512 pages, or 1024 entries for one thing. */
 extern const GuardTable guard_polls;
 
 /* No dyno keeps the kernel's semaphores for more than 4 s, and a sixteenth of the time after that. */

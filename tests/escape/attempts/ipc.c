@@ -238,6 +238,41 @@ static int forge_pid(void) {
         return forge(&(struct ucred){.pid = escape_victim, .uid = getuid(), .gid = getgid()});
 }
 
+/* ---- a change of one semaphore, which many wait for with others ---- */
+
+#define OPERATIONS 8
+
+static int operate(int (*call)(int id, struct sembuf *operations)) {
+        struct sembuf operations[OPERATIONS];
+        int id = semget(IPC_PRIVATE, OPERATIONS, 0600), r;
+
+        if (id < 0)
+                return ATTEMPT_BROKEN;
+        for (unsigned i = 0; i < OPERATIONS; i++)
+                operations[i] = (struct sembuf){.sem_num = (unsigned short)i, .sem_op = 1};
+        r = attempt_result(call(id, operations));
+        (void)semctl(id, 0, IPC_RMID);
+        return r;
+}
+
+static int operate_now(int id, struct sembuf *operations) {
+        return semop(id, operations, OPERATIONS);
+}
+
+static int operate_in_time(int id, struct sembuf *operations) {
+        const struct timespec time = {.tv_sec = 1};
+
+        return semtimedop(id, operations, OPERATIONS, &time);
+}
+
+static int semaphores_at_once(void) {
+        return operate(operate_now);
+}
+
+static int semaphores_in_time(void) {
+        return operate(operate_in_time);
+}
+
 #define OBJECT(name_, tries_, run_, set_up_)                                                       \
         {                                                                                          \
                 .name = "ipc/" name_, .tries = tries_, .stopped_by = "ipc",                        \
@@ -330,6 +365,22 @@ const Attempt attempts_ipc[] = {
                 .error = EPERM,
                 .control = CONTROL_ROOT,
                 .run = forge_pid,
+        },
+        {
+                .name = "ipc/semaphores-at-once",
+                .tries = "have a change of a semaphore take long that many wait for with others",
+                .stopped_by = "seccomp",
+                .error = E2BIG,
+                .control = CONTROL_USER,
+                .run = semaphores_at_once,
+        },
+        {
+                .name = "ipc/semaphores-in-time",
+                .tries = "the same by semtimedop",
+                .stopped_by = "seccomp",
+                .error = E2BIG,
+                .control = CONTROL_USER,
+                .run = semaphores_in_time,
         },
         {.name = NULL},
 };

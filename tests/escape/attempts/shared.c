@@ -21,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
-#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -229,41 +228,6 @@ static int signal_of_folder(void) {
         if (fd < 0)
                 return ATTEMPT_BROKEN;
         return attempt_result(fcntl(fd, F_NOTIFY, DN_CREATE));
-}
-
-/* ---- a change of one semaphore, which many wait for with others ---- */
-
-#define OPERATIONS 8
-
-static int operate(int (*call)(int id, struct sembuf *operations)) {
-        struct sembuf operations[OPERATIONS];
-        int id = semget(IPC_PRIVATE, OPERATIONS, 0600), r;
-
-        if (id < 0)
-                return ATTEMPT_BROKEN;
-        for (unsigned i = 0; i < OPERATIONS; i++)
-                operations[i] = (struct sembuf){.sem_num = (unsigned short)i, .sem_op = 1};
-        r = attempt_result(call(id, operations));
-        (void)semctl(id, 0, IPC_RMID);
-        return r;
-}
-
-static int operate_now(int id, struct sembuf *operations) {
-        return semop(id, operations, OPERATIONS);
-}
-
-static int operate_in_time(int id, struct sembuf *operations) {
-        const struct timespec time = {.tv_sec = 1};
-
-        return semtimedop(id, operations, OPERATIONS, &time);
-}
-
-static int semaphores_at_once(void) {
-        return operate(operate_now);
-}
-
-static int semaphores_in_time(void) {
-        return operate(operate_in_time);
 }
 
 /* ---- memory ---- */
@@ -750,18 +714,6 @@ const Attempt attempts_shared[] = {
                 ATTEMPT_NOTHING,
                 CONTROL_USER,
                 signal_group_by_ioctl),
-        ATTEMPT("semaphores-at-once",
-                "have a change of a semaphore take long that many wait for with others",
-                "seccomp",
-                E2BIG,
-                CONTROL_USER,
-                semaphores_at_once),
-        ATTEMPT("semaphores-in-time",
-                "the same by semtimedop",
-                "seccomp",
-                E2BIG,
-                CONTROL_USER,
-                semaphores_in_time),
         ATTEMPT("merge-range",
                 "find equal pages in the memory of others (KSM)",
                 "seccomp",
