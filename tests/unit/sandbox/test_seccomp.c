@@ -386,15 +386,33 @@ static void test_signals_of_descriptors(void **state) {
         (void)state;
         for (unsigned command = 0; command < 2048; command++) {
                 bool refused = command == 1024 || command == 1026 || command == 1040;
+                int wanted = refused                         ? EINVAL
+                             : command == 8 || command == 15 ? PRETENDED /* F_SETOWN F_SETOWN_EX */
+                                                             : 0;
 
-                assert_int_equal(ask("fcntl", 3, command, 0), refused ? EINVAL : 0);
-                assert_int_equal(
-                        ask("fcntl", 3, command, 0x2000), refused || command == 4 ? EINVAL : 0);
+                assert_int_equal(ask("fcntl", 3, command, 0), wanted);
+                assert_int_equal(ask("fcntl", 3, command, 0x2000), command == 4 ? EINVAL : wanted);
         }
+        for (unsigned request = 0x8900; request < 0x8906; request++) /* FIOSETOWN SIOCSPGRP */
+                assert_int_equal(
+                        ask("ioctl", 3, request, 0),
+                        request == 0x8901 || request == 0x8902 ? PRETENDED : 0);
         for (unsigned bit = 0; bit < 32; bit++)
                 assert_int_equal(ask("fcntl", 3, 4, UINT64_C(1) << bit), bit == 13 ? EINVAL : 0);
         assert_int_equal(ask("ioctl", 3, 0x5452, 0), PRETENDED); /* FIOASYNC */
         assert_int_equal(ask("ioctl", 3, 0x5421, 0), 0);         /* FIONBIO */
+}
+
+static void test_few_operations_at_once(void **state) {
+        (void)state;
+        for (unsigned bit = 0; bit < 32; bit++) {
+                int wanted = bit >= 3 ? E2BIG : 0;
+
+                assert_int_equal(ask("semop", 0, 0, UINT64_C(1) << bit), wanted);
+                assert_int_equal(ask("semtimedop", 0, 0, UINT64_C(1) << bit), wanted);
+        }
+        assert_int_equal(ask("semop", 0, 0, 7), 0);
+        assert_int_equal(ask("semtimedop", 0, 0, 9), E2BIG);
 }
 
 /*
@@ -522,6 +540,7 @@ int main(void) {
                 cmocka_unit_test(test_waits_are_short),
                 cmocka_unit_test(test_priorities_stay),
                 cmocka_unit_test(test_signals_of_descriptors),
+                cmocka_unit_test(test_few_operations_at_once),
                 cmocka_unit_test(test_questions_about_links),
                 cmocka_unit_test(test_quotas_are_out_of_reach),
                 cmocka_unit_test(test_other_architectures_are_killed),
