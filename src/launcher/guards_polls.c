@@ -27,6 +27,9 @@
 #define ENTRIES_MAX 1024
 #define LOOKS_MAX (ENTRIES_MAX + 512)
 
+/* One entry in so many, at random, looks: or a call with 1024 of one thing would do nothing else. */
+#define LOOKS_ONE_IN 32
+
 /* Of one call: 1024 entries that wait for two things each, 63 in a page. */
 #define PAGES_OF_CALL 64
 
@@ -66,6 +69,7 @@ enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_AGAIN,
         LABEL_LOOKED,
+        LABEL_NO_LOOK,
         LABEL_TOO_MANY,
         LABEL_COUNTED,
         LABEL_HAS_SUM,
@@ -163,7 +167,11 @@ static void added(Assembler *a, const GuardRefs *refs) {
         read_at_page(a, PAGE, refs->fields[CALL_PAGES]);
         jump_if(a, BPF_JEQ, PAGE, 0, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
+        call(a, BPF_FUNC_get_prandom_u32);
+        alu(a, BPF_AND, BPF_REG_0, LOOKS_ONE_IN - 1);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_NO_LOOK);
         look_through(a, refs);
+        place(a, LABEL_NO_LOOK);
         read_at_page(a, BPF_REG_1, refs->fields[PAGE_FREE]);
         alu(a, BPF_ADD, PAGE, first_end);
         jump_if_reg(a, BPF_JNE, BPF_REG_1, PAGE, LABEL_OUT);
