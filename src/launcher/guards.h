@@ -153,13 +153,13 @@ extern const GuardTable guard_terminals;
 /* No dyno has more than 1024 processes. */
 extern const GuardTable guard_processes;
 
-/* No set of System V semaphores has more than 256 that wait for several of it. */
+/* No set of System V semaphores has more than 256 that wait to change several of it, and for zeroes. */
 extern const GuardTable guard_sysv;
 
 /* No dyno keeps the workers of terminals busy for more than 4 s, and a sixteenth of the time after that. */
 extern const GuardTable guard_typing;
 
-/* No dyno has poll(2) keep more than 512 pages, or 1024 entries for one thing. */
+/* No dyno has poll(2) keep more than 512 pages, or more than about 1024 entries for one thing. */
 extern const GuardTable guard_polls;
 
 /* No dyno keeps the kernel's semaphores for more than 4 s, and a sixteenth of the time after that. */

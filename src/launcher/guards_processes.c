@@ -5,7 +5,7 @@
  * their own. When a parent ends whose children are in another process group than itself, the kernel goes
  * through that group for each child, to see whether it is orphaned: their number squared, with interrupts off
  * and the lock held that every fork and exit on the host takes (exit_notify() and forget_original_parent() in
- * kernel/exit.c). That is 1 ms for 256, 20 ms for 1,000, and 1.4 s for 4,000, on 6.18.
+ * kernel/exit.c). That is 5 ms for 500, 20 ms for 1,000, and 1.4 s for 4,000, on 6.18.
  *
  * A process counts for the dyno that it was begun in. It is its first thread, and if another thread calls
  * execve(2) that takes its place (de_thread() in fs/exec.c). What has no such parent, as who is attached,

@@ -4,11 +4,12 @@
  * Bounds for how long the kernel's workers are busy with what a dyno writes to its terminals (pty(7)).
  * What goes in at one end is taken in at the other by a worker that is in no cgroup: weighs as much as all
  * of the dynos' scope, and is charged to nobody. One byte may be a lot of work for it: it shows the line
- * again (VREPRINT), 10 us for 4,000 characters, signals each process of a group, with a lock held for which
+ * again (VREPRINT), 10 us for 4,000 characters (reckoned), signals each process of a group, with a lock held for which
  * every fork on the host waits, or wakes as many entries of poll(2) as a dyno may have.
  *
  * Of each call of the worker's is counted what it takes longer than output does that a program prints. A
- * worker cannot be refused nor killed: the next one who writes to a terminal is, as in guards_watches.c.
+ * worker cannot be refused nor killed: the next one who writes to a terminal is, as in guards_watches.c. What
+ * a worker shows of what it takes in goes to the other end, where another one takes it in for the same dyno.
  */
 
 #include <errno.h>
@@ -33,10 +34,17 @@ enum {
 };
 enum {
         WRITERS, /* end of a terminal that is written to -> id of a dyno's cgroup, of who wrote last */
-        WORKS, /* id of a thread that takes in -> int64_t: since when, by the clock of guard_load_now() */
+        WORKS,  /* id of a thread that takes in -> Work */
         PAID,   /* id of a dyno's cgroup -> int64_t: until when its work is paid for, guard_pay() */
         KILLED, /* as in guards_watches.c */
 };
+
+typedef struct Work {
+        int64_t since; /* by the clock of guard_load_now() */
+        uint64_t dyno; /* id of its cgroup */
+} Work;
+
+#define WORK(field) ((int)offsetof(Work, field))
 
 enum {
         CONTEXT = BPF_REG_6,
@@ -48,17 +56,30 @@ enum {
         STACK_DYNO = -16,
         STACK_END = -24,
         STACK_THREAD = -32,
-        STACK_SINCE = -40,
+        STACK_WORK = STACK_THREAD - (int)sizeof(Work),
 };
 
 enum {
         LABEL_OUT = BPF_LABEL_FIRST,
         LABEL_HOST,
+        LABEL_NOBODY,
         LABEL_HAS_SUM,
         LABEL_HAS_LESS,
         LABEL_HAS_MARK,
         LABEL_KILL,
 };
+
+static void store_thread(Assembler *a) {
+        call(a, BPF_FUNC_get_current_pid_tgid);
+        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+}
+
+/* r0 = what this thread takes in for a dyno; goes to @unless. */
+static void look_up_work(Assembler *a, const GuardRefs *refs, int unless) {
+        store_thread(a);
+        look_up(a, refs->maps[WORKS], STACK_THREAD);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, unless);
+}
 
 /* pty_write(tty, …): to the other end, tty->link. */
 static void written(Assembler *a, const GuardRefs *refs) {
@@ -75,46 +96,50 @@ static void written(Assembler *a, const GuardRefs *refs) {
         jump_if_reg(a, BPF_JSLE, SUM, NOW, LABEL_OUT);
         guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
         leave(a, 0);
-        place(a,
-              LABEL_HOST); /* where a dyno's terminal was before, or who is attached to it types */
+        place(a, LABEL_HOST);
+        look_up_work(a, refs, LABEL_NOBODY);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, WORK(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
+        put(a, refs->maps[WRITERS], STACK_END, STACK_DYNO);
+        leave(a, 0);
+        /* Who is attached to a dyno types, or the host has a terminal where a dyno had one. */
+        place(a, LABEL_NOBODY);
         take_out(a, refs->maps[WRITERS], STACK_END);
         place(a, LABEL_OUT);
         leave(a, 0);
 }
 
-/* STACK_DYNO = who wrote to the end of ldisc, tty_ldisc_receive_buf()'s first argument; out, if no dyno did. */
-static void store_writer(Assembler *a, const GuardRefs *refs) {
-        move(a, CONTEXT, BPF_REG_1);
+/* tty_ldisc_receive_buf(ld, p, f, count) */
+static void works(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, BPF_REG_1, 0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[LINE_END]);
         store(a, BPF_DW, BPF_REG_10, STACK_END, BPF_REG_1);
+        store_thread(a);
         look_up(a, refs->maps[WRITERS], STACK_END);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_NOBODY);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        call(a, BPF_FUNC_get_current_pid_tgid);
-        store(a, BPF_DW, BPF_REG_10, STACK_THREAD, BPF_REG_0);
+        store(a, BPF_DW, BPF_REG_10, STACK_WORK + WORK(dyno), BPF_REG_1);
         guard_load_now(a, NOW);
-}
-
-/* tty_ldisc_receive_buf(ld, p, f, count) */
-static void works(Assembler *a, const GuardRefs *refs) {
-        store_writer(a, refs);
-        store(a, BPF_DW, BPF_REG_10, STACK_SINCE, NOW);
-        put(a, refs->maps[WORKS], STACK_THREAD, STACK_SINCE);
-        place(a, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_10, STACK_WORK + WORK(since), NOW);
+        put(a, refs->maps[WORKS], STACK_THREAD, STACK_WORK);
+        leave(a, 0);
+        place(a,
+              LABEL_NOBODY); /* nor for whom the thread did before, if a preemptible kernel left that */
+        take_out(a, refs->maps[WORKS], STACK_THREAD);
         leave(a, 0);
 }
 
 /* It returns. */
 static void worked(Assembler *a, const GuardRefs *refs) {
-        store_writer(a, refs);
-        look_up(a, refs->maps[WORKS], STACK_THREAD);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        move(a, SPAN, NOW);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
-        emit(a, BPF_ALU64 | BPF_SUB | BPF_X, SPAN, BPF_REG_1, 0, 0);
+        move(a, CONTEXT, BPF_REG_1);
+        look_up_work(a, refs, LABEL_OUT);
+        load(a, BPF_DW, SPAN, BPF_REG_0, WORK(since));
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, WORK(dyno));
+        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
         take_out(a, refs->maps[WORKS], STACK_THREAD);
+        guard_load_now(a, NOW);
+        emit(a, BPF_ALU64 | BPF_NEG, SPAN, 0, 0, 0);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, SPAN, NOW, 0, 0);
         load(a, BPF_W, BPF_REG_1, CONTEXT, 3 * (int)sizeof(uint64_t)); /* an int, up to Linux 6.5 */
         alu(a, BPF_MUL, BPF_REG_1, NSEC_OF_BYTE);
         alu(a, BPF_ADD, BPF_REG_1, NSEC_OF_CALL);
@@ -142,7 +167,7 @@ static const GuardMap maps[] = {
                  .key_size = sizeof(uint64_t),
                  .value_size = sizeof(uint64_t),
                  .entries_of_dyno = ENDS_OF_DYNO},
-        [WORKS] = GUARD_HASH("dynod_tty_works", PIN_NONE, int64_t, ENDS_OF_DYNO),
+        [WORKS] = GUARD_HASH("dynod_tty_works", PIN_NONE, Work, ENDS_OF_DYNO),
         [PAID] = GUARD_SUMS("dynod_tty_paid", PIN_TERMINALS_PAID),
         [KILLED] = GUARD_KILLED,
 };

@@ -34,10 +34,15 @@ def opens(path, most):
 """
 
 
-# What a worker has much to do with: to show a long line again, to signal a group of processes.
+# What a worker has much to do with: to show a long line again, to signal a group of processes, to wake many
+# that poll the other end, where what is shown comes in.
 TYPISTS = """
-import fcntl, signal, sys, termios, time
-def typist(setting, text, before=b""):
+import fcntl, select, signal, sys, termios, time
+def poll_often(fd):
+    poll = select.poll()
+    for _ in range(1000): poll.register(os.dup(fd), 0)
+    poll.poll()
+def typist(setting, text, before=b"", polled=False):
     "Writes that again and again; what became of it, in so many seconds, and whether there is a fork after that."
     def write(master, slave):
         attributes = termios.tcgetattr(slave)
@@ -48,6 +53,8 @@ def typist(setting, text, before=b""):
         while True:
             try: os.write(master, text)
             except BlockingIOError: time.sleep(0.001)
+            try: os.read(master, 65536)
+            except BlockingIOError: pass
     if (pid := os.fork()) == 0:
         os.setsid()
         master, slave = os.openpty()
@@ -56,6 +63,7 @@ def typist(setting, text, before=b""):
         if setting & termios.ISIG:
             for _ in range(100):
                 if os.fork() == 0: time.sleep(1000)
+        if polled and os.fork() == 0: poll_often(master)
         write(master, slave)
     until = time.monotonic() + SECONDS
     while time.monotonic() < until and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
@@ -68,6 +76,7 @@ def typist(setting, text, before=b""):
 """
 SHOW = "typist(termios.ICANON | termios.ECHO | termios.IEXTEN, b'\\x12' * 4096, b'x' * 4000)"
 SIGNAL = "typist(termios.ISIG | termios.NOFLSH, b'\\x03' * 4096)"
+WAKE = "typist(termios.ICANON | termios.ECHO | termios.ECHOE, b'x\\x7f', polled=True)"  # and erases it
 
 
 @pytest.fixture
@@ -127,11 +136,10 @@ def test_the_hosts_own_are_not_counted():
         os.close(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
 
 
-@pytest.mark.parametrize("what", [SHOW, SIGNAL], ids=["show", "signal"])
+@pytest.mark.parametrize("what", [SHOW, SIGNAL, WAKE], ids=["show", "signal", "wake"])
 def test_typist_is_killed(dyno, note_guard, what):
     said = dyno(TYPISTS.replace("SECONDS", str(30 * time_factor())) + what)
-    if what == SHOW:
-        note_guard("terminals", TYPES, True, said[0] == "goes")
+    note_guard("terminals", TYPES, True, said[0] == "goes")
     assert said == ["died", "-9", "EAGAIN"], said
 
 
@@ -155,9 +163,10 @@ def test_without_its_programs_a_typist_goes_on(daemon, dyno, note_guard):
         for name in ("works", "worked", "written"):
             (PINS / f"terminals-{name}").unlink()
         assert daemon.check("terminals")["verdict"] == "warning"
-        said = dyno(TYPISTS.replace("SECONDS", str(10 * time_factor())) + SHOW)
-        note_guard("terminals", TYPES, False, said == ["goes", "on"])
-        assert said == ["goes", "on"], said
+        for what in SHOW, SIGNAL:
+            said = dyno(TYPISTS.replace("SECONDS", str(5 * time_factor())) + what)
+            note_guard("terminals", TYPES, False, said == ["goes", "on"])
+            assert said == ["goes", "on"], said
     finally:
         daemon.restart()
     assert daemon.check("terminals")["verdict"] == "ok"
