@@ -186,6 +186,31 @@ void guard_add_to_sum(Assembler *a, int sums_fd, int stack_dyno, uint8_t value, 
 void guard_find_sum(
         Assembler *a, int sums_fd, int stack_dyno, int stack_sum, int found, int unless);
 
+/* What counts one by one for the dyno of who made it, until it is gone. */
+typedef struct GuardHeld {
+        int held_fd;   /* map by what it is known by: the id of a dyno's cgroup */
+        int sums_fd;   /* map by that id: how many there are */
+        int32_t most;  /* of a dyno */
+        int stack_key; /* 8 bytes: what it is known by */
+        int stack_dyno, stack_sum;
+} GuardHeld;
+
+/*
+ * Has one more count for the process's dyno, unless it does so already; goes to @known then, and to @refuse if that
+ * has as many as it may. Uses r0 to r5, and @sum, a register that calls leave alone.
+ */
+void guard_hold(
+        Assembler *a, const GuardHeld *held, uint8_t sum, int has_sum, int known, int refuse);
+
+/* Has what is known by @stack_key count no more: its dyno to @stack_dyno, or goes to @unless. Uses r0 to r5. */
+void guard_let_go(Assembler *a, int held_fd, int stack_key, int stack_dyno, int unless);
+
+/*
+ * @dst = the 8 bytes at register @base and @offset, which may lead anywhere; 0, if nothing is there. A number,
+ * whatever they were. Uses r0 to r5 and 8 bytes at @stack_word.
+ */
+void guard_peek(Assembler *a, uint8_t dst, uint8_t base, int offset, int stack_word);
+
 /*
  * Kills the process (SIGKILL), whose dyno's id is at @stack_dyno, and says so in map @killed_fd (GUARD_KILLED):
  * its dyno starts no process any more. Uses r0 to r5 and 8 bytes at @stack_word.

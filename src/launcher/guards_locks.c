@@ -106,11 +106,7 @@ static void count_locks(Assembler *a, const GuardRefs *refs, int argument) {
         /* By way of a helper, after which the verifier knows the number no more: it would look
          * at all that follows once for each turn. */
         store(a, BPF_DW, BPF_REG_10, STACK_COUNT, COUNT);
-        stack_address(a, BPF_REG_1, STACK_READ);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        stack_address(a, BPF_REG_3, STACK_COUNT);
-        call(a, BPF_FUNC_probe_read_kernel);
-        load(a, BPF_DW, COUNT, BPF_REG_10, STACK_READ);
+        guard_peek(a, COUNT, BPF_REG_10, STACK_COUNT, STACK_READ);
 }
 
 /* r0 = the file's entry, made if @makes and there is none and the process is a dyno's. */

@@ -104,6 +104,40 @@ void guard_find_sum(
         place(a, found);
 }
 
+void guard_hold(
+        Assembler *a, const GuardHeld *held, uint8_t sum, int has_sum, int known, int refuse) {
+        look_up(a, held->held_fd, held->stack_key);
+        jump_if(a, BPF_JNE, BPF_REG_0, 0, known);
+        guard_store_dyno(a, held->stack_dyno);
+        guard_find_sum(a, held->sums_fd, held->stack_dyno, held->stack_sum, has_sum, refuse);
+        move(a, sum, BPF_REG_0);
+        load(a, BPF_DW, BPF_REG_1, sum, 0);
+        jump_if(a, BPF_JSGE, BPF_REG_1, held->most, refuse);
+        add_new(a, held->held_fd, held->stack_key, held->stack_dyno);
+        jump_if_word(a, BPF_JEQ, BPF_REG_0, (uint32_t)-EEXIST, known);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, refuse);
+        set(a, BPF_REG_1, 1);
+        add_atomically(a, sum, 0, BPF_REG_1);
+}
+
+void guard_let_go(Assembler *a, int held_fd, int stack_key, int stack_dyno, int unless) {
+        look_up(a, held_fd, stack_key);
+        jump_if(a, BPF_JEQ, BPF_REG_0, 0, unless);
+        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
+        store(a, BPF_DW, BPF_REG_10, stack_dyno, BPF_REG_1);
+        take_out(a, held_fd, stack_key);
+        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, unless);
+}
+
+void guard_peek(Assembler *a, uint8_t dst, uint8_t base, int offset, int stack_word) {
+        stack_address(a, BPF_REG_1, stack_word);
+        set(a, BPF_REG_2, sizeof(uint64_t));
+        move(a, BPF_REG_3, base);
+        alu(a, BPF_ADD, BPF_REG_3, offset);
+        call(a, BPF_FUNC_probe_read_kernel); /* where nothing is it leaves zeroes */
+        load(a, BPF_DW, dst, BPF_REG_10, stack_word);
+}
+
 void guard_kill(
         Assembler *a, int killed_fd, int stack_dyno, int stack_word, int has_mark, int kill) {
         guard_find_sum(a, killed_fd, stack_dyno, stack_word, has_mark, kill);

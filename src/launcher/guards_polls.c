@@ -78,25 +78,8 @@ enum {
         LABEL_KILL,
 };
 
-/* @dst = the word at PAGE and @offset, which may be anything. */
-static void read_at_page(Assembler *a, uint8_t dst, int offset) {
-        stack_address(a, BPF_REG_1, STACK_WORD);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        move(a, BPF_REG_3, PAGE);
-        alu(a, BPF_ADD, BPF_REG_3, offset);
-        call(a, BPF_FUNC_probe_read_kernel);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, dst, BPF_REG_10, STACK_WORD);
-}
-
-/* @dst = the word at @base and @offset; 0, if there is none. */
 static void peek(Assembler *a, uint8_t dst, uint8_t base, int offset) {
-        stack_address(a, BPF_REG_1, STACK_WORD);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        move(a, BPF_REG_3, base);
-        alu(a, BPF_ADD, BPF_REG_3, offset);
-        call(a, BPF_FUNC_probe_read_kernel);
-        load(a, BPF_DW, dst, BPF_REG_10, STACK_WORD);
+        guard_peek(a, dst, base, offset, STACK_WORD);
 }
 
 /* The word at @stack as a number: what it is an address of does not matter. */
@@ -165,7 +148,7 @@ static void added(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, PAGE, 2);
         guard_load_argument(a, BPF_REG_2, 1);
         store(a, BPF_DW, BPF_REG_10, STACK_QUEUE, BPF_REG_2);
-        read_at_page(a, PAGE, refs->fields[CALL_PAGES]);
+        peek(a, PAGE, PAGE, refs->fields[CALL_PAGES]);
         jump_if(a, BPF_JEQ, PAGE, 0, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         call(a, BPF_FUNC_get_prandom_u32);
@@ -173,7 +156,7 @@ static void added(Assembler *a, const GuardRefs *refs) {
         jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_NO_LOOK);
         look_through(a, refs);
         place(a, LABEL_NO_LOOK);
-        read_at_page(a, BPF_REG_1, refs->fields[PAGE_FREE]);
+        peek(a, BPF_REG_1, PAGE, refs->fields[PAGE_FREE]);
         alu(a, BPF_ADD, PAGE, first_end);
         jump_if_reg(a, BPF_JNE, BPF_REG_1, PAGE, LABEL_OUT);
         guard_store_dyno(a, STACK_DYNO);

@@ -36,7 +36,6 @@ enum {
         STACK_TASK = -8,
         STACK_DYNO = -16,
         STACK_SUM = -24,
-        STACK_OTHER = -32,
 };
 
 enum {
@@ -46,43 +45,35 @@ enum {
         LABEL_REFUSE,
 };
 
-/* task_alloc(task, clone_flags) */
+/* task_alloc(task, clone_flags). While the programs are made anew both are asked, and the second knows it. */
 static void begun(Assembler *a, const GuardRefs *refs) {
+        const GuardHeld process = {
+                .held_fd = refs->maps[PROCESSES],
+                .sums_fd = refs->maps[SUMS],
+                .most = PROCESSES_MAX,
+                .stack_key = STACK_TASK,
+                .stack_dyno = STACK_DYNO,
+                .stack_sum = STACK_SUM,
+        };
+
         guard_load_argument(a, TASK, 0);
         guard_load_argument(a, BPF_REG_1, 1);
         alu(a, BPF_AND, BPF_REG_1, CLONE_THREAD);
         jump_if(a, BPF_JNE, BPF_REG_1, 0, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_10, STACK_TASK, TASK);
-        look_up(a, refs->maps[PROCESSES], STACK_TASK);
-        jump_if(a,
-                BPF_JNE,
-                BPF_REG_0,
-                0,
-                LABEL_OUT); /* both programs are there as they are made anew */
-        guard_store_dyno(a, STACK_DYNO);
-        guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
-        move(a, SUM, BPF_REG_0);
-        load(a, BPF_DW, BPF_REG_1, SUM, 0);
-        jump_if(a, BPF_JSGE, BPF_REG_1, PROCESSES_MAX, LABEL_REFUSE);
-        add_new(a, refs->maps[PROCESSES], STACK_TASK, STACK_DYNO);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
-        set(a, BPF_REG_1, 1);
-        add_atomically(a, SUM, 0, BPF_REG_1);
+        guard_hold(a, &process, SUM, LABEL_HAS_SUM, LABEL_OUT, LABEL_REFUSE);
         place(a, LABEL_OUT);
         leave(a, 0);
         place(a, LABEL_REFUSE);
         leave(a, -EAGAIN);
 }
 
-/* The task at STACK_TASK, which is TASK, counts no more; out, if it did not. */
+/* TASK, the argument, counts no more; out, if it did not. */
 static void take_off(Assembler *a, const GuardRefs *refs) {
-        look_up(a, refs->maps[PROCESSES], STACK_TASK);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        take_out(a, refs->maps[PROCESSES], STACK_TASK);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        guard_load_argument(a, TASK, 0);
+        store(a, BPF_DW, BPF_REG_10, STACK_TASK, TASK);
+        guard_let_go(a, refs->maps[PROCESSES], STACK_TASK, STACK_DYNO, LABEL_OUT);
 }
 
 static void subtract(Assembler *a, const GuardRefs *refs) {
@@ -92,8 +83,6 @@ static void subtract(Assembler *a, const GuardRefs *refs) {
 
 /* release_task(task): somebody waited for it; or another thread of the process, this one, is its first now. */
 static void waited_for(Assembler *a, const GuardRefs *refs) {
-        guard_load_argument(a, TASK, 0);
-        store(a, BPF_DW, BPF_REG_10, STACK_TASK, TASK);
         take_off(a, refs);
         call(a, BPF_FUNC_get_current_task_btf);
         jump_if_reg(a, BPF_JEQ, BPF_REG_0, TASK, LABEL_GONE);
@@ -111,8 +100,6 @@ static void waited_for(Assembler *a, const GuardRefs *refs) {
 
 /* task_free(task): the fork failed, or nobody had to wait. */
 static void freed(Assembler *a, const GuardRefs *refs) {
-        guard_load_argument(a, TASK, 0);
-        store(a, BPF_DW, BPF_REG_10, STACK_TASK, TASK);
         take_off(a, refs);
         subtract(a, refs);
         place(a, LABEL_OUT);

@@ -57,20 +57,18 @@ enum {
 
 /* What counts ends here: SK is one of the process's dyno. Refuses what is beyond its share. */
 static void hold(Assembler *a, const GuardRefs *refs) {
+        const GuardHeld socket = {
+                .held_fd = refs->maps[HELD],
+                .sums_fd = refs->maps[SUMS],
+                .most = HELD_MAX,
+                .stack_key = STACK_SK,
+                .stack_dyno = STACK_DYNO,
+                .stack_sum = STACK_SUM,
+        };
+
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_10, STACK_SK, SK);
-        look_up(a, refs->maps[HELD], STACK_SK);
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        guard_store_dyno(a, STACK_DYNO);
-        guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
-        move(a, BPF_REG_8, BPF_REG_0);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_8, 0);
-        jump_if(a, BPF_JSGE, BPF_REG_1, HELD_MAX, LABEL_REFUSE);
-        add_new(a, refs->maps[HELD], STACK_SK, STACK_DYNO);
-        jump_if_word(a, BPF_JEQ, BPF_REG_0, (uint32_t)-EEXIST, LABEL_OUT);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
-        set(a, BPF_REG_1, 1);
-        add_atomically(a, BPF_REG_8, 0, BPF_REG_1);
+        guard_hold(a, &socket, BPF_REG_8, LABEL_HAS_SUM, LABEL_OUT, LABEL_REFUSE);
         place(a, LABEL_OUT);
         leave(a, 0);
         place(a, LABEL_REFUSE);
@@ -210,9 +208,8 @@ static void cloned(Assembler *a, const GuardRefs *refs) {
 }
 
 static void release(Assembler *a, const GuardRefs *refs) {
-        look_up_dyno(a, refs);
-        take_out(a, refs->maps[HELD], STACK_SK);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
+        store(a, BPF_DW, BPF_REG_10, STACK_SK, SK);
+        guard_let_go(a, refs->maps[HELD], STACK_SK, STACK_DYNO, LABEL_OUT);
         add_to_sum(a, refs, -1);
         place(a, LABEL_OUT);
         leave(a, 0);

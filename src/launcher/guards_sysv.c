@@ -49,12 +49,8 @@ static void look_through(Assembler *a, int offset, int again, int few) {
         place(a, again);
         jump_if(a, BPF_JEQ, LEFT, 0, LABEL_REFUSE);
         alu(a, BPF_SUB, LEFT, 1);
-        stack_address(a, BPF_REG_1, STACK_WORD);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        move(a, BPF_REG_3, WAITER);
-        call(a, BPF_FUNC_probe_read_kernel);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, few);
-        load(a, BPF_DW, WAITER, BPF_REG_10, STACK_WORD);
+        guard_peek(a, WAITER, WAITER, 0, STACK_WORD);
+        jump_if(a, BPF_JEQ, WAITER, 0, few);
         jump_if_reg(a, BPF_JEQ, WAITER, HEAD, few);
         jump(a, again);
 }

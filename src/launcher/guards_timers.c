@@ -50,21 +50,20 @@ enum {
 
 /* file_alloc_security(file), of whatever is opened. */
 static void made(Assembler *a, const GuardRefs *refs) {
+        const GuardHeld timer = {
+                .held_fd = refs->maps[TIMERS],
+                .sums_fd = refs->maps[SUMS],
+                .most = TIMERS_MAX,
+                .stack_key = STACK_FILE,
+                .stack_dyno = STACK_DYNO,
+                .stack_sum = STACK_SUM,
+        };
+
         guard_load_argument(a, FILE_OF_TIMER, 0);
         guard_only_in_call(a, refs->fields[REGS_CALL], SYS_timerfd_create, LABEL_OUT);
         guard_only_dynos(a, refs->dynos_fd, LABEL_OUT);
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, FILE_OF_TIMER);
-        look_up(a, refs->maps[TIMERS], STACK_FILE);
-        jump_if(a, BPF_JNE, BPF_REG_0, 0, LABEL_OUT);
-        guard_store_dyno(a, STACK_DYNO);
-        guard_find_sum(a, refs->maps[SUMS], STACK_DYNO, STACK_SUM, LABEL_HAS_SUM, LABEL_REFUSE);
-        move(a, SUM, BPF_REG_0);
-        load(a, BPF_DW, BPF_REG_1, SUM, 0);
-        jump_if(a, BPF_JSGE, BPF_REG_1, TIMERS_MAX, LABEL_REFUSE);
-        add_new(a, refs->maps[TIMERS], STACK_FILE, STACK_DYNO);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_REFUSE);
-        set(a, BPF_REG_1, 1);
-        add_atomically(a, SUM, 0, BPF_REG_1);
+        guard_hold(a, &timer, SUM, LABEL_HAS_SUM, LABEL_OUT, LABEL_REFUSE);
         place(a, LABEL_OUT);
         leave(a, 0);
         place(a, LABEL_REFUSE);
@@ -75,11 +74,7 @@ static void made(Assembler *a, const GuardRefs *refs) {
 static void freed(Assembler *a, const GuardRefs *refs) {
         guard_load_argument(a, FILE_OF_TIMER, 1);
         store(a, BPF_DW, BPF_REG_10, STACK_FILE, FILE_OF_TIMER);
-        look_up(a, refs->maps[TIMERS], STACK_FILE);
-        jump_if(a, BPF_JEQ, BPF_REG_0, 0, LABEL_OUT);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_0, 0);
-        store(a, BPF_DW, BPF_REG_10, STACK_DYNO, BPF_REG_1);
-        take_out(a, refs->maps[TIMERS], STACK_FILE);
+        guard_let_go(a, refs->maps[TIMERS], STACK_FILE, STACK_DYNO, LABEL_OUT);
         set(a, SUM, -1);
         guard_add_to_sum(a, refs->maps[SUMS], STACK_DYNO, SUM, LABEL_OUT);
         place(a, LABEL_OUT);

@@ -104,12 +104,8 @@ static void watched(Assembler *a, const GuardRefs *refs) {
  * taken off meanwhile may be on another list now, or on none.
  */
 static void next_poller(Assembler *a) {
-        stack_address(a, BPF_REG_1, STACK_WORD);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        move(a, BPF_REG_3, POLLER);
-        call(a, BPF_FUNC_probe_read_kernel);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_AGAIN);
-        load(a, BPF_DW, POLLER, BPF_REG_10, STACK_WORD);
+        guard_peek(a, POLLER, POLLER, 0, STACK_WORD);
+        jump_if(a, BPF_JEQ, POLLER, 0, LABEL_AGAIN);
         jump_if_reg(a, BPF_JEQ, POLLER, HEAD, LABEL_OUT);
 }
 
@@ -117,13 +113,7 @@ static void next_poller(Assembler *a) {
 static void only_of_this_list(Assembler *a, const GuardRefs *refs) {
         int whom = refs->fields[ENTRY_WHOM] - refs->fields[ENTRY_WAIT] - refs->fields[WAIT_NODE];
 
-        stack_address(a, BPF_REG_1, STACK_WORD);
-        set(a, BPF_REG_2, sizeof(uint64_t));
-        move(a, BPF_REG_3, POLLER);
-        alu(a, BPF_ADD, BPF_REG_3, whom);
-        call(a, BPF_FUNC_probe_read_kernel);
-        jump_if_word(a, BPF_JNE, BPF_REG_0, 0, LABEL_AGAIN);
-        load(a, BPF_DW, BPF_REG_1, BPF_REG_10, STACK_WORD);
+        guard_peek(a, BPF_REG_1, POLLER, whom, STACK_WORD);
         alu(a, BPF_ADD, BPF_REG_1, refs->fields[POLLERS_HEAD]);
         jump_if_reg(a, BPF_JNE, BPF_REG_1, HEAD, LABEL_AGAIN);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dyno opens few terminals at once, and few after that: each time it has a lock that the host's own wait for."""
+"""A dyno opens few terminals at once, and few after that: each time it has a lock that the host's own wait for.
+And what it writes to them keeps the kernel's workers busy for a part of the time only."""
 
 import os
 import pathlib
