@@ -373,6 +373,43 @@ static void terminals(void) {
         keep_spreading(200, open_a_terminal);
 }
 
+static void type(void) {
+        static char line[4000], again[4096];
+        struct termios settings;
+        int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+        while (fd < 0)
+                (void)pause();
+        (void)tcgetattr(fd, &settings);
+        settings.c_lflag = ICANON | ECHO | IEXTEN;
+        settings.c_cc[VREPRINT] = 'r';
+        (void)tcsetattr(fd, TCSANOW, &settings);
+        memset(line, 'x', sizeof(line));
+        memset(again, 'r', sizeof(again));
+        (void)!write(fd, line, sizeof(line));
+        for (;;) {
+                if (write(fd, again, sizeof(again)) < 0)
+                        (void)usleep(1000);
+                while (read(fd, line, sizeof(line)) > 0)
+                        ;
+        }
+}
+
+/*
+ * For each character a worker of the kernel's shows a long line once more. Who goes on with it is killed, and
+ * what that took is over: see "What is in terminals" in docs/LIMITS.md.
+ */
+static void typists(void) {
+        (void)alarm(600); /* seconds: nobody was killed */
+        spread(16, type);
+        while (wait(NULL) > 0)
+                ;
+        (void)alarm(0);
+        going();
+        for (;;)
+                (void)pause();
+}
+
 static void look_around(void) {
         int cgroups = open("/sys/fs/cgroup", O_PATH | O_CLOEXEC);
 
@@ -405,6 +442,36 @@ static void sysv(void) {
                         }
                 }
         }
+}
+
+#define SEMAPHORES 7 /* that one call may change */
+
+static void wait_for_all(int set) {
+        struct sembuf all[SEMAPHORES];
+
+        for (unsigned short i = 0; i < SEMAPHORES; i++)
+                all[i] = (struct sembuf){.sem_num = i, .sem_op = (short)(i == SEMAPHORES - 1 ? -1 : 0)};
+        for (;;)
+                if (semop(set, all, SEMAPHORES) < 0)
+                        (void)usleep(1000);
+}
+
+/* After each change the kernel asks all who wait, and all anew after each who has his. */
+static void semaphores(void) {
+        int set = semget(IPC_PRIVATE, SEMAPHORES, IPC_CREAT | 0600);
+        struct sembuf many = {.sem_num = SEMAPHORES - 1, .sem_op = 200};
+
+        for (unsigned i = 0; i < 240; i++) {
+                pid_t pid = fork();
+
+                if (pid < 0)
+                        break;
+                if (pid == 0)
+                        wait_for_all(set);
+        }
+        going();
+        for (;;)
+                (void)semop(set, &many, 1);
 }
 
 static char unknown_program[] = "/tmp/unknown-format";
@@ -442,8 +509,10 @@ const Bomb bombs_kernel[] = {
         {"polls", "the same with poll(2)", polls},
         {"ptys", "pseudo terminals, and workers of the kernel", ptys},
         {"terminals", "the lock of all terminals", terminals},
+        {"typists", "workers of the kernel that serve terminals", typists},
         {"lookups", "the lock of all cgroups' folders", lookups},
         {"sysv", "System V IPC", sysv},
+        {"semaphores", "the time that one change of a semaphore takes", semaphores},
         {"formats", "runs of the host's modprobe", formats},
         {NULL, NULL, NULL},
 };

@@ -123,6 +123,39 @@ static void zombies(void) {
         }
 }
 
+#define CHILDREN 200
+
+/* In a group of their own, of which its parent is not. */
+static void die_before_children(void) {
+        pid_t group = 0;
+
+        for (unsigned n = 0; n < CHILDREN; n++) {
+                pid_t pid = fork();
+
+                if (pid == 0) {
+                        (void)setpgid(0, group);
+                        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                        nothing(NULL);
+                }
+                if (pid > 0 && group == 0)
+                        group = pid;
+                (void)setpgid(pid, group);
+        }
+        _exit(0);
+}
+
+/* The kernel goes through all children for each child, to see whether they are orphans now. */
+static void parents(void) {
+        for (;;) {
+                pid_t pid = fork();
+
+                if (pid == 0)
+                        die_before_children();
+                if (pid > 0 && waitpid(pid, NULL, 0) > 0)
+                        going();
+        }
+}
+
 /* Each crash makes the kernel write a line, if it lets every tenant write its log. */
 static void crash(void) {
         for (;;) {
@@ -168,6 +201,7 @@ const Bomb bombs_process[] = {
         {"switches", "the scheduler", switches},
         {"sleepers", "the scheduler, and timers' interrupts", sleepers},
         {"zombies", "process numbers of the dead", zombies},
+        {"parents", "the lock of all processes, as a parent ends", parents},
         {"crashes", "the kernel's log", crashes},
         {"forbidden-calls", "the audit log", forbidden_calls},
         {NULL, NULL, NULL},
