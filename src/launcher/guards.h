@@ -28,8 +28,8 @@
 #define GUARD_FIELDS_MAX 16
 #define GUARD_MAPS_MAX 4
 
-/* What nobody saves up more than of, in seconds: see guard_pay(). */
-#define GUARD_SAVED_SEC 64
+/* What nobody saves up more of, in seconds: see guard_pay(). */
+#define GUARD_SAVED_MAX_SEC 64
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */
 typedef struct GuardField {
@@ -156,7 +156,7 @@ extern const GuardTable guard_processes;
 /* No set of System V semaphores has more than 256 that wait to change several of it, and for zeroes. */
 extern const GuardTable guard_sysv;
 
-/* No dyno keeps the workers of terminals busy for more than 4 s, and a sixteenth of the time after that. */
+/* No dyno keeps the workers of terminals busy for more than 0.25 s, and a sixteenth of the time after that. */
 extern const GuardTable guard_typing;
 
 /* No dyno has poll(2) keep more than 512 pages, or more than about 1024 entries for one thing. */
@@ -221,12 +221,15 @@ void guard_kill(
 /* @dst = a clock that goes on in suspension, ns, and is past what can be saved up. Uses r0 to r5. */
 void guard_load_now(Assembler *a, uint8_t dst);
 
-/*
- * Has a dyno pay register @cost, ns, out of what it saves up as time goes by, at most GUARD_SAVED_SEC; goes to
- * @enough, if it has that. Register @paid is the address of its int64_t: until when all is paid for, by the
- * clock of @now. What races here is off by the payments of that instant. Uses r0 and r1.
- */
-void guard_pay(Assembler *a, uint8_t paid, uint8_t cost, uint8_t now, int has_less, int enough);
+/* What a dyno pays out of what it saves up as time goes by, by the clock of guard_load_now(). */
+typedef struct GuardPayment {
+        uint8_t paid;      /* register: the address of its int64_t, until when all is paid for */
+        uint8_t cost, now; /* registers: ns */
+        int32_t saved_sec; /* at most, up to GUARD_SAVED_MAX_SEC */
+} GuardPayment;
+
+/* Has it pay; goes to @enough, if it has that. What races here is off by the payments of that instant. Uses r0 and r1. */
+void guard_pay(Assembler *a, const GuardPayment *payment, int has_less, int enough);
 
 /* goes to @unless, if the process is not in call @number. Uses r0 to r5. */
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless);

@@ -155,19 +155,20 @@ void guard_load_now(Assembler *a, uint8_t dst) {
         emit(a, BPF_ALU64 | BPF_ADD | BPF_X, dst, BPF_REG_0, 0, 0);
 }
 
-void guard_pay(Assembler *a, uint8_t paid, uint8_t cost, uint8_t now, int has_less, int enough) {
+void guard_pay(Assembler *a, const GuardPayment *payment, int has_less, int enough) {
+        assert(payment->saved_sec <= GUARD_SAVED_MAX_SEC); /* guard_load_now() is past that */
         set(a, BPF_REG_1, INT32_C(1000000000));
-        alu(a, BPF_MUL, BPF_REG_1, GUARD_SAVED_SEC);
-        move(a, BPF_REG_0, now);
+        alu(a, BPF_MUL, BPF_REG_1, payment->saved_sec);
+        move(a, BPF_REG_0, payment->now);
         emit(a, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0);
-        load(a, BPF_DW, BPF_REG_1, paid, 0);
+        load(a, BPF_DW, BPF_REG_1, payment->paid, 0);
         jump_if_reg(a, BPF_JSGE, BPF_REG_1, BPF_REG_0, has_less);
-        store(a, BPF_DW, paid, 0, BPF_REG_0);
+        store(a, BPF_DW, payment->paid, 0, BPF_REG_0);
         place(a, has_less);
-        move(a, BPF_REG_1, cost);
-        fetch_and_add(a, paid, 0, BPF_REG_1);
-        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, cost, 0, 0);
-        jump_if_reg(a, BPF_JSLE, BPF_REG_1, now, enough);
+        move(a, BPF_REG_1, payment->cost);
+        fetch_and_add(a, payment->paid, 0, BPF_REG_1);
+        emit(a, BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_1, payment->cost, 0, 0);
+        jump_if_reg(a, BPF_JSLE, BPF_REG_1, payment->now, enough);
 }
 
 void guard_only_in_call(Assembler *a, int regs_call, uint32_t number, int unless) {

@@ -24,7 +24,8 @@
 
 #include "launcher/guards.h"
 
-/* Of a dyno: 4 s at once, of GUARD_SAVED_SEC, and a sixteenth of the time after that. */
+/* Of a dyno: 4 s at once, and a sixteenth of the time after that. */
+#define SAVED_SEC 64
 #define NSEC_FOR_ONE 16
 
 /* The kernel's variables are within so many bytes of each other, and nothing else is. */
@@ -196,13 +197,16 @@ static void load_span(Assembler *a, const GuardRefs *refs) {
 
 /* The dyno pays for SPAN. */
 static void pay_or_die(Assembler *a, const GuardRefs *refs) {
+        static const GuardPayment payment = {
+                .paid = SUM, .cost = SPAN, .now = NOW, .saved_sec = SAVED_SEC};
+
         guard_store_dyno(a, STACK_DYNO);
         guard_load_now(a, NOW);
         only_what_is_new(a, refs);
         guard_find_sum(a, refs->maps[PAID], STACK_DYNO, STACK_WORD, LABEL_HAS_SUM, LABEL_OUT);
         move(a, SUM, BPF_REG_0);
         alu(a, BPF_MUL, SPAN, NSEC_FOR_ONE);
-        guard_pay(a, SUM, SPAN, NOW, LABEL_HAS_LESS, LABEL_OUT);
+        guard_pay(a, &payment, LABEL_HAS_LESS, LABEL_OUT);
         guard_kill(a, refs->maps[KILLED], STACK_DYNO, STACK_WORD, LABEL_HAS_MARK, LABEL_KILL);
         place(a, LABEL_OUT);
         leave(a, 0);

@@ -14,7 +14,8 @@
 
 #include "launcher/guards.h"
 
-/* GUARD_SAVED_SEC at once, for whoever comes with many windows, then one a second. */
+/* So many at once, for whoever comes with many windows, then one a second. */
+#define SAVED_SEC 64
 #define NSEC_FOR_ONE INT32_C(1000000000)
 
 /* Numbers of devices as the kernel has them, include/linux/kdev_t.h. */
@@ -51,6 +52,9 @@ enum {
 
 /* file_open(file) */
 static void opened(Assembler *a, const GuardRefs *refs) {
+        static const GuardPayment payment = {
+                .paid = PAID, .cost = COST, .now = NOW, .saved_sec = SAVED_SEC};
+
         guard_load_argument(a, BPF_REG_1, 0);
         load(a, BPF_DW, BPF_REG_1, BPF_REG_1, refs->fields[FILE_INODE]);
         load(a, BPF_W, BPF_REG_1, BPF_REG_1, refs->fields[INODE_DEVICE]);
@@ -64,7 +68,7 @@ static void opened(Assembler *a, const GuardRefs *refs) {
         move(a, PAID, BPF_REG_0);
         guard_load_now(a, NOW);
         set(a, COST, NSEC_FOR_ONE);
-        guard_pay(a, PAID, COST, NOW, LABEL_HAS_LESS, LABEL_OUT);
+        guard_pay(a, &payment, LABEL_HAS_LESS, LABEL_OUT);
         set(a, BPF_REG_1, -NSEC_FOR_ONE); /* what is refused costs nothing */
         add_atomically(a, PAID, 0, BPF_REG_1);
         place(a, LABEL_REFUSE);

@@ -450,7 +450,8 @@ static void wait_for_all(int set) {
         struct sembuf all[SEMAPHORES];
 
         for (unsigned short i = 0; i < SEMAPHORES; i++)
-                all[i] = (struct sembuf){.sem_num = i, .sem_op = (short)(i == SEMAPHORES - 1 ? -1 : 0)};
+                all[i] = (struct sembuf){
+                        .sem_num = i, .sem_op = (short)(i == SEMAPHORES - 1 ? -1 : 0)};
         for (;;)
                 if (semop(set, all, SEMAPHORES) < 0)
                         (void)usleep(1000);
