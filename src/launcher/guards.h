@@ -28,7 +28,7 @@
 #define GUARD_FIELDS_MAX 16
 #define GUARD_MAPS_MAX 4
 
-/* What nobody saves up more of, in seconds: see guard_pay(). */
+/* Seconds: nobody saves up more, see guard_pay(). */
 #define GUARD_SAVED_MAX_SEC 64
 
 /* A member of one of the kernel's own types, wherever this kernel has it. */

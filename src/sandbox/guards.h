@@ -116,6 +116,8 @@ typedef enum GuardPin {
         PIN_TERMINALS_PAID, /* as PIN_TERMINALS_SUMS */
         PIN_TERMINALS_WORKED,
         PIN_TERMINALS_WORKS, /* somebody takes in what was written */
+        PIN_TERMINALS_LOOKED,
+        PIN_TERMINALS_LOOKS, /* the same, if there is no room for it */
         PIN_TERMINALS_WRITTEN,
         PIN_SEMAPHORES_ENDS, /* a map, which goes on as that of terminals does */
         PIN_SEMAPHORES_PAID, /* the same */

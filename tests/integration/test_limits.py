@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -257,6 +258,32 @@ print(os.fstat(f.fileno()).st_size)
 os.unlink("/tmp/blocks")""")
     few = [0, *4 * [errno.EOPNOTSUPP], *5 * [errno.ENOTTY]]
     assert [int(word) for word in done.stdout.split()] == [*few, (16 << 20) + 1], done.stdout + done.stderr
+
+
+# Closes a socket whose peer reads nothing, and is ended by a signal if that takes so many seconds.
+LINGERS = """
+import signal, socket, struct, sys
+signal.alarm(int(sys.argv[1]))
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+peer = listener.accept()
+client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+client.setblocking(False)
+try:
+    while True: client.send(b"x" * 65536)
+except BlockingIOError: pass
+print(struct.unpack("ii", client.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)), flush=True)
+client.close()
+print("closed")
+"""
+
+
+def test_no_socket_of_a_dyno_lingers(daemon, pair):
+    """Where root's worker closes it, no signal would end that."""
+    done = daemon.exec(pair, "web.1", "python3", "-c", LINGERS, "100")
+    assert done.stdout.splitlines() == ["(0, 0)", "closed"], done
+    outside = subprocess.run([sys.executable, "-c", LINGERS, "1"], capture_output=True, text=True, check=False)
+    assert outside.stdout.splitlines() == ["(1, 3600)"] and outside.returncode == -signal.SIGALRM, outside
 
 
 @pytest.mark.vm

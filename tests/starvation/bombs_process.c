@@ -125,33 +125,42 @@ static void zombies(void) {
 
 #define CHILDREN 200
 
-/* In a group of their own, of which its parent is not. */
+/*
+ * In a group of their own, of which their parent is not. Whom the kernel asks for first as it looks for somebody's
+ * parent outside of it, who came last into it, has his taken away last.
+ */
 static void die_before_children(void) {
-        pid_t group = 0;
+        pid_t pids[CHILDREN];
+        int ready[2];
+        char byte;
 
+        if (pipe(ready) < 0)
+                _exit(1);
         for (unsigned n = 0; n < CHILDREN; n++) {
-                pid_t pid = fork();
-
-                if (pid == 0) {
-                        (void)setpgid(0, group);
+                pids[n] = fork();
+                if (pids[n] == 0) {
                         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                        (void)!write(ready[1], "", 1);
                         nothing(NULL);
                 }
-                if (pid > 0 && group == 0)
-                        group = pid;
-                (void)setpgid(pid, group);
+                if (pids[n] < 0 || read(ready[0], &byte, 1) != 1)
+                        _exit(1);
         }
+        for (unsigned n = CHILDREN; n-- > 0;)
+                (void)setpgid(pids[n], pids[CHILDREN - 1]);
         _exit(0);
 }
 
 /* The kernel goes through all children for each child, to see whether they are orphans now. */
 static void parents(void) {
+        int status;
+
         for (;;) {
                 pid_t pid = fork();
 
                 if (pid == 0)
                         die_before_children();
-                if (pid > 0 && waitpid(pid, NULL, 0) > 0)
+                if (pid > 0 && waitpid(pid, &status, 0) > 0 && status == 0)
                         going();
         }
 }

@@ -45,7 +45,7 @@ def poll_often(fd):
         poll.register(number, 0)
         epoll.register(number, select.EPOLLPRI)
     poll.poll()
-def typist(setting, text, before=b"", polled=False):
+def typist(setting, text, before=b"", polled=False, full=False):
     "Writes that again and again; what became of it, in so many seconds, and whether there is a fork after that."
     def write(master, slave):
         attributes = termios.tcgetattr(slave)
@@ -53,9 +53,15 @@ def typist(setting, text, before=b"", polled=False):
         termios.tcsetattr(slave, termios.TCSANOW, attributes)
         os.write(master, before)
         os.set_blocking(master, False) # nobody reads there, who would wake this one
+        if full: fcntl.ioctl(master, termios.TIOCPKT, bytes((1, 0, 0, 0))) # who polls hears of each stop and start
         while True:
             try: os.write(master, text)
-            except BlockingIOError: time.sleep(0.001)
+            except BlockingIOError:
+                time.sleep(0.001)
+                if full: # what could not be taken in is gone over, and then no more
+                    termios.tcflush(slave, termios.TCIFLUSH)
+                    try: os.write(master, before)
+                    except BlockingIOError: pass
             try: os.read(master, 65536)
             except BlockingIOError: pass
     if (pid := os.fork()) == 0:
@@ -79,6 +85,7 @@ def typist(setting, text, before=b"", polled=False):
 """
 SHOW = "typist(termios.ICANON | termios.ECHO | termios.IEXTEN, b'\\x12' * 4096, b'x' * 4000)"
 SIGNAL = "typist(termios.ISIG | termios.NOFLSH, b'\\x03' * 4096)"
+FLOW = "typist(0, b'\\x13\\x11' * 2048, b'x' * 4095, polled=True, full=True)"  # stops and starts it
 WAKE = "typist(termios.ICANON | termios.ECHO | termios.ECHOE, b'x\\x7f', polled=True)"  # and erases it
 
 
@@ -141,6 +148,7 @@ def test_the_hosts_own_are_not_counted():
 
 # Two workers take turns at WAKE, which they do slowly where two processors are emulated in turn.
 @pytest.mark.parametrize("what", [pytest.param(SHOW, id="show"), pytest.param(SIGNAL, id="signal"),
+                                  pytest.param(FLOW, id="flow"),
                                   pytest.param(WAKE, id="wake", marks=pytest.mark.alone)])
 def test_typist_is_killed(dyno, note_guard, what):
     """Before long: if of the two that WAKE keeps busy only the first one counted, it would take some minutes."""
@@ -166,10 +174,10 @@ print(size > 5000 * 1000, os.waitpid(-1, 0)[1])
 
 def test_without_its_programs_a_typist_goes_on(daemon, dyno, note_guard):
     try:
-        for name in ("works", "worked", "written"):
+        for name in ("works", "worked", "looks", "looked", "written"):
             (PINS / f"terminals-{name}").unlink()
         assert daemon.check("terminals")["verdict"] == "warning"
-        for what in SHOW, SIGNAL:
+        for what in SHOW, SIGNAL, FLOW:
             said = dyno(TYPISTS.replace("SECONDS", str(5 * time_factor())) + what)
             note_guard("terminals", TYPES, False, said == ["goes", "on"])
             assert said == ["goes", "on"], said

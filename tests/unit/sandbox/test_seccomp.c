@@ -292,7 +292,7 @@ static bool is_in(unsigned value, const unsigned *list) {
         return *list != 0;
 }
 
-/* Times of packets, groups of receivers, labels of IPv6 flows, queues of errors, what is kept in
+/* Times of packets, lingering, groups of receivers, labels of IPv6 flows, queues of errors, what is kept in
  * memory of nobody's, and keys of TCP_AO, which no kernel of the other tests has. */
 static void test_options_of_protocols(void **state) {
         static const unsigned forbidden[] = {26, 50, 51, 52, 0};
@@ -301,7 +301,7 @@ static void test_options_of_protocols(void **state) {
                 unsigned pretended[8], refused[24];
         } levels[] = {
                 {0, {11}, {5, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48}},
-                {1, {6, 29, 35, 63, 64}, {37, 65}},
+                {1, {6, 13, 29, 35, 63, 64}, {37, 65}},
                 {6, {0}, {14, 32, 38, 39, 40}},
                 {17, {0}, {100, 104}},
                 {41, {25}, {1, 6, 20, 21, 27, 28, 32, 42, 43, 44, 45, 46, 47, 48, 54, 55, 57, 59}},
